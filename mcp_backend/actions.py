@@ -1,0 +1,156 @@
+"""What a call would do, as plain frozen data. Standard library only: host hooks import this module.
+
+A tool turns its arguments into actions, guards judge actions, and `run` does exactly the actions that were
+judged. The union is closed: a new verb is a design decision.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TypeAlias
+
+FORMAT = "1"
+"""Version of the canonical form below. Part of every digest, so a change of form never matches old approvals."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """Create or replace one file. Digests are hex SHA-256 of the bytes; `None` before means it did not exist."""
+
+    path: str
+    sha256_before: str | None
+    sha256_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFile:
+    """Remove one file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFile:
+    """Rename one file."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """Run a program in the workspace. `writes` are the paths it is known to write, where that can be known."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    writes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRows:
+    """Run one statement that only reads."""
+
+    engine: str
+    environment: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteSql:
+    """Run statements that change a database whose schema fingerprint is `at_version`."""
+
+    engine: str
+    environment: str
+    statements: tuple[str, ...]
+    at_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishMessage:
+    """Publish one message. `sha256` is of the encoded payload; `schema` is the contract it was checked against."""
+
+    engine: str
+    environment: str
+    destination: str
+    message_id: str
+    headers: tuple[tuple[str, str], ...]
+    sha256: str
+    schema: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureMessaging:
+    """Change streams, topics, consumers or groups."""
+
+    engine: str
+    environment: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateCommit:
+    """Make `tree` the next commit of the current branch. `paths` are exactly those that differ from the parent."""
+
+    paths: tuple[str, ...]
+    message: str
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveBranch:
+    """Create, move or delete a local branch. `None` stands for "does not exist"."""
+
+    branch: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushCommits:
+    """Update a ref of a remote."""
+
+    remote: str
+    ref: str
+    commits: tuple[str, ...]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallApi:
+    """Send one request to a running service."""
+
+    method: str
+    url: str
+    sha256_body: str | None = None
+
+
+Action: TypeAlias = (
+    WriteFile
+    | DeleteFile
+    | MoveFile
+    | RunCommand
+    | ReadRows
+    | ExecuteSql
+    | PublishMessage
+    | ConfigureMessaging
+    | CreateCommit
+    | MoveBranch
+    | PushCommits
+    | CallApi
+)
+
+READ_ONLY: tuple[type, ...] = (ReadRows,)
+"""Actions without an effect outside this process. Everything else is an effect."""
+
+
+def digest(tool: str, actions: tuple[Action, ...]) -> str:
+    """Hex SHA-256 that names exactly this call. Every field of every action is in it, because an action holds
+    only what a guard or a person judges; facts, previews and prepared data are left out on purpose."""
+    canonical = [FORMAT, tool, [[type(action).__name__, _fields(action)] for action in actions]]
+    text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _fields(action: Action) -> dict[str, object]:
+    return {field.name: getattr(action, field.name) for field in dataclasses.fields(action)}

@@ -1,0 +1,93 @@
+"""What a tool may reach. Opened once, closed once, handed to every call."""
+
+import getpass
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from mcp_backend import instances, persona, policy
+from mcp_backend.engines import Engines
+from mcp_backend.persona import Persona
+from mcp_backend.policy import Policy
+from mcp_backend.settings import Workspace, workspace
+from mcp_backend.store import Store, open_store
+from mcp_backend.workspace import detect
+
+Progress: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]
+"""`(done, total, words)`: tells the host how far a long call is."""
+
+
+async def silent(done: float, total: float | None, words: str) -> None:
+    """Progress that nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call: the operating-system user or the authenticated principal, the host program, its session."""
+
+    principal: str = "unknown"
+    client: str = "unknown"
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything a tool may reach. `replace` gives a call its own `caller` and `progress`."""
+
+    policy: Policy
+    persona: Persona
+    workspace: Workspace
+    engines: Engines
+    store: Store
+    clock: Callable[[], datetime]
+    instance: str
+    caller: Caller = field(default_factory=Caller)
+    progress: Progress = silent
+    interrupted: list[str] = field(default_factory=list[str])
+    """Calls of servers that died before they could record an outcome, found at this start; emptied once told."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the app's clock."""
+        return self.clock().timestamp()
+
+
+def utc_now() -> datetime:
+    """The current moment."""
+    return datetime.now(UTC)
+
+
+def read_policy(place: Workspace, start: Path) -> Policy:
+    """The policy of a workspace: its file over the persona's promises, with what is not set detected."""
+    loaded = policy.load(policy.find(start.resolve()), persona.load().constraints)
+    return detect.fill(loaded, place)
+
+
+@asynccontextmanager
+async def open_app(start: Path, clock: Callable[[], datetime] = utc_now) -> AsyncGenerator[App]:
+    """The app of the workspace that `start` belongs to. Engines open on first use; the store opens now."""
+    place = workspace(start)
+    settings = read_policy(place, start)
+    store = open_store(place.state)
+    identifier = secrets.token_hex(6)
+    engines = Engines(settings.engines, place)
+    try:
+        with instances.alive(place.state, identifier):
+            interrupted = await instances.report_interrupted(store, place.state, clock())
+            yield App(
+                policy=settings,
+                persona=persona.load(),
+                workspace=place,
+                engines=engines,
+                store=store,
+                clock=clock,
+                instance=identifier,
+                caller=Caller(principal=getpass.getuser()),
+                interrupted=interrupted,
+            )
+    finally:
+        await engines.close()
+        store.close()

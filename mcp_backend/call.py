@@ -1,0 +1,244 @@
+"""The one path every call takes: parse, plan, judge, agree, run, record. No step calls back into an earlier one."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from mcp_backend import actions, approvals, audit, escalations
+from mcp_backend.app import App
+from mcp_backend.approvals import Approval
+from mcp_backend.errors import (
+    Aborted,
+    BackendError,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    Json,
+    OutcomeUnknown,
+    PermissionDenied,
+)
+from mcp_backend.guards import judge
+from mcp_backend.policy import Verdict
+from mcp_backend.tools.base import Plan, Result, Tool
+
+log = logging.getLogger("mcp_backend")
+
+
+async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Result:
+    """Runs one call to its end and returns its result; raises `BackendError` when it did not do what was asked.
+
+    Whatever happens is in the audit: `started` before the effect, then `done`, `failed`, `cancelled` or `unknown`;
+    `refused` when it never started. A process that dies in between leaves `started`, which the next start reports.
+    """
+    entry = _Entry(app, tool)
+    try:
+        request = parse(tool, arguments)
+        plan = await request.plan(app)
+        verdict, warnings = judge(plan.actions, app.policy, plan.facts)
+        approval = await _agree(app, tool, plan, verdict, entry)
+        await entry.start(plan, approval)
+        result = await request.run(app, plan)
+    except BackendError as error:
+        await entry.end(_outcome(error, started=entry.started), error)
+        raise
+    except asyncio.CancelledError:
+        await entry.end("cancelled", None)
+        raise
+    except Exception as error:
+        log.exception("call %s of %s failed", entry.call, tool.name)
+        fault = Internal(f"a fault of this server, id {entry.call}; the trace is in its log")
+        await entry.end("failed", fault)
+        raise fault from error
+    await entry.end("done", None)
+    return await _told(app, result, warnings)
+
+
+def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
+    """The request. Raises `InvalidArgument` naming each wrong field and what was expected, never its value."""
+    for path, text in _strings(arguments):
+        if "\0" in text:
+            raise InvalidArgument(f"{path}: a NUL character is not allowed")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidArgument(f"{path}: not valid Unicode (a lone surrogate)")
+    try:
+        return tool.model_validate(dict(arguments))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in e['loc']) or 'arguments'}: {_expected(e['type'], e['msg'])}"
+            for e in error.errors(include_url=False, include_input=False)
+        ]
+        known = ", ".join(field.alias or name for name, field in tool.model_fields.items())
+        reason = "; ".join(problems)
+        raise InvalidArgument(f"{reason} (fields: {known})" if "unknown field" in reason else reason) from None
+
+
+def _strings(node: object, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(node, str):
+        return [(path, node)]
+    if isinstance(node, Mapping):
+        items = cast("Mapping[object, object]", node).items()
+        return [(path or str(k), str(k)) for k, _ in items] + [
+            found for k, v in items for found in _strings(v, f"{path}.{k}" if path else str(k))
+        ]
+    if isinstance(node, (list, tuple)):
+        elements = cast("list[object]", node)
+        return [found for i, v in enumerate(elements) for found in _strings(v, f"{path}.{i}")]
+    return []
+
+
+def _expected(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        return "unknown field"
+    return (
+        message.removeprefix("Value error, ").removeprefix("Input should be ").join(("expected ", ""))
+        if (message.startswith("Input should be "))
+        else message.removeprefix("Value error, ")
+    )
+
+
+async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: "_Entry") -> Approval | None:
+    entry.judged(plan, verdict)
+    if verdict.outcome in ("allow", "warn"):
+        return None
+    constraint = app.policy.constraint(verdict.constraint)
+    assert constraint is not None, "judge only returns verdicts of the policy's constraints"
+    if verdict.outcome == "deny":
+        if verdict.step:
+            raise FailedPrecondition(
+                f"{verdict.reason}. Do {verdict.step} first, then repeat this call unchanged",
+                constraint=constraint.id,
+                details={"step": verdict.step, "statement": constraint.statement},
+            )
+        details: dict[str, Json] = {"statement": constraint.statement, "instead": verdict.remedy}
+        if constraint.owner:
+            details["owner"] = constraint.owner
+        if constraint.escalate:
+            details["escalate"] = constraint.escalate
+        raise PermissionDenied(verdict.reason, constraint=constraint.id, details=details)
+    now, digest = app.now(), entry.digest
+    async with app.store.transaction():
+        if approval := await approvals.spend(app.store, digest, plan.at_version, now):
+            return approval
+        moved = await approvals.moved(app.store, digest, plan.at_version, now)
+    if moved is not None:
+        raise Aborted(
+            f"approved at version {moved[:12]}, but the world is at {plan.at_version[:12]} now; look at what changed "
+            "and repeat this call to ask again",
+            constraint=constraint.id,
+        )
+    kind = app.persona.kind("approval")
+    assert kind is not None, "persona/escalations.toml has the kind approval"
+    row = await escalations.open_approval(
+        app.store, kind, constraint, tool=tool.name, digest=digest, at_version=plan.at_version, preview=plan.preview,
+        reason=verdict.reason, asker=app.caller.principal, now=now,
+    )  # fmt: skip
+    if row["status"] == "denied":
+        raise PermissionDenied(
+            f"{row['answered_by']} denied exactly this call: {row['answer'] or 'no reason given'}",
+            constraint=constraint.id,
+            escalation=row["id"],
+        )
+    raise FailedPrecondition(
+        f"{verdict.reason}; asked as {row['id']} ({row['assignee'].replace('_', ' ')}). "
+        "Repeat this call unchanged once it is approved; go on with something else meanwhile",
+        constraint=constraint.id,
+        escalation=row["id"],
+        details={"statement": constraint.statement},
+    )
+
+
+def _outcome(error: BackendError, *, started: bool) -> str:
+    if isinstance(error, OutcomeUnknown):
+        return "unknown"
+    if started:
+        return "failed"
+    return "refused" if isinstance(error, (PermissionDenied, FailedPrecondition, InvalidArgument)) else "failed"
+
+
+async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Result:
+    """The result with what the agent should also know: warnings, and answers it has not read."""
+    told: list[Json] = [{"constraint": w.constraint, "reason": w.reason} for w in warnings]
+    while app.interrupted:
+        lost = app.interrupted.pop()
+        reason = f"an earlier server died during {lost}: its outcome is unknown, look at the state before going on"
+        told.append({"constraint": "data-consistency", "reason": reason})
+    if told:
+        own = result.get("warnings")
+        result["warnings"] = [*own, *told] if isinstance(own, list) else told
+    if "notices" not in result and (unread := await app.store.rows("notices")):
+        result["notices"] = [
+            {
+                "escalation": r["id"],
+                "status": r["status"],
+                "summary": f"{r['title']}: {(r['answer'] or r['status'])[:200]}",
+            }
+            for r in unread
+        ]
+    return result
+
+
+class _Entry:
+    """The audit records of one call."""
+
+    def __init__(self, app: App, tool: type[Tool]) -> None:
+        self.call = secrets.token_hex(6)
+        self.digest = ""
+        self.started = False
+        self._app, self._tool, self._began = app, tool, time.monotonic()
+        self._about: dict[str, Json] = {}
+        self._durable = False
+
+    def judged(self, plan: Plan, verdict: Verdict) -> None:
+        self.digest = actions.digest(self._tool.name, plan.actions)
+        self._about = {"digest": self.digest, "actions": [type(a).__name__ for a in plan.actions]}
+        if plan.at_version:
+            self._about["at_version"] = plan.at_version
+        if verdict.constraint:
+            self._about["constraint"] = verdict.constraint
+        if loosened := {c.id: c.disabled_because for c in self._app.policy.constraints if c.disabled_because}:
+            self._about["loosened"] = cast("Json", loosened)
+        self._durable = any(not isinstance(a, actions.READ_ONLY) for a in plan.actions)
+
+    async def start(self, plan: Plan, approval: Approval | None) -> None:
+        if approval:
+            self._about["approval"] = {
+                "id": approval.id, "escalation": approval.escalation, "by": approval.approver, "channel": approval.channel,
+            }  # fmt: skip
+        what = ", ".join(type(a).__name__ for a in plan.actions) or "nothing outside this server"
+        async with self._app.store.transaction(durable=self._durable):
+            await self._append("started", {})
+            await self._app.store.run(
+                "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=what
+            )
+        self.started = True
+
+    async def end(self, event: str, error: BackendError | None) -> None:
+        more: dict[str, Json] = {"ms": round((time.monotonic() - self._began) * 1000, 1)}
+        if error:
+            more |= {"code": error.code}
+            if error.constraint:
+                more["constraint"] = error.constraint
+            if error.escalation:
+                more["escalation"] = error.escalation
+        async with self._app.store.transaction(durable=self._durable):
+            await self._append(event, more)
+            if self.started:
+                await self._app.store.run("running_remove", call=self.call)
+
+    async def _append(self, event: str, more: dict[str, Json]) -> None:
+        caller = self._app.caller
+        await audit.append(
+            self._app.store,
+            {
+                "at": self._app.clock().isoformat(), "call": self.call, "event": event, "tool": self._tool.name,
+                "principal": caller.principal, "client": caller.client, "session": caller.session,
+                **self._about, **more,
+            },
+        )  # fmt: skip

@@ -1,0 +1,54 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` and hooks stay fast."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcp_backend import __version__
+from mcp_backend.errors import BackendError
+
+TRANSPORTS = ("stdio", "sse", "http")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code is 0, 1 for "no" (a violation, a refusal, a failure) or 2 for a wrong call."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except BackendError as error:
+        print(f"mcp-backend: {error.reason}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    top = argparse.ArgumentParser(prog="mcp-backend", description="The backend engineer that any AI host can hire.")
+    top.add_argument("--version", action="version", version=f"mcp-backend {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="serve MCP to a host")
+    serve.add_argument("--transport", choices=TRANSPORTS, default="stdio")
+    serve.add_argument("--host", default="127.0.0.1", help="loopback only (default %(default)s)")
+    serve.add_argument("--port", type=int, default=8765, help="for sse and http (default %(default)s)")
+    serve.add_argument("--toolsets", default="all", help="comma-separated: database,messaging,git,tests,… or all")
+    serve.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
+    _workspace(serve)
+    serve.set_defaults(run=_serve)
+    return top
+
+
+def _workspace(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from mcp_backend import transports
+
+    return transports.serve(options)

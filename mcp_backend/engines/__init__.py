@@ -1,0 +1,97 @@
+"""`ENGINES` by kind: one engine, one file. Engines open on first use, so a server starts with every one down."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from mcp_backend.errors import InvalidArgument, NotFound
+from mcp_backend.policy import EngineSettings
+from mcp_backend.settings import Workspace
+
+if TYPE_CHECKING:
+    from mcp_backend.engines.nats import Nats
+    from mcp_backend.engines.postgresql import Postgresql
+
+
+class Engine(Protocol):
+    """What every engine has: its settings, and an end."""
+
+    @property
+    def settings(self) -> EngineSettings:
+        """The engine's entry of the policy."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections and of the local server, if this process was its last user."""
+        ...
+
+
+def _postgresql(settings: EngineSettings, workspace: Workspace) -> Engine:
+    from mcp_backend.engines.postgresql import Postgresql
+
+    return Postgresql(settings, workspace)
+
+
+def _nats(settings: EngineSettings, workspace: Workspace) -> Engine:
+    from mcp_backend.engines.nats import Nats
+
+    return Nats(settings, workspace)
+
+
+ENGINES: Mapping[str, Callable[[EngineSettings, Workspace], Engine]] = MappingProxyType(
+    {"postgresql": _postgresql, "nats": _nats}
+)
+
+
+class Engines:
+    """The engines of one workspace, by the names the policy gives them."""
+
+    def __init__(self, settings: Mapping[str, EngineSettings], workspace: Workspace) -> None:
+        self.settings = settings
+        self._workspace = workspace
+        self._open: dict[str, Engine] = {}
+
+    def choose(self, name: str | None, kinds: Iterable[str]) -> EngineSettings:
+        """The settings of the engine `name`, or of the only one of these kinds.
+
+        Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed.
+        """
+        wanted = tuple(kinds)
+        fitting = {n: s for n, s in self.settings.items() if s.kind in wanted and s.kind in ENGINES}
+        known = ", ".join(fitting) or "none"
+        if name is not None:
+            if name not in fitting:
+                raise NotFound(f"engine: no {' or '.join(wanted)} engine named {name!r}; known: {known}")
+            return fitting[name]
+        if len(fitting) == 1:
+            return next(iter(fitting.values()))
+        if not fitting:
+            raise NotFound(f"engine: the policy names no {' or '.join(wanted)} engine; add [engines.NAME] to it")
+        raise InvalidArgument(f"engine: expected one of {known}")
+
+    def postgresql(self, name: str | None) -> "Postgresql":
+        """The PostgreSQL engine of that name, or the only one."""
+        from mcp_backend.engines.postgresql import Postgresql
+
+        engine = self._get(self.choose(name, ("postgresql",)))
+        assert isinstance(engine, Postgresql)
+        return engine
+
+    def nats(self, name: str | None) -> "Nats":
+        """The NATS engine of that name, or the only one."""
+        from mcp_backend.engines.nats import Nats
+
+        engine = self._get(self.choose(name, ("nats",)))
+        assert isinstance(engine, Nats)
+        return engine
+
+    def _get(self, settings: EngineSettings) -> Engine:
+        if settings.name not in self._open:
+            self._open[settings.name] = ENGINES[settings.kind](settings, self._workspace)
+        return self._open[settings.name]
+
+    async def close(self) -> None:
+        """Closes every engine that was opened."""
+        for engine in self._open.values():
+            await engine.close()
+        self._open.clear()

@@ -1,0 +1,195 @@
+"""Questions for people, and their answers. Silence is never consent."""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_backend.approvals import seconds
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound
+from mcp_backend.persona import Kind
+from mcp_backend.policy import Constraint
+from mcp_backend.store import Row, Store
+
+CHANNELS = ("inbox",)
+OPEN = ("open", "acknowledged")
+
+
+def question_digest(kind: str, title: str, question: str, details: Mapping[str, Any]) -> str:
+    """Names a question by its kind, its place and its words; case and spacing do not matter."""
+    place = json.dumps(details.get("spec_ref", ""), sort_keys=True)
+    words = [re.sub(r"\W+", " ", part.casefold()).strip() for part in (title, question, place)]
+    return hashlib.sha256("\0".join(["question", kind, *words]).encode()).hexdigest()
+
+
+def missing(kind: Kind, details: Mapping[str, Any]) -> list[dict[str, Json]]:
+    """What `details` lacks for this kind: each name with what is expected."""
+    gaps: list[dict[str, Json]] = []
+    for need in kind.requires:
+        value = details.get(need.name)
+        empty = value is None or (isinstance(value, (str, list, dict)) and not value)
+        short = need.at_least and (not isinstance(value, list) or len(value) < need.at_least)  # pyright: ignore[reportUnknownArgumentType]
+        if empty or short or (need.one_of and value not in need.one_of):
+            gaps.append({"name": need.name, "expected": need.why})
+    return gaps
+
+
+async def open_question(
+    store: Store,
+    kind: Kind,
+    title: str,
+    question: str,
+    details: Mapping[str, Any],
+    *,
+    blocking: bool,
+    asker: str,
+    now: float,
+) -> tuple[Row, bool]:
+    """Opens an escalation, or finds the earlier one with the same words. The second value tells whether it is new."""
+    digest = question_digest(kind.id, title, question, details)
+    async with store.transaction():
+        await expire(store, now)
+        for earlier in await store.rows("escalation_by_digest", digest=digest, at_version=""):
+            if earlier["status"] in (*OPEN, "answered", "approved"):
+                return earlier, False
+        identifier = await _add(store, kind, title, question, details, digest, blocking=blocking, asker=asker, now=now)
+    row = await store.row("escalation_get", id=identifier)
+    assert row is not None
+    return row, True
+
+
+async def open_approval(
+    store: Store,
+    kind: Kind,
+    constraint: Constraint,
+    *,
+    tool: str,
+    digest: str,
+    at_version: str,
+    preview: str,
+    reason: str,
+    asker: str,
+    now: float,
+) -> Row:
+    """Opens the approval of one call, or finds the one that is already open or denied for it."""
+    async with store.transaction():
+        await expire(store, now)
+        for earlier in await store.rows("escalation_by_digest", digest=digest, at_version=at_version):
+            if earlier["status"] in (*OPEN, "denied"):
+                return earlier
+        identifier = await _add(
+            store,
+            kind,
+            f"approve {tool}",
+            reason,
+            {"preview": preview, "constraint": constraint.statement},
+            digest,
+            blocking=True,
+            asker=asker,
+            now=now,
+            at_version=at_version,
+            tool=tool,
+            constraint=constraint,
+        )
+    row = await store.row("escalation_get", id=identifier)
+    assert row is not None
+    return row
+
+
+async def _add(
+    store: Store,
+    kind: Kind,
+    title: str,
+    question: str,
+    details: Mapping[str, Any],
+    digest: str,
+    *,
+    blocking: bool,
+    asker: str,
+    now: float,
+    at_version: str = "",
+    tool: str = "",
+    constraint: Constraint | None = None,
+) -> str:
+    identifier = f"ESC-{secrets.token_hex(4)}"
+    assignee = constraint.approvers[0] if constraint and constraint.approvers else kind.to
+    await store.run(
+        "escalation_add",
+        id=identifier,
+        kind=kind.id,
+        title=title,
+        question=question,
+        details=json.dumps(details, ensure_ascii=False),
+        blocking=blocking,
+        digest=digest,
+        at_version=at_version,
+        tool=tool,
+        constraint_id=constraint.id if constraint else "",
+        assignee=assignee,
+        asker=asker,
+        opened=now,
+        expires=now + seconds(kind.expires_after),
+    )
+    await store.run("escalation_event", escalation=identifier, at=now, event="open", actor=asker, channel="tool")
+    return identifier
+
+
+async def expire(store: Store, now: float) -> None:
+    """Ends what nobody answered in time. Runs inside the caller's transaction."""
+    for row in await store.rows("escalation_expire", now=now):
+        await store.run(
+            "escalation_event", escalation=row["id"], at=now, event="expired", actor="timer", channel="timer"
+        )
+
+
+async def get(store: Store, identifier: str) -> Row:
+    """One escalation. Raises `NotFound` naming the open ones."""
+    row = await store.row("escalation_get", id=identifier)
+    if row is None:
+        known = [str(r["id"]) for r in await store.rows("escalations_open")]
+        raise NotFound(f"no escalation {identifier}; open ones: {', '.join(known) or 'none'}")
+    return row
+
+
+async def decide(
+    store: Store,
+    identifier: str,
+    *,
+    status: str,
+    answer: str,
+    by: str,
+    channel: str,
+    now: float,
+    expires: str = "4h",
+) -> Row:
+    """Records a person's answer; an approval becomes spendable in the same transaction.
+
+    Raises `InvalidArgument` when the answer does not suit the kind, `FailedPrecondition` when it is not open.
+    """
+    row = await get(store, identifier)
+    allowed = ("approved", "denied") if row["kind"] == "approval" else ("answered", "approved", "denied")
+    if status not in allowed:
+        raise InvalidArgument(f"{identifier} is an approval: answer it with --approve or --deny")
+    async with store.transaction():
+        await expire(store, now)
+        if not await store.row(
+            "escalation_decide", id=identifier, status=status, answer=answer, by=by, channel=channel, now=now
+        ):
+            current = await get(store, identifier)
+            raise FailedPrecondition(f"{identifier} is {current['status']}, only an open escalation can be answered")
+        await store.run("escalation_event", escalation=identifier, at=now, event=status, actor=by, channel=channel)
+        if row["kind"] == "approval" and status == "approved":
+            await store.run(
+                "approval_add",
+                id=f"APR-{secrets.token_hex(4)}",
+                escalation=identifier,
+                digest=row["digest"],
+                at_version=row["at_version"],
+                approver=by,
+                channel=channel,
+                granted=now,
+                expires=now + seconds(expires),
+            )
+    return await get(store, identifier)

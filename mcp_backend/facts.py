@@ -1,0 +1,94 @@
+"""What is true of the world when a call is judged. Read by `plan`, judged by guards. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+Owner: TypeAlias = Literal[
+    "backend",
+    "frontend",
+    "spec",
+    "policy",
+    "git",
+    "shared",
+    "grey_template",
+    "grey_js",
+    "grey_asset",
+    "grey_embed",
+]
+"""Who a path belongs to. `grey_*` are zones where either side may own it: a person decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The owner of one path and the rule that says so (the rule is shown to people)."""
+
+    owner: Owner
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A credential found in content. The value itself is never kept."""
+
+    path: str
+    line: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement as its own grammar understands it.
+
+    `reads_only` is true only when everything in it is understood and reads; `why` says what was found otherwise.
+    """
+
+    sql: str
+    reads_only: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TestEvidence:
+    """What is known about tests for a tree that is about to be committed.
+
+    `receipt` is the id of the newest passing receipt that covers the tree, or `None`. `stale` are the paths whose
+    committed content differs from what that newest run tested. `carries_tests` tells whether the commit changes
+    a test; `needs_tests` are the changed backend paths that a test should accompany.
+    """
+
+    receipt: str | None
+    newest: str | None = None
+    newest_passed: bool = False
+    stale: tuple[str, ...] = ()
+    carries_tests: bool = False
+    needs_tests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFit:
+    """How a payload relates to the declared contract of its destination."""
+
+    destination: str
+    contract: str | None
+    fits: bool
+    problems: tuple[str, ...] = ()
+    justification: str | None = None
+    unsafe_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a guard may look at besides the action itself. Absent facts are empty, never guessed."""
+
+    owners: Mapping[str, Ownership] = field(default_factory=lambda: MappingProxyType({}))
+    secrets: tuple[Secret, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    tests: TestEvidence | None = None
+    messages: tuple[MessageFit, ...] = ()
+    special_files: tuple[str, ...] = ()
+    """Paths that would enter a commit as a symbolic link or a nested repository."""
+
+
+NOTHING = Facts()

@@ -1,0 +1,54 @@
+"""`GUARDS` keep the promises; `judge` asks them. Pure functions of actions and facts, standard library only."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from mcp_backend.actions import Action
+from mcp_backend.facts import Facts
+from mcp_backend.guards import commits, messages, paths, production, reads, secrets
+from mcp_backend.policy import STRICTNESS, Constraint, Policy, Verdict
+
+Guard: TypeAlias = Callable[[Action, Constraint, Facts], Verdict | None]
+
+GUARDS: Mapping[str, Guard] = MappingProxyType(
+    {
+        "frontend_paths": paths.frontend,
+        "spec_files": paths.spec,
+        "protected_files": paths.protected,
+        "reads_stay_reads": reads.reads_only,
+        "tested_tree": commits.tested_tree,
+        "carries_tests": commits.carries_tests,
+        "secrets": secrets.no_secrets,
+        "message_contracts": messages.contract,
+        "production_changes": production.approved,
+    }
+)
+
+ALLOW = Verdict("allow", "", "")
+
+
+def judge(actions: Iterable[Action], policy: Policy, facts: Facts) -> tuple[Verdict, tuple[Verdict, ...]]:
+    """The strictest verdict over all actions and constraints (deny > approve > warn > allow), and all warnings.
+
+    Among equally strict verdicts the first wins, in the order of the persona's constraints.
+    """
+    strictest = ALLOW
+    warnings: dict[tuple[str, str], Verdict] = {}
+    todo = tuple(actions)
+    for constraint in policy.constraints:
+        guard = GUARDS.get(constraint.guard)
+        if guard is None or constraint.outcome == "allow":
+            continue
+        for action in todo:
+            environment = getattr(action, "environment", None)
+            if constraint.environments and environment is not None and environment not in constraint.environments:
+                continue
+            verdict = guard(action, constraint, facts)
+            if verdict is None:
+                continue
+            if verdict.outcome == "warn":
+                warnings.setdefault((verdict.constraint, verdict.reason), verdict)
+            if STRICTNESS[verdict.outcome] > STRICTNESS[strictest.outcome]:
+                strictest = verdict
+    return strictest, tuple(warnings.values())

@@ -1,0 +1,41 @@
+"""A commit carries tests, and the tests passed on exactly this tree."""
+
+from mcp_backend.actions import Action, CreateCommit
+from mcp_backend.facts import Facts
+from mcp_backend.policy import Constraint, Verdict
+
+SHOWN = 5
+
+
+def _some(paths: tuple[str, ...]) -> str:
+    return ", ".join(paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+
+
+def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """Backend changes need a passing test receipt for exactly the tree that is committed."""
+    if not isinstance(action, CreateCommit) or facts.tests is None or not facts.tests.needs_tests:
+        return None
+    tests = facts.tests
+    if tests.receipt is not None:
+        return None
+    if tests.newest is None:
+        reason = "no test run is known for this tree"
+    elif not tests.newest_passed:
+        reason = f"the newest test run ({tests.newest}) did not pass"
+    else:
+        reason = f"the tests that passed ({tests.newest}) ran on other content of {_some(tests.stale)}"
+    return Verdict(constraint.outcome, constraint.id, reason, step="run_tests")
+
+
+def carries_tests(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """A change of backend behaviour comes with a test; documentation, configuration and the like do not need one."""
+    if not isinstance(action, CreateCommit) or facts.tests is None:
+        return None
+    if not facts.tests.needs_tests or facts.tests.carries_tests:
+        return None
+    return Verdict(
+        constraint.outcome,
+        constraint.id,
+        f"backend code changes without a test: {_some(facts.tests.needs_tests)}",
+        "add or change a test that would fail without this change, and commit it together",
+    )

@@ -1,0 +1,40 @@
+"""Messages keep to the declared contract; a custom format needs a justification."""
+
+from mcp_backend.actions import Action, PublishMessage
+from mcp_backend.facts import Facts
+from mcp_backend.policy import Constraint, Verdict
+
+MINIMUM_JUSTIFICATION = 20
+"""Characters. Shorter reasons ("needed", "test") explain nothing to the person who reads the record."""
+
+
+def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """A payload that does not fit its contract is refused; one without a contract needs a justification."""
+    if not isinstance(action, PublishMessage):
+        return None
+    for fit in facts.messages:
+        if fit.destination != action.destination:
+            continue
+        if fit.unsafe_format:
+            return Verdict(
+                "deny",
+                constraint.id,
+                f"{fit.unsafe_format} executes code when it is read and cannot be justified",
+                "publish JSON, Avro or protobuf",
+            )
+        if fit.contract and not fit.fits:
+            return Verdict(
+                constraint.outcome,
+                constraint.id,
+                f"payload does not fit {fit.contract}: {'; '.join(fit.problems[:5])}",
+                "send what the contract says, or ask the architect (kind spec_clarification)",
+            )
+        if not fit.contract and len((fit.justification or "").strip()) < MINIMUM_JUSTIFICATION:
+            return Verdict(
+                constraint.outcome,
+                constraint.id,
+                f"no contract is declared for {fit.destination}: a message format of one's own needs `justification` "
+                f"({MINIMUM_JUSTIFICATION} characters or more: why no declared contract fits, who reads it)",
+                "declare the contract (AsyncAPI or JSON Schema), or say why in `justification`; it is recorded",
+            )
+    return None

@@ -1,0 +1,83 @@
+"""Who may write which path: frontend, specification, and files that steer the guards themselves."""
+
+from collections.abc import Iterable
+
+from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, RunCommand, WriteFile
+from mcp_backend.facts import Facts, Owner
+from mcp_backend.policy import Constraint, Verdict
+
+GREY: tuple[Owner, ...] = ("grey_template", "grey_js", "grey_asset", "grey_embed")
+SHOWN = 3
+
+
+def written(action: Action) -> tuple[str, ...]:
+    """The workspace paths an action writes, as far as it says."""
+    match action:
+        case WriteFile(path=path) | DeleteFile(path=path):
+            return (path,)
+        case MoveFile(source=source, target=target):
+            return (source, target)
+        case CreateCommit(paths=paths) | RunCommand(writes=paths):
+            return paths
+        case _:
+            return ()
+
+
+def _owned(action: Action, facts: Facts, owners: Iterable[Owner]) -> list[str]:
+    wanted = tuple(owners)
+    return [path for path in written(action) if path in facts.owners and facts.owners[path].owner in wanted]
+
+
+def _listed(paths: list[str], facts: Facts) -> str:
+    shown = ", ".join(f"{path} ({facts.owners[path].rule})" for path in paths[:SHOWN])
+    return shown + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+
+
+def frontend(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """Frontend paths are refused; grey zones (templates, stray scripts) only warn, a person looks at the diff."""
+    if mine := _owned(action, facts, ("frontend",)):
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"belongs to the frontend engineer: {_listed(mine, facts)}",
+            "leave these paths out; agree the contract you need with the frontend engineer (kind frontend_contract)",
+        )
+    if grey := _owned(action, facts, GREY):
+        return Verdict(
+            "warn",
+            constraint.id,
+            f"may belong to the frontend engineer: {_listed(grey, facts)}; tell the person who reviews this",
+        )
+    return None
+
+
+def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """Specification files are designed by the architect."""
+    if mine := _owned(action, facts, ("spec",)):
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"the architect designs the specification: {_listed(mine, facts)}",
+            "implement what the specification says, or ask the architect to change it (kind spec_clarification)",
+        )
+    return None
+
+
+def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """Policy, persona, host settings, hooks, CI and `.git` internals decide what the agent may do: a person edits
+    them. Links and nested repositories in a commit are refused too: they point outside what was judged."""
+    if mine := _owned(action, facts, ("policy", "git")):
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"decides what this server and its host may do: {_listed(mine, facts)}",
+            "leave these paths out and tell the person what you would change",
+        )
+    if isinstance(action, CreateCommit) and facts.special_files:
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"symbolic links and nested repositories are not committed: {', '.join(facts.special_files[:SHOWN])}",
+            "commit the real files",
+        )
+    return None

@@ -1,0 +1,21 @@
+"""Reads stay reads."""
+
+from mcp_backend.actions import Action, ReadRows
+from mcp_backend.facts import Facts
+from mcp_backend.policy import Constraint, Verdict
+
+
+def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """A read whose statement is not wholly understood as a read is refused; what was not parsed is not a read."""
+    if not isinstance(action, ReadRows):
+        return None
+    statement = next((s for s in facts.statements if s.sql == action.sql), None)
+    if statement is not None and statement.reads_only:
+        return None
+    why = statement.why if statement else "the statement was not analysed"
+    return Verdict(
+        constraint.outcome,
+        constraint.id,
+        f"db_query only reads: {why}",
+        "schema changes go through run_migration, data changes through the application's own code path",
+    )

@@ -1,0 +1,175 @@
+"""The Backend Engineer as data: reads `persona/` and renders it. Standard library only."""
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from mcp_backend.policy import Constraint
+
+_MODEL = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+INSTRUCTIONS_LIMIT = 2048
+"""Bytes. Hosts cut server instructions there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One key of an escalation's `details`."""
+
+    name: str
+    why: str
+    at_least: int = 0
+    one_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of question: who answers, what must be said, and the timers (such as `4h`, `7d`)."""
+
+    id: str
+    to: str
+    purpose: str
+    answer: str
+    escalate_after: str
+    expires_after: str
+    requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a prompt."""
+
+    name: str
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt file: front matter and a body with `{{argument}}` places."""
+
+    name: str
+    title: str
+    description: str
+    arguments: tuple[Argument, ...]
+    body: str
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Everything in `persona/`, read once."""
+
+    role: Prompt
+    constraints: tuple[Constraint, ...]
+    kinds: tuple[Kind, ...]
+    instructions: str
+    prompts: tuple[Prompt, ...] = field(default=())
+
+    def kind(self, identifier: str) -> Kind | None:
+        """The kind of escalation of that id."""
+        return next((kind for kind in self.kinds if kind.id == identifier), None)
+
+
+def folder() -> Path:
+    """Where `persona/` lies: inside the installed package, or beside it in a source checkout."""
+    packaged = Path(__file__).parent / "_persona"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "persona"
+
+
+@cache
+def load() -> Persona:
+    """The persona as shipped."""
+    root = folder()
+    constraints = tuple(_constraint(table) for table in _tables(root / "constraints.toml", "constraint"))
+    kinds = tuple(_kind(table) for table in _tables(root / "escalations.toml", "kind"))
+    role = _prompt(root / "role.md")
+    prompts = tuple(_prompt(path) for path in sorted((root / "prompts").glob("*.md")))
+    instructions = (root / "instructions.md").read_text("utf-8").strip()
+    return Persona(role, constraints, kinds, instructions, prompts)
+
+
+def render(prompt: Prompt, values: dict[str, str], persona: Persona) -> str:
+    """The prompt's text with its arguments, the constraints and the kinds of escalation filled in.
+
+    A paragraph that holds only an argument that was not given is left out, together with a heading above it.
+    """
+    places = {
+        "constraints": "\n".join(f"- {c.statement}" for c in persona.constraints),
+        "escalations": "\n".join(
+            f"- `{k.id}` to the {k.to.replace('_', ' ')}: {k.purpose}" for k in persona.kinds if k.id != "approval"
+        ),
+        "role": persona.role.body if prompt is not persona.role else "",
+        **{argument.name: "" for argument in prompt.arguments},
+        **values,
+    }
+    text = prompt.body
+    if "{{role}}" in text:
+        text = text.replace("{{role}}", _without_empty(persona.role.body, {"task": "", "spec": ""}))
+    text = _without_empty(text, places)
+    return re.sub(r"\{\{(\w+)\}\}", lambda m: places.get(m[1], m[0]), text).strip() + "\n"
+
+
+def model(prompt: Prompt) -> str:
+    """The model the persona asks for: `${NAME:-default}` is read from the environment."""
+    return _MODEL.sub(lambda m: os.environ.get(m[1]) or m[2], prompt.model)
+
+
+def _without_empty(text: str, places: dict[str, str]) -> str:
+    blocks = re.split(r"\n{2,}", text)
+    kept: list[str] = []
+    for block in blocks:
+        place = re.fullmatch(r"\s*\{\{(\w+)\}\}\s*", block)
+        if place and not places.get(place[1], "x"):
+            if kept and kept[-1].startswith("#"):
+                kept.pop()
+            continue
+        kept.append(block)
+    return "\n\n".join(kept)
+
+
+def _tables(path: Path, name: str) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        return cast("list[dict[str, Any]]", tomllib.load(file)[name])
+
+
+def _constraint(table: dict[str, Any]) -> Constraint:
+    for key in ("approvers", "channels", "environments"):
+        table[key] = tuple(table.get(key, ()))
+    table["parameters"] = MappingProxyType(table.get("parameters", {}))
+    return Constraint(**table)
+
+
+def _kind(table: dict[str, Any]) -> Kind:
+    requires = tuple(
+        Requirement(r["name"], r["why"], r.get("at_least", 0), tuple(r.get("one_of", ())))
+        for r in cast("list[dict[str, Any]]", table.pop("requires", []))
+    )
+    return Kind(**table, requires=requires)
+
+
+def _prompt(path: Path) -> Prompt:
+    """A Markdown file with a small fixed front matter: `key: value` lines and `arguments:` as a list of
+    `- name: description` with `(required)` at the end where it is required."""
+    text = path.read_text("utf-8")
+    head, body = re.fullmatch(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    values: dict[str, str] = {}
+    arguments: list[Argument] = []
+    for line in head.splitlines():
+        if item := re.fullmatch(r"\s+- (\w+): (.*)", line):
+            description = item[2].removesuffix("(required)").strip()
+            arguments.append(Argument(item[1], description, item[2].endswith("(required)")))
+        elif pair := re.fullmatch(r"(\w+):\s*(.*)", line):
+            values[pair[1]] = pair[2]
+    return Prompt(
+        values["name"],
+        values["title"],
+        values["description"],
+        tuple(arguments),
+        body.strip(),
+        values.get("model", ""),
+    )

@@ -1,0 +1,258 @@
+"""The promises and the repository's own settings, as frozen data. Standard library only: hooks import this.
+
+`mcp-backend.toml` is found by walking up from the working directory. Tightening a promise is free; loosening one
+needs `disabled_because`, which every audit record then carries.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, cast
+
+from mcp_backend.errors import InvalidArgument
+
+POLICY_FILE = "mcp-backend.toml"
+
+Outcome: TypeAlias = Literal["allow", "warn", "approve", "deny"]
+STRICTNESS: Mapping[str, int] = MappingProxyType({"allow": 0, "warn": 1, "approve": 2, "deny": 3})
+Environment: TypeAlias = Literal["development", "staging", "production"]
+TemplateOwner: TypeAlias = Literal["allow", "ask", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A promise of the persona, in its own words, and the guard that keeps it.
+
+    `guard` is a name in `GUARDS`; empty with `planned` set while no guard keeps the promise yet. `environments`
+    empty means all. `escalate` is the kind of escalation a refusal leads to, `approvers` who may answer it.
+    """
+
+    id: str
+    statement: str
+    guard: str = ""
+    outcome: Outcome = "deny"
+    source: str = ""
+    planned: str = ""
+    owner: str = ""
+    escalate: str = ""
+    approvers: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    expires: str = "4h"
+    parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    disabled_because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a guard says about one action. `step` names what is missing when doing it makes the call right."""
+
+    outcome: Outcome
+    constraint: str
+    reason: str
+    remedy: str = ""
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """One engine of the policy. `url` is a reference (`env:NAME`, `file:PATH`, `embedded:KIND`) or a plain URL.
+
+    `origin` says where the setting comes from: `policy`, `detected` or `default`.
+    """
+
+    name: str
+    kind: str
+    url: str
+    environment: Environment = "production"
+    migrations: str | None = None
+    origin: str = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Constraints and settings of one workspace, read once at start."""
+
+    constraints: tuple[Constraint, ...] = ()
+    engines: Mapping[str, EngineSettings] = field(default_factory=lambda: MappingProxyType({}))
+    commands: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    frontend: tuple[str, ...] = ()
+    backend: tuple[str, ...] = ()
+    spec: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    no_tests_needed: tuple[str, ...] = ()
+    templates: TemplateOwner = "ask"
+    people: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    path: Path | None = None
+
+    def constraint(self, identifier: str) -> Constraint | None:
+        """The constraint of that id, if the policy has it."""
+        return next((c for c in self.constraints if c.id == identifier), None)
+
+
+_SECTIONS = {
+    "paths": {"frontend", "backend", "spec", "protected", "no_tests_needed", "templates"},
+    "commands": {"test"},
+    "engines": None,
+    "people": None,
+    "contracts": None,
+    "constraints": None,
+}
+_ENGINE_KEYS = {"kind", "url", "environment", "migrations"}
+_CONSTRAINT_KEYS = {
+    "outcome",
+    "disabled_because",
+    "approvers",
+    "channels",
+    "environments",
+    "expires",
+    "parameters",
+}
+KINDS = ("postgresql", "clickhouse", "nats", "kafka", "redis")
+ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
+
+
+def find(start: Path) -> Path | None:
+    """The policy file of `start` or of its nearest parent, never above the root of a git work tree."""
+    for folder in (start, *start.parents):
+        candidate = folder / POLICY_FILE
+        if candidate.is_file():
+            return candidate
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
+    """The policy file at `path` over the persona's promises.
+
+    Raises `InvalidArgument` naming the key and what was expected; an unknown key is an error, because a misspelt
+    protection that is silently ignored is worse than none.
+    """
+    if path is None:
+        return Policy(constraints=promises)
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"{path.name}: not valid TOML: {error}") from error
+    for section, value in data.items():
+        _check_section(path.name, section, value)
+    paths = _table(data, "paths")
+    templates = paths.get("templates", "ask")
+    if templates not in ("allow", "ask", "deny"):
+        raise InvalidArgument(f'{path.name}: paths.templates: expected "allow", "ask" or "deny"')
+    return Policy(
+        constraints=_override(path.name, promises, _table(data, "constraints")),
+        engines=MappingProxyType(
+            {name: _engine(path.name, name, value) for name, value in _table(data, "engines").items()}
+        ),
+        commands=MappingProxyType(
+            {k: _string(path.name, f"commands.{k}", v) for k, v in _table(data, "commands").items()}
+        ),
+        frontend=_strings(path.name, "paths.frontend", paths.get("frontend", [])),
+        backend=_strings(path.name, "paths.backend", paths.get("backend", [])),
+        spec=_strings(path.name, "paths.spec", paths.get("spec", [])),
+        protected=_strings(path.name, "paths.protected", paths.get("protected", [])),
+        no_tests_needed=_strings(path.name, "paths.no_tests_needed", paths.get("no_tests_needed", [])),
+        templates=templates,
+        people=MappingProxyType({k: _strings(path.name, f"people.{k}", v) for k, v in _table(data, "people").items()}),
+        contracts=MappingProxyType(
+            {k: _string(path.name, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
+        ),
+        path=path,
+    )
+
+
+def _table(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", data.get(name, {}))
+
+
+def _check_section(file: str, section: str, value: object) -> None:
+    if section not in _SECTIONS:
+        raise InvalidArgument(f"{file}: unknown section [{section}]; known: {', '.join(_SECTIONS)}")
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{file}: {section}: expected a table")
+    allowed = _SECTIONS[section]
+    for key in cast("dict[str, object]", value):
+        if allowed is not None and key not in allowed:
+            raise InvalidArgument(f"{file}: unknown key {section}.{key}; known: {', '.join(sorted(allowed))}")
+
+
+def _string(file: str, key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{file}: {key}: expected a string")
+    return value
+
+
+def _strings(file: str, key: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
+        raise InvalidArgument(f"{file}: {key}: expected a list of strings")
+    return tuple(cast("list[str]", value))
+
+
+def _engine(file: str, name: str, value: object) -> EngineSettings:
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"{file}: engines.{name}: expected a table")
+    table = cast("dict[str, object]", value)
+    for key in table:
+        if key not in _ENGINE_KEYS:
+            raise InvalidArgument(f"{file}: unknown key engines.{name}.{key}; known: {', '.join(sorted(_ENGINE_KEYS))}")
+    kind = _string(file, f"engines.{name}.kind", table.get("kind", name))
+    if kind not in KINDS:
+        raise InvalidArgument(f"{file}: engines.{name}.kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    url = _string(file, f"engines.{name}.url", table.get("url", f"embedded:{kind}"))
+    default = "development" if url.startswith("embedded:") else "production"
+    environment = table.get("environment", default)
+    if environment not in ENVIRONMENTS:
+        raise InvalidArgument(f"{file}: engines.{name}.environment: expected one of {', '.join(ENVIRONMENTS)}")
+    migrations = table.get("migrations")
+    return EngineSettings(
+        name=name,
+        kind=kind,
+        url=url,
+        environment=environment,
+        migrations=None if migrations is None else _string(file, f"engines.{name}.migrations", migrations),
+    )
+
+
+def _override(file: str, promises: tuple[Constraint, ...], tables: dict[str, Any]) -> tuple[Constraint, ...]:
+    known = {promise.id: promise for promise in promises}
+    for identifier, table in tables.items():
+        if identifier not in known:
+            raise InvalidArgument(f"{file}: unknown constraint {identifier!r}; known: {', '.join(known)}")
+        if not isinstance(table, dict):
+            raise InvalidArgument(f"{file}: constraints.{identifier}: expected a table")
+        known[identifier] = _overridden(file, known[identifier], cast("dict[str, Any]", table))
+    return tuple(known[promise.id] for promise in promises)
+
+
+def _overridden(file: str, promise: Constraint, table: dict[str, Any]) -> Constraint:
+    where = f"{file}: constraints.{promise.id}"
+    for key in table:
+        if key not in _CONSTRAINT_KEYS:
+            raise InvalidArgument(f"{where}: unknown key {key}; known: {', '.join(sorted(_CONSTRAINT_KEYS))}")
+    because = _string(file, f"constraints.{promise.id}.disabled_because", table.get("disabled_because", ""))
+    outcome = table.get("outcome", promise.outcome)
+    if outcome not in STRICTNESS:
+        raise InvalidArgument(f"{where}.outcome: expected one of {', '.join(STRICTNESS)}")
+    narrower = "environments" in table and (
+        not promise.environments or not set(promise.environments) <= set(table["environments"])
+    )
+    if (STRICTNESS[outcome] < STRICTNESS[promise.outcome] or narrower or "parameters" in table) and not because:
+        raise InvalidArgument(f'{where}: loosening a promise needs disabled_because = "why"')
+    return replace(
+        promise,
+        outcome=cast("Outcome", outcome),
+        disabled_because=because,
+        approvers=_strings(file, f"{where}.approvers", table.get("approvers", list(promise.approvers))),
+        channels=_strings(file, f"{where}.channels", table.get("channels", list(promise.channels))),
+        environments=_strings(file, f"{where}.environments", table.get("environments", list(promise.environments))),
+        expires=_string(file, f"{where}.expires", table.get("expires", promise.expires)),
+        parameters=MappingProxyType({**promise.parameters, **_table(table, "parameters")}),
+    )

@@ -1,0 +1,14 @@
+"""`RESOURCES`: one resource (or template), one file, one line."""
+
+from mcp_backend.resources import audit_recent, escalation, persona_, policy_effective
+from mcp_backend.resources.base import Resource
+
+RESOURCES: tuple[Resource, ...] = (
+    persona_.PERSONA,
+    policy_effective.POLICY,
+    escalation.OPEN,
+    escalation.ONE,
+    audit_recent.RECENT,
+)
+
+__all__ = ["RESOURCES", "Resource"]

@@ -1,0 +1,205 @@
+"""MCP wiring: tools, resources, prompts and completions on the official SDK, in both protocol eras."""
+
+import json
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import mcp_types as types
+from mcp.server import Server, ServerRequestContext
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.exceptions import MCPError
+
+from mcp_backend import __version__, persona
+from mcp_backend.app import App, Caller, open_app
+from mcp_backend.call import call
+from mcp_backend.errors import BackendError, Json, NotFound
+from mcp_backend.resources import RESOURCES, Resource
+from mcp_backend.tools import TOOLSETS, Tool, enabled
+
+NAME = "mcp-backend"
+Context: TypeAlias = ServerRequestContext[App, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `serve` was asked for."""
+
+    workspace: Path
+    toolsets: frozenset[str] = frozenset(TOOLSETS)
+    read_only: bool = False
+
+
+def build(options: Options) -> Server[App]:
+    """The server of one workspace. Nothing outside this process is opened before the first connection."""
+    tools = enabled(options.toolsets, read_only=options.read_only)
+    engineer = persona.load()
+    shown = [_tool(tool) for tool in tools.values()]
+    fixed = [r for r in RESOURCES if not r.template]
+    templates = [r for r in RESOURCES if r.template]
+    prompts = (engineer.role, *engineer.prompts)
+
+    @asynccontextmanager
+    async def lifespan(_: Server[App]) -> AsyncGenerator[App]:
+        async with open_app(options.workspace) as app:
+            yield app
+
+    async def list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=shown)
+
+    async def call_tool(ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool = tools.get(params.name)
+        if tool is None:
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
+        app = replace(ctx.lifespan_context, caller=_caller(ctx), progress=ctx.session.report_progress)
+        try:
+            return _result(await call(app, tool, params.arguments or {}), is_error=False)
+        except BackendError as error:
+            return _result({"error": error.as_json()}, is_error=True)
+
+    async def list_resources(
+        ctx: Context,
+        params: types.PaginatedRequestParams | None,
+    ) -> types.ListResourcesResult:
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(uri=r.uri, name=r.name, title=r.title, description=r.description, mime_type=r.mime_type)
+                for r in fixed
+            ]
+        )
+
+    async def list_templates(
+        ctx: Context,
+        params: types.PaginatedRequestParams | None,
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(
+            resource_templates=[
+                types.ResourceTemplate(
+                    uri_template=r.uri,
+                    name=r.name,
+                    title=r.title,
+                    description=r.description,
+                    mime_type=r.mime_type,
+                )
+                for r in templates
+            ]
+        )
+
+    async def read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        uri = str(params.uri)
+        resource, values = _find(uri)
+        try:
+            text = await resource.read(ctx.lifespan_context, values)
+        except NotFound as error:
+            raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data={"uri": uri}) from error
+        except BackendError as error:
+            raise MCPError(code=types.INTERNAL_ERROR, message=error.reason, data=error.as_json()) from error
+        return types.ReadResourceResult(
+            contents=[types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)]
+        )
+
+    async def list_prompts(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+        return types.ListPromptsResult(
+            prompts=[
+                types.Prompt(
+                    name=p.name,
+                    title=p.title,
+                    description=p.description,
+                    arguments=[
+                        types.PromptArgument(name=a.name, description=a.description, required=a.required)
+                        for a in p.arguments
+                    ],
+                )
+                for p in prompts
+            ]
+        )
+
+    async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        prompt = next((p for p in prompts if p.name == params.name), None)
+        if prompt is None:
+            known = ", ".join(p.name for p in prompts)
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {params.name}; known: {known}")
+        given = params.arguments or {}
+        for argument in prompt.arguments:
+            if argument.required and not given.get(argument.name, "").strip():
+                raise MCPError(
+                    code=types.INVALID_PARAMS,
+                    message=f"{argument.name}: is required ({argument.description})",
+                )
+        text = persona.render(prompt, dict(given), engineer)
+        return types.GetPromptResult(
+            description=prompt.description,
+            messages=[types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))],
+        )
+
+    async def complete(ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        values: list[str] = []
+        if isinstance(params.ref, types.ResourceTemplateReference):
+            resource = next((r for r in templates if r.uri == params.ref.uri), None)
+            if resource and resource.complete:
+                known = (params.context.arguments if params.context else None) or {}
+                values = await resource.complete(ctx.lifespan_context, params.argument.name, known)
+        fitting = [v for v in values if v.startswith(params.argument.value)]
+        return types.CompleteResult(
+            completion=types.Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
+        )
+
+    return Server(
+        NAME,
+        version=__version__,
+        title="Backend Engineer",
+        description="A backend engineer with guarded tools for databases, messaging, git and tests.",
+        instructions=engineer.instructions,
+        lifespan=lifespan,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+        on_list_prompts=list_prompts,
+        on_get_prompt=get_prompt,
+        on_completion=complete,
+        on_subscriptions_listen=ListenHandler(InMemorySubscriptionBus()),
+    )
+
+
+def _find(uri: str) -> tuple[Resource, Mapping[str, str]]:
+    for resource in RESOURCES:
+        values = resource.match(uri)
+        if values is not None:
+            return resource, values
+    known = ", ".join(r.uri for r in RESOURCES)
+    raise MCPError(code=types.INVALID_PARAMS, message=f"no resource {uri}; known: {known}", data={"uri": uri})
+
+
+def _tool(tool: type[Tool]) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description(),
+        input_schema=tool.input_schema(),
+        output_schema=tool.output_schema(),
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.read_only,
+            destructive_hint=tool.destructive,
+            idempotent_hint=tool.idempotent,
+            open_world_hint=tool.open_world,
+        ),
+    )
+
+
+def _result(body: dict[str, Json], *, is_error: bool) -> types.CallToolResult:
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=body, is_error=is_error
+    )
+
+
+def _caller(ctx: Context) -> Caller:
+    owner = ctx.lifespan_context.caller.principal
+    params = ctx.session.client_params
+    client = f"{params.client_info.name} {params.client_info.version}" if params else "unknown"
+    return Caller(principal=owner, client=client, session=f"{os.getpid()}")

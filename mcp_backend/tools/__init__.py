@@ -1,0 +1,22 @@
+"""`TOOLS`: one tool, one file, one line. Nothing here imports an engine; that happens on first use."""
+
+from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
+from mcp_backend.tools.check_escalation import CheckEscalation
+from mcp_backend.tools.escalate import Escalate
+
+TOOLS: tuple[type[Tool], ...] = (
+    Escalate,
+    CheckEscalation,
+)
+
+__all__ = ["TOOLS", "TOOLSETS", "Plan", "Result", "Tool", "Toolset", "enabled"]
+
+
+def enabled(toolsets: frozenset[str], *, read_only: bool) -> dict[str, type[Tool]]:
+    """The tools of these toolsets by name; escalation is always on. A read-only server hides what changes things."""
+    return {
+        tool.name: tool
+        for tool in TOOLS
+        if (tool.toolset in toolsets or tool.toolset == "escalation")
+        and (tool.read_only or tool.toolset == "escalation" or not read_only)
+    }

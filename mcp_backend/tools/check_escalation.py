@@ -1,0 +1,90 @@
+"""check_escalation: status and answer of what was asked."""
+
+import asyncio
+import json
+
+from pydantic import Field
+
+from mcp_backend import escalations
+from mcp_backend.app import App
+from mcp_backend.errors import Json
+from mcp_backend.store import Row
+from mcp_backend.tools.base import Plan, Result, Tool
+
+POLL_SECONDS = 0.1
+
+
+class CheckEscalation(Tool):
+    """Read the status and the answer of an escalation, or all open ones when no id is given."""
+
+    name = "check_escalation"
+    title = "Read an answer"
+    toolset = "escalation"
+    read_only = True
+    idempotent = True
+
+    id: str | None = Field(default=None, max_length=40)
+    wait_seconds: float = Field(default=0, ge=0, le=45, description="wait this long for an answer")
+
+    async def plan(self, app: App) -> Plan:
+        if self.id is not None:
+            await escalations.get(app.store, self.id)
+        return Plan()
+
+    async def run(self, app: App, plan: Plan) -> Result:
+        async with app.store.transaction(durable=False):
+            await escalations.expire(app.store, app.now())
+        if self.id is None:
+            rows = await app.store.rows("escalations_open")
+            return {"open": [brief(row) for row in rows[:50]], "truncated": len(rows) > 50}
+        row = await _settled(app, self.id, self.wait_seconds)
+        async with app.store.transaction(durable=False):
+            await app.store.run("escalation_seen", id=self.id)
+        return {
+            "id": row["id"],
+            "status": row["status"],
+            "answer": row["answer"],
+            "by": row["answered_by"],
+            "channel": row["channel"],
+            "decision": None,
+            "kind": row["kind"],
+            "title": row["title"],
+            "question": row["question"],
+            "assignee": row["assignee"],
+        }
+
+
+async def _settled(app: App, identifier: str, seconds: float) -> Row:
+    """The escalation once it is decided, or as it is when the time is over. The answer may come from another
+    process, and SQLite cannot wake a reader: its change counter is looked at instead."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    row = await escalations.get(app.store, identifier)
+    while row["status"] in escalations.OPEN and (left := deadline - loop.time()) > 0:
+        await asyncio.sleep(min(POLL_SECONDS, left))
+        row = await escalations.get(app.store, identifier)
+    return row
+
+
+def brief(row: Row) -> dict[str, Json]:
+    """One escalation as a list shows it."""
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "title": row["title"],
+        "assignee": row["assignee"],
+        "blocking": bool(row["blocking"]),
+    }
+
+
+def full(row: Row) -> dict[str, Json]:
+    """One escalation with everything that was asked and answered."""
+    return {
+        **brief(row),
+        "question": row["question"],
+        "details": json.loads(row["details"]),
+        "answer": row["answer"],
+        "by": row["answered_by"],
+        "channel": row["channel"],
+    }

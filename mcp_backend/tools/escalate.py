@@ -1,0 +1,70 @@
+"""escalate: ask a person what the engineer may not decide."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mcp_backend import escalations
+from mcp_backend.app import App
+from mcp_backend.errors import InvalidArgument
+from mcp_backend.tools.base import Plan, Result, Tool
+
+
+class Escalate(Tool):
+    """Ask a person what you may not decide or do not know; returns at once, the answer binds.
+
+    details by kind: spec_clarification {spec_ref, readings (2+), recommended}; trade_off {options (2+), recommended,
+    cost_of_delay}; frontend_contract {contract, compatibility, consumers, migration_window}; data_model {entities,
+    change, affected_rows, retention_or_personal_data, reversible, migration}; unknown {known, tried, would_unblock}.
+    An earlier decision or an open question with the same words is returned instead of a second one.
+    """
+
+    name = "escalate"
+    title = "Ask a person"
+    toolset = "escalation"
+    read_only = False
+    idempotent = True
+    output = {"id": {"type": "string"}, "status": {"type": "string"}}
+
+    kind: Literal["spec_clarification", "trade_off", "frontend_contract", "data_model", "unknown"]
+    title_: str = Field(alias="title", min_length=3, max_length=200)
+    question: str = Field(min_length=3, max_length=5000)
+    details: dict[str, Any]
+    blocking: bool = Field(default=True, description="whether your work stops until it is answered")
+
+    async def plan(self, app: App) -> Plan:
+        kind = app.persona.kind(self.kind)
+        assert kind is not None, "the Literal above and persona/escalations.toml name the same kinds"
+        if gaps := escalations.missing(kind, self.details):
+            named = "; ".join(f"details.{gap['name']}: {gap['expected']}" for gap in gaps)
+            raise InvalidArgument(
+                f"{self.kind} goes to the {kind.to.replace('_', ' ')} and needs {named}",
+                details={"missing": [gap["name"] for gap in gaps]},
+            )
+        return Plan(prepared=kind)
+
+    async def run(self, app: App, plan: Plan) -> Result:
+        row, new = await escalations.open_question(
+            app.store, plan.prepared, self.title_, self.question, self.details, blocking=self.blocking,
+            asker=app.caller.principal, now=app.now(),
+        )  # fmt: skip
+        assignee = str(row["assignee"])
+        people = app.policy.people.get(assignee, ())
+        result: Result = {
+            "id": row["id"],
+            "status": row["status"],
+            "assignee": f"{assignee} ({', '.join(people)})" if people else assignee,
+            "channels": list(escalations.CHANNELS),
+        }
+        if not new and row["status"] in escalations.OPEN:
+            result["duplicate_of"] = row["id"]
+        elif not new:
+            result["decided_in"] = row["id"]
+            result["answer"] = row["answer"]
+        result["meanwhile"] = (
+            f"decided by {row['answered_by']}: act on the answer"
+            if not new and row["status"] not in escalations.OPEN
+            else "do not guess and do not build on a guess; go on with work that does not depend on the answer, "
+            "results carry a notice when it is there (or check_escalation)"
+        )
+        return result

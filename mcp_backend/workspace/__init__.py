@@ -1,0 +1,1 @@
+"""The repository: whose a path is, what it uses, git, tests."""
