@@ -145,12 +145,46 @@ READ_ONLY: tuple[type, ...] = (ReadRows,)
 
 
 def digest(tool: str, actions: tuple[Action, ...]) -> str:
-    """Hex SHA-256 that names exactly this call. Every field of every action is in it, because an action holds
-    only what a guard or a person judges; facts, previews and prepared data are left out on purpose."""
+    """Hex SHA-256 that names exactly this call. Every field of every action is in it but `at_version`, because an
+    action holds only what a guard or a person judges; facts, previews and prepared data are left out on purpose.
+
+    The version of the world is what an approval is bound to besides the digest: with it inside, a call whose world
+    moved could not be told from another call.
+    """
     canonical = [FORMAT, tool, [[type(action).__name__, _fields(action)] for action in actions]]
     text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _fields(action: Action) -> dict[str, object]:
-    return {field.name: getattr(action, field.name) for field in dataclasses.fields(action)}
+    names = (field.name for field in dataclasses.fields(action))
+    return {name: getattr(action, name) for name in names if name != "at_version"}
+
+
+def describe(action: Action) -> str:
+    """One action in a few words for people and the audit: names and places, never content."""
+    match action:
+        case WriteFile(path=path):
+            return f"write {path}"
+        case DeleteFile(path=path):
+            return f"delete {path}"
+        case MoveFile(source=source, target=target):
+            return f"move {source} to {target}"
+        case RunCommand(argv=argv):
+            return f"run {argv[0] if argv else 'nothing'}"
+        case ReadRows(engine=engine, environment=environment):
+            return f"read {engine} ({environment})"
+        case ExecuteSql(engine=engine, environment=environment, statements=statements):
+            return f"execute {len(statements)} statements on {engine} ({environment})"
+        case PublishMessage(engine=engine, environment=environment, destination=destination):
+            return f"publish to {destination} on {engine} ({environment})"
+        case ConfigureMessaging(engine=engine, environment=environment, changes=changes):
+            return f"make {len(changes)} changes of {engine} ({environment})"
+        case CreateCommit(paths=paths, tree=tree):
+            return f"commit {len(paths)} paths as tree {tree[:12]}"
+        case MoveBranch(branch=branch):
+            return f"move branch {branch}"
+        case PushCommits(remote=remote, ref=ref, commits=commits, force=force):
+            return f"{'force-push' if force else 'push'} {len(commits)} commits to {remote} {ref}"
+        case CallApi(method=method, url=url):
+            return f"{method} {url}"

@@ -1,6 +1,5 @@
 """What a tool may reach. Opened once, closed once, handed to every call."""
 
-import getpass
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from mcp_backend import instances, persona, policy
 from mcp_backend.engines import Engines
 from mcp_backend.persona import Persona
 from mcp_backend.policy import Policy
-from mcp_backend.settings import Workspace, workspace
+from mcp_backend.settings import Workspace, user, workspace
 from mcp_backend.store import Store, open_store
 from mcp_backend.workspace import detect
 
@@ -85,7 +84,7 @@ async def open_app(start: Path, clock: Callable[[], datetime] = utc_now) -> Asyn
                 store=store,
                 clock=clock,
                 instance=identifier,
-                caller=Caller(principal=getpass.getuser()),
+                caller=Caller(principal=user()),
                 interrupted=interrupted,
             )
     finally:

@@ -4,12 +4,9 @@ The agent holds no token: it repeats the same call, and an unspent approval for 
 there, or it is not. Each is spent once, by one atomic statement.
 """
 
-import re
 from dataclasses import dataclass
 
 from mcp_backend.store import Store
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +19,18 @@ class Approval:
     channel: str
 
 
-def seconds(duration: str) -> float:
-    """`90s`, `15m`, `4h` or `7d` in seconds. Raises `ValueError` for anything else."""
-    match = re.fullmatch(r"(\d+)([smhd])", duration)
-    if not match:
-        raise ValueError(f"expected a duration such as 90s, 15m, 4h or 7d, got {duration!r}")
-    return int(match[1]) * _UNITS[match[2]]
-
-
 async def spend(store: Store, digest: str, at_version: str, now: float) -> Approval | None:
     """Takes an unspent, unexpired approval for exactly this digest at this version, or `None`."""
     row = await store.row("approval_spend", digest=digest, at_version=at_version, now=now)
     return Approval(row["id"], row["escalation"], row["approver"], row["channel"]) if row else None
+
+
+async def supersede(store: Store, digest: str, at_version: str, now: float) -> None:
+    """Ends what was asked or approved, and not used, for this digest in another state of the world."""
+    for row in await store.rows("escalation_supersede", digest=digest, at_version=at_version):
+        await store.run(
+            "escalation_event", escalation=row["id"], at=now, event="superseded", actor="world", channel="timer"
+        )
 
 
 async def moved(store: Store, digest: str, at_version: str, now: float) -> str | None:
@@ -43,5 +40,5 @@ async def moved(store: Store, digest: str, at_version: str, now: float) -> str |
     if row is None:
         return None
     await store.run("approvals_lapse", digest=digest, at_version=at_version, now=now)
-    await store.run("escalation_supersede", digest=digest, at_version=at_version)
+    await supersede(store, digest, at_version, now)
     return str(row["at_version"])

@@ -7,13 +7,14 @@ that a record was edited, dropped or reordered; whoever can rewrite the whole fi
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mcp_backend.errors import Json
 from mcp_backend.store import Store
 
 GENESIS = "0" * 64
+PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +41,47 @@ async def append(store: Store, record: Mapping[str, Json]) -> int:
     return seq
 
 
-async def verify(store: Store, seals: Mapping[int, str] | None = None) -> tuple[int, list[Break]]:
+async def verify(store: Store, seals: Iterable[tuple[int, str]] = ()) -> tuple[int, list[Break]]:
     """The number of records, and every place where the chain breaks.
 
-    `seals` are heads that were written outside the store: record number to hash.
+    `seals` are heads that were written outside the store: record number and hash.
     """
+    wanted = sorted(set(seals))
+    sealed_numbers = {seq for seq, _ in wanted}
     breaks: list[Break] = []
-    previous, expected, hashes = GENESIS, 1, dict[int, str]()
-    for row in await store.rows("audit_all"):
-        seq, text = int(row["seq"]), str(row["record"])
-        if seq != expected:
-            breaks.append(Break(expected, f"record {expected} is missing (found {seq})"))
-            expected = seq
-        elif row["hash"] != link(previous, text):
-            breaks.append(Break(seq, f"record {seq} was edited, or the one before it was replaced"))
-        elif _sequence(text) != seq:
-            breaks.append(Break(seq, f"record {seq} was moved here from elsewhere"))
-        previous, hashes[seq] = str(row["hash"]), str(row["hash"])
-        expected += 1
-    head = await store.row("audit_last")
-    last = int(head["seq"]) if head else 0
-    if last != expected - 1:
-        breaks.append(Break(expected, f"the log ends at record {expected - 1}, its head says {last}"))
+    count, last, previous, hashes = 0, 0, GENESIS, dict[int, str]()
+    async with store.snapshot():
+        while rows := await store.rows("audit_after", seq=last, limit=PAGE):
+            for row in rows:
+                seq, text, found = int(row["seq"]), str(row["record"]), str(row["hash"])
+                if problem := _problem(seq, text, found, last, previous):
+                    breaks.append(Break(seq, problem))
+                count, last, previous = count + 1, seq, found
+                if seq in sealed_numbers:
+                    hashes[seq] = found
+        head = await store.row("audit_last")
+    ends = int(head["seq"]) if head else 0
+    if last != ends:
+        breaks.append(Break(last + 1, f"the log ends at record {last}, its head says {ends}"))
     elif head and head["hash"] != previous:
-        breaks.append(Break(last, "the head does not match the last record"))
-    for seq, sealed in sorted((seals or {}).items()):
-        if hashes.get(seq) != sealed:
-            breaks.append(Break(seq, f"record {seq} does not match its seal"))
-    return expected - 1, breaks
+        breaks.append(Break(ends, "the head does not match the last record"))
+    for seq, sealed in wanted:
+        if seq not in hashes:
+            breaks.append(Break(seq, f"record {seq} was sealed, and is gone"))
+        elif hashes[seq] != sealed:
+            breaks.append(Break(seq, f"record {seq} is not the one that was sealed"))
+    return count, breaks
+
+
+def _problem(seq: int, text: str, found: str, last: int, previous: str) -> str:
+    if _sequence(text) != seq:
+        return f"record {seq} holds what was written as record {_sequence(text) or 'none'}: moved or edited"
+    if seq != last + 1:
+        gone = f"record {last + 1} is" if seq == last + 2 else f"records {last + 1} to {seq - 1} are"
+        return f"{gone} missing before record {seq}"
+    if found != link(previous, text):
+        return f"record {seq} was edited, or the one before it was replaced"
+    return ""
 
 
 def _sequence(text: str) -> int | None:

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, cast
 
+import anyio
 from pydantic import ValidationError
 
 from mcp_backend import actions, approvals, audit, escalations
@@ -23,10 +25,15 @@ from mcp_backend.errors import (
     PermissionDenied,
 )
 from mcp_backend.guards import judge
-from mcp_backend.policy import Verdict
+from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
 
 log = logging.getLogger("mcp_backend")
+SHOWN = 20
+"""How many actions a record describes; the digest names them all."""
+DEPTH = 64
+"""How deep arguments may be nested."""
 
 
 async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Result:
@@ -40,36 +47,43 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
         request = parse(tool, arguments)
         plan = await request.plan(app)
         verdict, warnings = judge(plan.actions, app.policy, plan.facts)
-        approval = await _agree(app, tool, plan, verdict, entry)
-        await entry.start(plan, approval)
+        entry.judged(plan, verdict)
+        await _agree(app, tool, plan, verdict, entry)
         result = await request.run(app, plan)
     except BackendError as error:
         await entry.end(_outcome(error, started=entry.started), error)
         raise
     except asyncio.CancelledError:
-        await entry.end("cancelled", None)
+        with anyio.CancelScope(shield=True):
+            await entry.end("cancelled", None)
         raise
     except Exception as error:
-        log.exception("call %s of %s failed", entry.call, tool.name)
+        trace = hide_credentials(traceback.format_exc())
+        log.error("call %s of %s failed\n%s", entry.call, tool.name, trace)
         fault = Internal(f"a fault of this server, id {entry.call}; the trace is in its log")
         await entry.end("failed", fault)
         raise fault from error
-    await entry.end("done", None)
-    return await _told(app, result, warnings)
+    try:
+        await entry.end("done", None)
+        return await _told(app, result, warnings)
+    except BackendError as error:
+        raise OutcomeUnknown(
+            f"the call did what it was asked, but its end could not be recorded: {error.reason}"
+        ) from error
 
 
 def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
     """The request. Raises `InvalidArgument` naming each wrong field and what was expected, never its value."""
     for path, text in _strings(arguments):
         if "\0" in text:
-            raise InvalidArgument(f"{path}: a NUL character is not allowed")
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise InvalidArgument(f"{path}: not valid Unicode (a lone surrogate)")
+            raise InvalidArgument(f"{_shown(path)}: a NUL character is not allowed")
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidArgument(f"{_shown(path)}: not valid Unicode (a lone surrogate)")
     try:
         return tool.model_validate(dict(arguments))
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in e['loc']) or 'arguments'}: {_expected(e['type'], e['msg'])}"
+            f"{_shown('.'.join(str(part) for part in e['loc'])) or 'arguments'}: {_expected(e['type'], e['msg'])}"
             for e in error.errors(include_url=False, include_input=False)
         ]
         known = ", ".join(field.alias or name for name, field in tool.model_fields.items())
@@ -77,18 +91,25 @@ def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
         raise InvalidArgument(f"{reason} (fields: {known})" if "unknown field" in reason else reason) from None
 
 
-def _strings(node: object, path: str = "") -> list[tuple[str, str]]:
+def _strings(node: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    if depth > DEPTH:
+        raise InvalidArgument(f"{_shown(path)}: nested deeper than {DEPTH} levels")
     if isinstance(node, str):
-        return [(path, node)]
-    if isinstance(node, Mapping):
-        items = cast("Mapping[object, object]", node).items()
-        return [(path or str(k), str(k)) for k, _ in items] + [
-            found for k, v in items for found in _strings(v, f"{path}.{k}" if path else str(k))
-        ]
-    if isinstance(node, (list, tuple)):
-        elements = cast("list[object]", node)
-        return [found for i, v in enumerate(elements) for found in _strings(v, f"{path}.{i}")]
-    return []
+        yield path, node
+    elif isinstance(node, Mapping):
+        for key, value in cast("Mapping[object, object]", node).items():
+            inner = f"{path}.{key}" if path else str(key)
+            yield inner, str(key)
+            yield from _strings(value, inner, depth + 1)
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(cast("list[object]", node)):
+            yield from _strings(value, f"{path}.{index}", depth + 1)
+
+
+def _shown(path: str) -> str:
+    """The place of a field as an error can name it: the caller chose the keys, which may be long or unprintable."""
+    text = path if path.isprintable() else path.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _expected(kind: str, message: str) -> str:
@@ -103,29 +124,19 @@ def _expected(kind: str, message: str) -> str:
     )
 
 
-async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: "_Entry") -> Approval | None:
-    entry.judged(plan, verdict)
+async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: "_Entry") -> None:
+    """Records the start of a call that may run, spending its approval in the same transaction; raises otherwise."""
     if verdict.outcome in ("allow", "warn"):
-        return None
+        await entry.start(plan, None)
+        return
     constraint = app.policy.constraint(verdict.constraint)
     assert constraint is not None, "judge only returns verdicts of the policy's constraints"
     if verdict.outcome == "deny":
-        if verdict.step:
-            raise FailedPrecondition(
-                f"{verdict.reason}. Do {verdict.step} first, then repeat this call unchanged",
-                constraint=constraint.id,
-                details={"step": verdict.step, "statement": constraint.statement},
-            )
-        details: dict[str, Json] = {"statement": constraint.statement, "instead": verdict.remedy}
-        if constraint.owner:
-            details["owner"] = constraint.owner
-        if constraint.escalate:
-            details["escalate"] = constraint.escalate
-        raise PermissionDenied(verdict.reason, constraint=constraint.id, details=details)
+        raise _denied(constraint, verdict)
     now, digest = app.now(), entry.digest
+    if await entry.start(plan, lambda: approvals.spend(app.store, digest, plan.at_version, now)):
+        return
     async with app.store.transaction():
-        if approval := await approvals.spend(app.store, digest, plan.at_version, now):
-            return approval
         moved = await approvals.moved(app.store, digest, plan.at_version, now)
     if moved is not None:
         raise Aborted(
@@ -140,6 +151,7 @@ async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry
         reason=verdict.reason, asker=app.caller.principal, now=now,
     )  # fmt: skip
     if row["status"] == "denied":
+        await app.store.run("escalation_seen", id=row["id"])
         raise PermissionDenied(
             f"{row['answered_by']} denied exactly this call: {row['answer'] or 'no reason given'}",
             constraint=constraint.id,
@@ -152,6 +164,21 @@ async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry
         escalation=row["id"],
         details={"statement": constraint.statement},
     )
+
+
+def _denied(constraint: Constraint, verdict: Verdict) -> BackendError:
+    if verdict.step:
+        return FailedPrecondition(
+            f"{verdict.reason}. Do {verdict.step} first, then repeat this call unchanged",
+            constraint=constraint.id,
+            details={"step": verdict.step, "statement": constraint.statement},
+        )
+    details: dict[str, Json] = {"statement": constraint.statement, "instead": verdict.remedy}
+    if constraint.owner:
+        details["owner"] = constraint.owner
+    if constraint.escalate:
+        details["escalate"] = constraint.escalate
+    return PermissionDenied(verdict.reason, constraint=constraint.id, details=details)
 
 
 def _outcome(error: BackendError, *, started: bool) -> str:
@@ -184,6 +211,10 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
     return result
 
 
+def _clean(text: str) -> str:
+    return hide_credentials(text)[:300]
+
+
 class _Entry:
     """The audit records of one call."""
 
@@ -197,7 +228,9 @@ class _Entry:
 
     def judged(self, plan: Plan, verdict: Verdict) -> None:
         self.digest = actions.digest(self._tool.name, plan.actions)
-        self._about = {"digest": self.digest, "actions": [type(a).__name__ for a in plan.actions]}
+        self._about = {"digest": self.digest, "actions": [_clean(actions.describe(a)) for a in plan.actions[:SHOWN]]}
+        if (left := len(plan.actions) - SHOWN) > 0:
+            self._about["actions_left_out"] = left
         if plan.at_version:
             self._about["at_version"] = plan.at_version
         if verdict.constraint:
@@ -206,18 +239,24 @@ class _Entry:
             self._about["loosened"] = cast("Json", loosened)
         self._durable = any(not isinstance(a, actions.READ_ONLY) for a in plan.actions)
 
-    async def start(self, plan: Plan, approval: Approval | None) -> None:
-        if approval:
-            self._about["approval"] = {
-                "id": approval.id, "escalation": approval.escalation, "by": approval.approver, "channel": approval.channel,
-            }  # fmt: skip
-        what = ", ".join(type(a).__name__ for a in plan.actions) or "nothing outside this server"
+    async def start(self, plan: Plan, spend: Callable[[], Awaitable[Approval | None]] | None) -> bool:
+        """Records the start, in one transaction with spending the approval; `False` when there is none to spend."""
+        what = ", ".join(actions.describe(action) for action in plan.actions[:SHOWN]) or "nothing outside this server"
         async with self._app.store.transaction(durable=self._durable):
+            if spend is not None:
+                if (approval := await spend()) is None:
+                    return False
+                await self._app.store.run("escalation_seen", id=approval.escalation)
+                self._about["approval"] = {
+                    "id": approval.id, "escalation": approval.escalation, "by": approval.approver,
+                    "channel": approval.channel,
+                }  # fmt: skip
             await self._append("started", {})
             await self._app.store.run(
-                "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=what
+                "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=_clean(what)
             )
         self.started = True
+        return True
 
     async def end(self, event: str, error: BackendError | None) -> None:
         more: dict[str, Json] = {"ms": round((time.monotonic() - self._began) * 1000, 1)}

@@ -5,16 +5,17 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from mcp_backend.approvals import seconds
-from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound
+from mcp_backend import approvals
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound, PermissionDenied
 from mcp_backend.persona import Kind
-from mcp_backend.policy import Constraint
+from mcp_backend.policy import Constraint, seconds
 from mcp_backend.store import Row, Store
 
 CHANNELS = ("inbox",)
 OPEN = ("open", "acknowledged")
+DECIDED = ("answered", "approved", "denied")
 
 
 def question_digest(kind: str, title: str, question: str, details: Mapping[str, Any]) -> str:
@@ -28,12 +29,18 @@ def missing(kind: Kind, details: Mapping[str, Any]) -> list[dict[str, Json]]:
     """What `details` lacks for this kind: each name with what is expected."""
     gaps: list[dict[str, Json]] = []
     for need in kind.requires:
-        value = details.get(need.name)
-        empty = value is None or (isinstance(value, (str, list, dict)) and not value)
-        short = need.at_least and (not isinstance(value, list) or len(value) < need.at_least)  # pyright: ignore[reportUnknownArgumentType]
-        if empty or short or (need.one_of and value not in need.one_of):
+        value: object = details.get(need.name)
+        items = [item for item in cast("list[object]", value) if not _empty(item)] if isinstance(value, list) else []
+        short = len(items) < need.at_least
+        if _empty(value) or short or (need.one_of and value not in need.one_of):
             gaps.append({"name": need.name, "expected": need.why})
     return gaps
+
+
+def _empty(value: object) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, (list, dict)) and not value)
 
 
 async def open_question(
@@ -52,7 +59,7 @@ async def open_question(
     async with store.transaction():
         await expire(store, now)
         for earlier in await store.rows("escalation_by_digest", digest=digest, at_version=""):
-            if earlier["status"] in (*OPEN, "answered", "approved"):
+            if earlier["status"] in (*OPEN, *DECIDED):
                 return earlier, False
         identifier = await _add(store, kind, title, question, details, digest, blocking=blocking, asker=asker, now=now)
     row = await store.row("escalation_get", id=identifier)
@@ -73,12 +80,18 @@ async def open_approval(
     asker: str,
     now: float,
 ) -> Row:
-    """Opens the approval of one call, or finds the one that is already open or denied for it."""
+    """Opens the approval of one call, or finds the one that is already open, denied or just granted for it.
+
+    A denial holds as long as the question would have; what was asked in another state of the world ends here.
+    """
     async with store.transaction():
         await expire(store, now)
         for earlier in await store.rows("escalation_by_digest", digest=digest, at_version=at_version):
-            if earlier["status"] in (*OPEN, "denied"):
+            if earlier["status"] in OPEN or (earlier["status"] == "denied" and earlier["expires"] > now):
                 return earlier
+            if earlier["status"] == "approved" and await _unspent(store, earlier["id"], now):
+                return earlier
+        await approvals.supersede(store, digest, at_version, now)
         identifier = await _add(
             store,
             kind,
@@ -96,6 +109,11 @@ async def open_approval(
     row = await store.row("escalation_get", id=identifier)
     assert row is not None
     return row
+
+
+async def _unspent(store: Store, identifier: str, now: float) -> bool:
+    granted = await store.row("approval_of", escalation=identifier)
+    return granted is not None and granted["spent"] is None and granted["expires"] > now
 
 
 async def _add(
@@ -137,7 +155,7 @@ async def _add(
 
 
 async def expire(store: Store, now: float) -> None:
-    """Ends what nobody answered in time. Runs inside the caller's transaction."""
+    """Ends what nobody answered in time. Runs inside the caller's transaction. Silence is never consent."""
     for row in await store.rows("escalation_expire", now=now):
         await store.run(
             "escalation_event", escalation=row["id"], at=now, event="expired", actor="timer", channel="timer"
@@ -162,16 +180,27 @@ async def decide(
     by: str,
     channel: str,
     now: float,
-    expires: str = "4h",
+    constraint: Constraint | None = None,
+    people: tuple[str, ...] = (),
 ) -> Row:
     """Records a person's answer; an approval becomes spendable in the same transaction.
 
-    Raises `InvalidArgument` when the answer does not suit the kind, `FailedPrecondition` when it is not open.
+    `constraint` is the promise that asked for the approval: its channels and its duration hold. `people` are those
+    who may answer for the assignee; empty when the policy names nobody. Raises `InvalidArgument` when the answer
+    does not suit the kind, `PermissionDenied` when this person or channel may not decide, `FailedPrecondition` when
+    the escalation is not open.
+
+    What this fences and what it cannot: the one who asked never approves it, unless at a terminal, because on one
+    machine the person and the agent usually share an operating-system user. A process of that user that imitates a
+    terminal is not told apart from the person; a separate user for the approver is the boundary.
     """
     row = await get(store, identifier)
-    allowed = ("approved", "denied") if row["kind"] == "approval" else ("answered", "approved", "denied")
-    if status not in allowed:
+    if row["kind"] == "approval" and status not in ("approved", "denied"):
         raise InvalidArgument(f"{identifier} is an approval: answer it with --approve or --deny")
+    if status == "answered" and not answer.strip():
+        raise InvalidArgument("the answer is empty: say what was decided")
+    if status == "approved":
+        _may_approve(row, by, channel, constraint, people)
     async with store.transaction():
         await expire(store, now)
         if not await store.row(
@@ -190,6 +219,24 @@ async def decide(
                 approver=by,
                 channel=channel,
                 granted=now,
-                expires=now + seconds(expires),
+                expires=now + seconds(constraint.expires if constraint else "4h"),
             )
     return await get(store, identifier)
+
+
+def _may_approve(row: Row, by: str, channel: str, constraint: Constraint | None, people: tuple[str, ...]) -> None:
+    if by == row["asker"] and channel != "terminal":
+        raise PermissionDenied(f"{by} asked for this: somebody else approves it, or the same person at a terminal")
+    if constraint and constraint.channels and channel not in constraint.channels:
+        raise PermissionDenied(
+            f"{constraint.id} is approved through {', '.join(constraint.channels)}, not through {channel}"
+        )
+    if people and not any(by.casefold() in _names(entry) for entry in people):
+        raise PermissionDenied(f"{row['id']} is for {row['assignee']} ({', '.join(people)}), not for {by}")
+
+
+def _names(entry: str) -> set[str]:
+    """The ways a person of the policy is known: `ana`, `ana@example.org`, `Ana Silva <ana@example.org>`."""
+    address = re.search(r"[^\s<>]+@[^\s<>]+", entry)
+    local = {address[0], address[0].split("@")[0]} if address else set[str]()
+    return {name.casefold() for name in (entry, *local)}

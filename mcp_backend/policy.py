@@ -4,6 +4,7 @@
 needs `disabled_because`, which every audit record then carries.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,8 +26,10 @@ TemplateOwner: TypeAlias = Literal["allow", "ask", "deny"]
 class Constraint:
     """A promise of the persona, in its own words, and the guard that keeps it.
 
-    `guard` is a name in `GUARDS`; empty with `planned` set while no guard keeps the promise yet. `environments`
-    empty means all. `escalate` is the kind of escalation a refusal leads to, `approvers` who may answer it.
+    `source` is the sentence of the persona it comes from, word for word; a promise that comes from none says
+    `because` instead. `guard` is a name in `GUARDS`, empty while no guard keeps the promise; `planned` says what is
+    still to come. `environments` empty means all. `escalate` is the kind of escalation a refusal leads to,
+    `approvers` the roles that may answer it, `channels` the ways in which they may (empty: all).
     """
 
     id: str
@@ -34,6 +37,7 @@ class Constraint:
     guard: str = ""
     outcome: Outcome = "deny"
     source: str = ""
+    because: str = ""
     planned: str = ""
     owner: str = ""
     escalate: str = ""
@@ -113,6 +117,17 @@ _CONSTRAINT_KEYS = {
 }
 KINDS = ("postgresql", "clickhouse", "nats", "kafka", "redis")
 ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
+
+
+_SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400})
+
+
+def seconds(duration: str) -> float:
+    """`90s`, `15m`, `4h` or `7d` in seconds. Raises `ValueError` for anything else."""
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", duration)
+    if not match:
+        raise ValueError(f"expected a duration such as 90s, 15m, 4h or 7d, got {duration!r}")
+    return int(match[1]) * _SECONDS[match[2]]
 
 
 def find(start: Path) -> Path | None:
@@ -233,26 +248,46 @@ def _override(file: str, promises: tuple[Constraint, ...], tables: dict[str, Any
 
 
 def _overridden(file: str, promise: Constraint, table: dict[str, Any]) -> Constraint:
-    where = f"{file}: constraints.{promise.id}"
-    for key in table:
-        if key not in _CONSTRAINT_KEYS:
-            raise InvalidArgument(f"{where}: unknown key {key}; known: {', '.join(sorted(_CONSTRAINT_KEYS))}")
-    because = _string(file, f"constraints.{promise.id}.disabled_because", table.get("disabled_because", ""))
-    outcome = table.get("outcome", promise.outcome)
-    if outcome not in STRICTNESS:
-        raise InvalidArgument(f"{where}.outcome: expected one of {', '.join(STRICTNESS)}")
-    narrower = "environments" in table and (
-        not promise.environments or not set(promise.environments) <= set(table["environments"])
-    )
-    if (STRICTNESS[outcome] < STRICTNESS[promise.outcome] or narrower or "parameters" in table) and not because:
-        raise InvalidArgument(f'{where}: loosening a promise needs disabled_because = "why"')
-    return replace(
+    key = f"constraints.{promise.id}"
+    for name in table:
+        if name not in _CONSTRAINT_KEYS:
+            raise InvalidArgument(f"{file}: unknown key {key}.{name}; known: {', '.join(sorted(_CONSTRAINT_KEYS))}")
+    parameters = table.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise InvalidArgument(f"{file}: {key}.parameters: expected a table")
+    changed = replace(
         promise,
-        outcome=cast("Outcome", outcome),
-        disabled_because=because,
-        approvers=_strings(file, f"{where}.approvers", table.get("approvers", list(promise.approvers))),
-        channels=_strings(file, f"{where}.channels", table.get("channels", list(promise.channels))),
-        environments=_strings(file, f"{where}.environments", table.get("environments", list(promise.environments))),
-        expires=_string(file, f"{where}.expires", table.get("expires", promise.expires)),
-        parameters=MappingProxyType({**promise.parameters, **_table(table, "parameters")}),
+        outcome=cast("Outcome", _string(file, f"{key}.outcome", table.get("outcome", promise.outcome))),
+        disabled_because=_string(file, f"{key}.disabled_because", table.get("disabled_because", "")).strip(),
+        approvers=_strings(file, f"{key}.approvers", table.get("approvers", list(promise.approvers))),
+        channels=_strings(file, f"{key}.channels", table.get("channels", list(promise.channels))),
+        environments=_strings(file, f"{key}.environments", table.get("environments", list(promise.environments))),
+        expires=_string(file, f"{key}.expires", table.get("expires", promise.expires)),
+        parameters=MappingProxyType({**promise.parameters, **cast("dict[str, Any]", parameters)}),
     )
+    if changed.outcome not in STRICTNESS:
+        raise InvalidArgument(f"{file}: {key}.outcome: expected one of {', '.join(STRICTNESS)}")
+    if not set(changed.environments) <= set(ENVIRONMENTS):
+        raise InvalidArgument(f"{file}: {key}.environments: expected some of {', '.join(ENVIRONMENTS)}")
+    try:
+        seconds(changed.expires)
+    except ValueError as error:
+        raise InvalidArgument(f"{file}: {key}.expires: {error}") from error
+    if _looser(promise, changed) and not changed.disabled_because:
+        raise InvalidArgument(f'{file}: {key}: loosening a promise needs disabled_because = "why"')
+    return changed
+
+
+def _looser(promise: Constraint, changed: Constraint) -> bool:
+    return (
+        STRICTNESS[changed.outcome] < STRICTNESS[promise.outcome]
+        or not _covers(changed.environments, promise.environments)
+        or not _covers(promise.channels, changed.channels)
+        or seconds(changed.expires) > seconds(promise.expires)
+        or changed.parameters != promise.parameters
+    )
+
+
+def _covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
+    """Whether everything in `narrow` is in `wide`; an empty list stands for everything."""
+    return not wide or (bool(narrow) and set(narrow) <= set(wide))

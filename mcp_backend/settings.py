@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pwd
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,15 @@ def state_folder(root: Path) -> Path:
     )
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-")[:24] or "root"
     return base / f"{name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+
+
+def user() -> str:
+    """The operating-system user this process runs as. The environment (`LOGNAME`, `USER`) has no say in it: whoever
+    starts a program can set that."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid-{os.getuid()}"
 
 
 def private(folder: Path) -> Path:

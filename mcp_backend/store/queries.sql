@@ -8,8 +8,8 @@ insert into audit (seq, record, hash) values (:seq, :record, :hash);
 insert into audit_head (one, seq, hash) values (1, :seq, :hash)
 on conflict (one) do update set seq = excluded.seq, hash = excluded.hash;
 
--- name: audit_all
-select seq, record, hash from audit order by seq;
+-- name: audit_after
+select seq, record, hash from audit where seq > :seq order by seq limit :limit;
 
 -- name: audit_recent
 select seq, record from audit order by seq desc limit :limit;
@@ -53,7 +53,9 @@ returning id;
 
 -- name: escalation_supersede
 update escalation set status = 'superseded'
-where digest = :digest and at_version <> :at_version and status in ('open', 'acknowledged', 'approved')
+where digest = :digest and at_version <> :at_version
+  and (status in ('open', 'acknowledged')
+       or status = 'approved' and exists (select 1 from approval a where a.escalation = escalation.id and a.spent is null))
 returning id;
 
 -- name: escalation_event
@@ -79,6 +81,9 @@ where id = (select id from approval
             where digest = :digest and at_version = :at_version and spent is null and expires > :now limit 1)
   and spent is null
 returning id, escalation, approver, channel;
+
+-- name: approval_of
+select id, approver, channel, granted, expires, spent from approval where escalation = :escalation;
 
 -- name: approvals_elsewhere
 select at_version from approval

@@ -36,16 +36,24 @@ class Store:
 
     async def rows(self, query: str, **parameters: object) -> list[Row]:
         """All rows of a named query."""
-        return [dict(row) for row in self._connection.execute(self._queries[query], parameters)]
+        return [dict(row) for row in self._execute(self._queries[query], parameters)]
 
     async def row(self, query: str, **parameters: object) -> Row | None:
         """The first row of a named query, or `None`."""
-        found = self._connection.execute(self._queries[query], parameters).fetchall()
+        found = self._execute(self._queries[query], parameters)
         return dict(found[0]) if found else None
 
     async def run(self, query: str, **parameters: object) -> None:
         """A named statement without rows."""
-        self._connection.execute(self._queries[query], parameters)
+        self._execute(self._queries[query], parameters)
+
+    def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[sqlite3.Row]:
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"the store of this workspace does not answer: {error}") from error
 
     @asynccontextmanager
     async def transaction(self, *, durable: bool = True) -> AsyncGenerator[None]:
@@ -55,14 +63,26 @@ class Store:
         death of every process but the last moments may be missing after a loss of power.
         """
         async with self._writing:
-            self._connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
-            self._connection.execute("begin immediate")
+            self._execute(f"pragma synchronous = {'full' if durable else 'normal'}", {})
+            self._execute("begin immediate", {})
             try:
                 yield
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-            self._connection.execute("commit")
+                self._execute("commit", {})
+            finally:
+                # Also after a commit that failed: some errors end the transaction by themselves, others do not.
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[None]:
+        """All reads inside see the store as it was at the first of them, whatever other processes write."""
+        async with self._writing:
+            self._execute("begin", {})
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
 
     def data_version(self) -> int:
         """A number that changes when another process commits to this store."""

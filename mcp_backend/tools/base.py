@@ -32,6 +32,12 @@ class Plan:
     at_version: str = ""
     prepared: Any = None
 
+    def __post_init__(self) -> None:
+        for action in self.actions:
+            version = getattr(action, "at_version", self.at_version)
+            if version != self.at_version:
+                raise ValueError(f"an action at version {version!r} in a plan at {self.at_version!r}")
+
 
 class Tool(BaseModel):
     """One request to a tool. Subclasses set the class variables; the first sentence of the docstring is enough to

@@ -1,5 +1,6 @@
 """escalate: ask a person what the engineer may not decide."""
 
+import json
 from typing import Any, Literal
 
 from pydantic import Field
@@ -8,6 +9,8 @@ from mcp_backend import escalations
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.tools.base import Plan, Result, Tool
+
+DETAILS_LIMIT = 20_000
 
 
 class Escalate(Tool):
@@ -41,6 +44,8 @@ class Escalate(Tool):
                 f"{self.kind} goes to the {kind.to.replace('_', ' ')} and needs {named}",
                 details={"missing": [gap["name"] for gap in gaps]},
             )
+        if len(json.dumps(self.details, ensure_ascii=False)) > DETAILS_LIMIT:
+            raise InvalidArgument(f"details: expected at most {DETAILS_LIMIT} characters of JSON; name files and lines")
         return Plan(prepared=kind)
 
     async def run(self, app: App, plan: Plan) -> Result:
@@ -61,6 +66,7 @@ class Escalate(Tool):
         elif not new:
             result["decided_in"] = row["id"]
             result["answer"] = row["answer"]
+            await app.store.run("escalation_seen", id=row["id"])
         result["meanwhile"] = (
             f"decided by {row['answered_by']}: act on the answer"
             if not new and row["status"] not in escalations.OPEN
