@@ -108,7 +108,7 @@ def _strings(node: object, path: str = "", depth: int = 0) -> Iterator[tuple[str
 
 def _shown(path: str) -> str:
     """The place of a field as an error can name it: the caller chose the keys, which may be long or unprintable."""
-    text = path if path.isprintable() else path.encode("ascii", "backslashreplace").decode()
+    text = path if path.isprintable() else path.encode("unicode_escape").decode()
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 

@@ -30,11 +30,14 @@ def missing(kind: Kind, details: Mapping[str, Any]) -> list[dict[str, Json]]:
     gaps: list[dict[str, Json]] = []
     for need in kind.requires:
         value: object = details.get(need.name)
-        items = [item for item in cast("list[object]", value) if not _empty(item)] if isinstance(value, list) else []
-        short = len(items) < need.at_least
+        short = len(_items(value)) < need.at_least
         if _empty(value) or short or (need.one_of and value not in need.one_of):
             gaps.append({"name": need.name, "expected": need.why})
     return gaps
+
+
+def _items(value: object) -> list[object]:
+    return [item for item in cast("list[object]", value) if not _empty(item)] if isinstance(value, list) else []
 
 
 def _empty(value: object) -> bool:
