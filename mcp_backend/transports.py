@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import logging
+import socket
 import sys
 
 import anyio
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from mcp_backend.app import App
-from mcp_backend.errors import InvalidArgument
+from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.server import Options, build
 from mcp_backend.tools import TOOLSETS
 
@@ -35,9 +36,26 @@ def serve(options: argparse.Namespace) -> int:
         raise InvalidArgument(f"--host: {options.host} is not a loopback address; without authentication only those")
     app = streamable_http(server) if options.transport == "http" else sse(server)
     path = "/mcp" if options.transport == "http" else "/sse"
-    print(f"mcp-backend serves http://{options.host}:{options.port}{path}", file=sys.stderr, flush=True)
-    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
+    listening = _listen(options.host, options.port)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"mcp-backend serves http://{host}:{listening.getsockname()[1]}{path}", file=sys.stderr, flush=True)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises `Unavailable` when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise Unavailable(f"--port: cannot listen on {host}:{port}: {error}") from error
+    return listening
 
 
 def toolsets(text: str) -> frozenset[str]:
