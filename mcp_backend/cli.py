@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_backend import __version__
+from mcp_backend import __version__, cli_engines
 from mcp_backend.errors import BackendError
 
 TRANSPORTS = ("stdio", "sse", "http")
@@ -36,11 +36,14 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="serve MCP to a host")
     serve.add_argument("--transport", choices=TRANSPORTS, default="stdio")
     serve.add_argument("--host", default="127.0.0.1", help="loopback only (default %(default)s)")
-    serve.add_argument("--port", type=int, default=8765, help="for sse and http (default %(default)s)")
+    serve.add_argument(
+        "--port", type=int, default=8765, help="for sse and http; 0 takes a free one (default %(default)s)"
+    )
     serve.add_argument("--toolsets", default="all", help="comma-separated: database,messaging,git,tests,… or all")
     serve.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
     _workspace(serve)
     serve.set_defaults(run=_serve)
+    cli_engines.add(commands)
     return top
 
 

@@ -11,6 +11,8 @@ from mcp.client import Client
 
 from mcp_backend.server import Options, build
 
+pytest_plugins = ["tests.engines_fixtures"]
+
 Era: TypeAlias = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
 """`auto` negotiates 2026-07-28, `legacy` the handshake of 2025-11-25."""

@@ -1,0 +1,142 @@
+"""`mcp-backend engines`: the local engines of a workspace, for people and programs beside a server."""
+
+import argparse
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
+
+if TYPE_CHECKING:
+    from mcp_backend.settings import Workspace
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    command = commands.add_parser("engines", help="show, start and stop the local engines of a workspace")
+    _options(command)
+    command.set_defaults(run=_status, show_url=False)
+    actions = command.add_subparsers(metavar="ACTION")
+    status = actions.add_parser("status", help="which local engines run, and who uses them (the default)")
+    status.add_argument("--show-url", action="store_true", help="with the password in the URL")
+    status.set_defaults(run=_status)
+    start = actions.add_parser("start", help="start an engine and keep it running until `stop`; prints its URL")
+    start.set_defaults(run=_start)
+    stop = actions.add_parser("stop", help="stop an engine, unless servers still use it")
+    stop.add_argument("--force", action="store_true", help="stop it under the servers that use it")
+    stop.set_defaults(run=_stop)
+    for action in (start, stop):
+        action.add_argument("name", metavar="NAME", help="the engine's name in the policy, or its kind")
+    for action in (status, start, stop):
+        _options(action, again=True)
+
+
+def _options(command: argparse.ArgumentParser, *, again: bool = False) -> None:
+    # Given before or after ACTION: the second definition must not put its default over what the first one read.
+    here: Any = argparse.SUPPRESS if again else Path()
+    plain: Any = argparse.SUPPRESS if again else False
+    command.add_argument("--workspace", type=Path, default=here, metavar="DIR", help="the repository (default: here)")
+    command.add_argument("--json", action="store_true", default=plain, help="for programs")
+
+
+def _status(options: argparse.Namespace) -> int:
+    place, engines = _embedded(options.workspace)
+    rows = asyncio.run(_states(place, engines))
+    for row in rows:
+        if row["url"] and not options.show_url:
+            row["url"] = re.sub(r":[^:@/]*@", "@", row["url"])
+    if options.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        if not row["running"]:
+            print(f"{row['name']}: {row['kind']}, not running; data in {row['data_dir']}")
+            continue
+        pinned = ", pinned" if row["pinned"] else ""
+        print(
+            f"{row['name']}: {row['kind']} {row['version']} at {row['url']}, process {row['pid']}, "
+            f"{row['leases']} {'lease' if row['leases'] == 1 else 'leases'}{pinned}; data in {row['data_dir']}"
+        )
+    return 0
+
+
+def _start(options: argparse.Namespace) -> int:
+    from mcp_backend.engines import embedded
+
+    place, engines = _embedded(options.workspace)
+    kind = _kind(options.name, engines, options.workspace)
+    row = _row(options.name, kind, place, asyncio.run(embedded.pin(kind, place)))
+    print(json.dumps(row) if options.json else row["url"])
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from mcp_backend.engines import embedded
+
+    place, engines = _embedded(options.workspace)
+    kind = _kind(options.name, engines, options.workspace)
+    answer = asyncio.run(embedded.stop(kind, place, force=options.force))
+    stopped = answer is None or bool(answer["stopping"])
+    if not stopped:
+        assert answer is not None
+        raise FailedPrecondition(
+            f"{options.name}: not stopped: {answer['leases']} server(s) of this workspace use it. It stops when the "
+            " last of them ends; --force stops it now"
+        )
+    if options.json:
+        print(json.dumps({"name": options.name, "kind": kind, "stopped": True, "was_running": answer is not None}))
+    else:
+        print(f"{options.name}: {'was not running' if answer is None else 'stopped'}")
+    return 0
+
+
+def _embedded(start: Path) -> "tuple[Workspace, dict[str, str]]":
+    """The workspace, and name and kind of each local engine: those of the policy, and every kind with data here."""
+    from mcp_backend.app import read_policy
+    from mcp_backend.engines.embedded import KINDS
+    from mcp_backend.settings import workspace
+
+    place = workspace(start)
+    engines = {
+        name: settings.url.partition(":")[2]
+        for name, settings in read_policy(place, start).engines.items()
+        if settings.url.startswith("embedded:")
+    }
+    kept = (kind for kind in KINDS if (place.state / "engines" / kind).is_dir() and kind not in engines.values())
+    return place, engines | {kind: kind for kind in kept}
+
+
+def _kind(name: str, engines: dict[str, str], start: Path) -> str:
+    from mcp_backend.app import read_policy
+    from mcp_backend.engines.embedded import KINDS
+    from mcp_backend.settings import workspace
+
+    if name in engines:
+        return engines[name]
+    if name in read_policy(workspace(start), start).engines:
+        raise InvalidArgument(f"{name}: its url in the policy is not embedded:…, so it is not ours to start or stop")
+    if name not in KINDS:
+        raise NotFound(f"{name}: no such local engine; known: {', '.join(dict.fromkeys((*engines, *KINDS)))}")
+    return name
+
+
+async def _states(place: "Workspace", engines: dict[str, str]) -> list[dict[str, Any]]:
+    from mcp_backend.engines import embedded
+
+    return [_row(name, kind, place, await embedded.status(kind, place) or {}) for name, kind in engines.items()]
+
+
+def _row(name: str, kind: str, place: "Workspace", answer: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "running": bool(answer.get("running")),
+        "url": answer.get("url"),
+        "version": answer.get("version"),
+        "pid": answer.get("pid"),
+        "data_dir": str(place.state / "engines" / kind / "data"),
+        "leases": answer.get("leases", 0),
+        "pinned": bool(answer.get("pinned")),
+    }
