@@ -1,16 +1,21 @@
 """The Backend Engineer as data: reads `persona/` and renders it. Standard library only."""
 
+import json
 import os
 import re
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from mcp_backend.errors import InvalidArgument
 from mcp_backend.policy import Constraint
 
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_MARK = re.compile(r" *<!-- (needs|without): ([a-z_ ]+?) -->")
 _MODEL = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 INSTRUCTIONS_LIMIT = 2048
 """Bytes. Hosts cut server instructions there."""
@@ -93,37 +98,65 @@ def load() -> Persona:
     return Persona(role, constraints, kinds, instructions, prompts)
 
 
-def render(prompt: Prompt, values: dict[str, str], persona: Persona) -> str:
-    """The prompt's text with its arguments, the constraints and the kinds of escalation filled in.
+def offered(text: str, tools: Collection[str] | None) -> str:
+    """`text` for a server with these tools: a line with `<!-- needs: a b -->` stays when all of them are offered, one
+    with `<!-- without: a -->` when none is. `None` stands for every tool."""
+    kept: list[str] = []
+    for line in text.split("\n"):
+        marks = [(mark[1], mark[2].split()) for mark in _MARK.finditer(line)]
+        needs = (tools is None or name in tools for word, names in marks if word == "needs" for name in names)
+        lacks = (
+            tools is not None and name not in tools for word, names in marks if word == "without" for name in names
+        )
+        if all(needs) and all(lacks):
+            kept.append(_MARK.sub("", line) if marks else line)
+    return "\n".join(kept)
+
+
+def render(prompt: Prompt, values: Mapping[str, str], persona: Persona, tools: Collection[str] | None = None) -> str:
+    """The prompt's text for a server with these tools, with its arguments and the promises filled in.
 
     A paragraph that holds only an argument that was not given is left out, together with a heading above it.
     """
-    places = {
-        "constraints": "\n".join(f"- {c.statement}" for c in persona.constraints),
-        "escalations": "\n".join(
-            f"- `{k.id}` to the {k.to.replace('_', ' ')}: {k.purpose}" for k in persona.kinds if k.id != "approval"
-        ),
-        "role": persona.role.body if prompt is not persona.role else "",
-        **{argument.name: "" for argument in prompt.arguments},
-        **values,
-    }
-    text = prompt.body
-    if "{{role}}" in text:
-        text = text.replace("{{role}}", _without_empty(persona.role.body, {"task": "", "spec": ""}))
-    text = _without_empty(text, places)
-    return re.sub(r"\{\{(\w+)\}\}", lambda m: places.get(m[1], m[0]), text).strip() + "\n"
+    places = {argument.name: values.get(argument.name, "").strip() for argument in prompt.arguments}
+    places["constraints"] = "\n".join(f"- {promise.statement}" for promise in persona.constraints)
+    text = prompt.body.replace("{{role}}", _without_empty(persona.role.body, _nothing(persona.role)))
+    text = _without_empty(offered(text, tools), places)
+    return _PLACE.sub(lambda place: places.get(place[1], place[0]), text).strip() + "\n"
 
 
 def model(prompt: Prompt) -> str:
-    """The model the persona asks for: `${NAME:-default}` is read from the environment."""
-    return _MODEL.sub(lambda m: os.environ.get(m[1]) or m[2], prompt.model)
+    """The model the persona asks for: `${NAME:-default}` is read from the environment.
+
+    Raises `InvalidArgument` naming the variable when it holds no model name: it goes into front matter.
+    """
+    chosen = _MODEL.sub(lambda place: os.environ.get(place[1], "").strip() or place[2], prompt.model)
+    if not re.fullmatch(r"[\w.:/@\[\]-]*", chosen, re.ASCII):
+        raise InvalidArgument(f"{_MODEL.sub(lambda place: place[1], prompt.model)}: expected the name of a model")
+    return chosen
 
 
-def _without_empty(text: str, places: dict[str, str]) -> str:
-    blocks = re.split(r"\n{2,}", text)
+def agent_file(persona: Persona, tools: Collection[str] | None = None) -> str:
+    """The role as hosts keep their agents: front matter with the model resolved, then the prose without a task."""
+    role = persona.role
+    head = {
+        "name": role.name.replace("_", "-"),
+        "description": json.dumps(role.description, ensure_ascii=False),
+        "model": model(role),
+    }
+    return "\n".join(
+        ["---", *(f"{key}: {value}" for key, value in head.items()), "---", "", render(role, {}, persona, tools)]
+    )
+
+
+def _nothing(prompt: Prompt) -> dict[str, str]:
+    return {argument.name: "" for argument in prompt.arguments}
+
+
+def _without_empty(text: str, places: Mapping[str, str]) -> str:
     kept: list[str] = []
-    for block in blocks:
-        place = re.fullmatch(r"\s*\{\{(\w+)\}\}\s*", block)
+    for block in re.split(r"\n{2,}", text):
+        place = _PLACE.fullmatch(block.strip())
         if place and not places.get(place[1], "x"):
             if kept and kept[-1].startswith("#"):
                 kept.pop()
@@ -156,7 +189,7 @@ def _prompt(path: Path) -> Prompt:
     """A Markdown file with a small fixed front matter: `key: value` lines and `arguments:` as a list of
     `- name: description` with `(required)` at the end where it is required."""
     text = path.read_text("utf-8")
-    head, body = re.fullmatch(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    _, head, body = text.split("---\n", 2)
     values: dict[str, str] = {}
     arguments: list[Argument] = []
     for line in head.splitlines():

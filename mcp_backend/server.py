@@ -129,7 +129,7 @@ def build(options: Options) -> Server[App]:
                     code=types.INVALID_PARAMS,
                     message=f"{argument.name}: is required ({argument.description})",
                 )
-        text = persona.render(prompt, dict(given), engineer)
+        text = persona.render(prompt, given, engineer, tools)
         return types.GetPromptResult(
             description=prompt.description,
             messages=[types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))],
@@ -152,7 +152,7 @@ def build(options: Options) -> Server[App]:
         version=__version__,
         title="Backend Engineer",
         description="A backend engineer with guarded tools for databases, messaging, git and tests.",
-        instructions=engineer.instructions,
+        instructions=persona.offered(engineer.instructions, tools),
         lifespan=lifespan,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
