@@ -1,0 +1,233 @@
+"""One live connection to a NATS server, where every wait ends: with an answer, a refusal, a loss or silence.
+
+nats-py's own reconnect is switched off: what it buffers while it is disconnected is sent later, after it was reported
+as failed. A connection that is lost stays lost; `Nats` opens the next one.
+Protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
+"""
+
+import asyncio
+import itertools
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from mcp_backend.engines.nats_address import CLOSE_SECONDS, OPEN_SECONDS, Address, CannotOpen, greeting, words
+
+_PERMISSION = re.compile(r'permissions violation for (publish|subscription) to "(.*?)"')
+
+
+class NotSent(Exception):
+    """Nothing of the message left this process."""
+
+
+class Denied(Exception):
+    """The server's permissions refuse the subject. The message went to nobody."""
+
+
+class NoResponders(Exception):
+    """Nobody listens on the subject, not even a stream. The message went to nobody."""
+
+
+class Unanswered(Exception):
+    """No answer in time, or the connection was lost while waiting: the message may or may not have arrived."""
+
+
+class Lost(Unanswered):
+    """The connection ended while waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    subject: str
+    future: asyncio.Future[Msg]
+    accept: Callable[[bytes], bool] | None = None
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()
+
+
+class Connection:
+    """Publishes and asks. One inbox subscription serves all answers, as the NATS clients themselves do."""
+
+    def __init__(self, address: Address, info: Mapping[str, Any]) -> None:
+        self.address = address
+        self.version = str(info.get("version", ""))
+        self.server = str(info.get("server_name", ""))
+        self.max_payload = int(info.get("max_payload", 1024 * 1024))
+        self.lost = asyncio.Event()
+        self.lost_at: datetime | None = None
+        self._client = Client()
+        self._prefix = ""
+        self._tokens = itertools.count(1)
+        self._waiting: dict[str, _Waiting] = {}
+        self._trouble: list[Exception] = []
+        self._deaf = ""
+
+    @classmethod
+    async def open(cls, address: Address) -> "Connection":
+        """A connection to one server. Raises `CannotOpen` within twice `OPEN_SECONDS`, whatever the other side does."""
+        info = await greeting(address)
+        if address.tls and not (info.get("tls_required") or info.get("tls_available")):
+            raise CannotOpen("tls", f"{address} offers no TLS, and the URL demands it")
+        connection = cls(address, info)
+        await connection._open()
+        return connection
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is up as far as this side knows."""
+        return self._client.is_connected and not self.lost.is_set()
+
+    async def ask(
+        self,
+        subject: str,
+        payload: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float,
+        accept: Callable[[bytes], bool] | None = None,
+    ) -> bytes:
+        """Publishes with a reply subject and returns the first answer (the first that `accept` takes, because any
+        subscriber of the subject may answer, not only the one that is meant).
+
+        Raises `NotSent`, `Denied`, `NoResponders` (all: it went to nobody) or `Unanswered` (it may have arrived).
+        """
+        token = str(next(self._tokens))
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = _Waiting(subject, future, accept)
+        try:
+            await self._send(subject, payload, headers, self._prefix + token)
+            async with asyncio.timeout(seconds):
+                answer = await future
+        except TimeoutError:
+            raise Unanswered(f"no answer within {seconds:.1f} s") from None
+        finally:
+            del self._waiting[token]
+        if not answer.data and answer.headers and answer.headers.get("Status") == "503":
+            raise NoResponders(f"nobody listens on {subject}")
+        return answer.data
+
+    async def tell(self, subject: str, payload: bytes, headers: Mapping[str, str] | None) -> None:
+        """Publishes without asking for an answer; `flush` tells whether the server has got it. Raises `NotSent`."""
+        await self._send(subject, payload, headers, "")
+
+    async def flush(self, subject: str, *, seconds: int) -> None:
+        """Waits until the server has processed everything sent so far.
+
+        Raises `Denied` when it refused what was sent to `subject`, `Unanswered` when that cannot be known.
+        """
+        token = str(next(self._tokens))
+        refused: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = _Waiting(subject, refused)
+        # Never cancelled: the late PONG of a cancelled flush ends nats-py's read loop, and nothing is heard any more.
+        flushing = asyncio.create_task(self._flushed(seconds))
+        try:
+            await asyncio.wait((flushing, refused), return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
+                await refused
+            if not flushing.result():
+                raise Unanswered(f"no answer within {seconds} s")
+        finally:
+            del self._waiting[token]
+
+    async def _flushed(self, seconds: int) -> bool:
+        try:
+            await self._client.flush(timeout=seconds)
+        except (errors.Error, OSError):
+            self._fail_all("the server stopped answering")
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Ends the connection; whoever still waits gets `Unanswered`."""
+        self._fail_all("the connection was closed")
+        with suppress(TimeoutError, errors.Error, OSError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._client.close()
+
+    async def _send(self, subject: str, payload: bytes, headers: Mapping[str, str] | None, reply: str) -> None:
+        # nats-py raises only before it hands anything to the socket.
+        try:
+            await self._client.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
+        except (errors.Error, OSError) as error:
+            raise NotSent(str(error)) from error
+
+    async def _open(self) -> None:
+        address = self.address
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._client.connect(
+                    servers=[f"{'tls' if address.tls else 'nats'}://{address}"],
+                    user=address.user, password=address.password, token=address.token,
+                    name="mcp-backend", allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0,
+                    connect_timeout=2, pending_size=0, error_cb=self._on_error, closed_cb=self._on_closed,
+                )  # fmt: skip
+                self._prefix = self._client.new_inbox() + "."
+                await self._client.subscribe(  # pyright: ignore[reportUnknownMemberType]
+                    self._prefix + "*", cb=self._on_answer
+                )
+                await self.flush("", seconds=2)
+        except (errors.Error, OSError, TimeoutError, ValueError, Unanswered) as error:
+            await self.close()
+            raise _sorted(error, self._trouble, address) from error
+        except BaseException:
+            await self.close()
+            raise
+        if self._deaf:
+            await self.close()
+            raise CannotOpen("credentials", f"{address}: {self._deaf}")
+
+    async def _on_answer(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject[len(self._prefix) :])
+        if waiting is None or waiting.future.done():
+            return
+        status = not message.data and message.headers
+        if status or waiting.accept is None or waiting.accept(message.data):
+            waiting.future.set_result(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        self._trouble = [*self._trouble[-9:], error]
+        refused = _PERMISSION.search(str(error).lower())
+        if not refused:
+            return
+        verb, subject = refused.groups()
+        if verb == "subscription":
+            self._deaf = "this user may not subscribe to _INBOX.>, so no acknowledgement can reach it"
+        for waiting in list(self._waiting.values()):
+            if verb == "publish" and waiting.subject.lower() == subject:
+                waiting.fail(Denied(f"this user may not publish to {waiting.subject}"))
+
+    async def _on_closed(self) -> None:
+        self._fail_all("the connection was lost")
+
+    def _fail_all(self, why: str) -> None:
+        if not self.lost.is_set():
+            self.lost.set()
+            self.lost_at = datetime.now(UTC)
+        for waiting in list(self._waiting.values()):
+            waiting.fail(Lost(why))
+
+
+def _sorted(error: Exception, trouble: list[Exception], address: Address) -> CannotOpen:
+    """What went wrong: nats-py reports a wrong password, a bad certificate and a dead port in three ways."""
+    for found in (error, *reversed(trouble)):
+        text = str(found)
+        if isinstance(found, ssl.SSLError):
+            return CannotOpen("tls", f"{address}: TLS failed: {found.reason or text}")
+        if isinstance(found, errors.AuthorizationError) or "authorization" in text.lower() or "authent" in text.lower():
+            return CannotOpen("credentials", f"{address} refuses these credentials ({text.removeprefix('nats: ')})")
+    if isinstance(error, TimeoutError):
+        return CannotOpen("timeout", f"{address} does not answer within {OPEN_SECONDS:.0f} s")
+    if isinstance(error, OSError):
+        return CannotOpen("unreachable", f"{address}: {words(error)}")
+    return CannotOpen("protocol", f"{address}: {str(error).removeprefix('nats: ')}")

@@ -1,0 +1,289 @@
+"""Publishing to NATS so that what is said about each message is true: stored, not stored, or unknown.
+
+An attempt without an answer may have been stored. It is settled by publishing again under the same `Nats-Msg-Id` on a
+fresh connection while the stream remembers ids, otherwise by looking; what cannot be settled in time is unknown.
+Headers: https://docs.nats.io/nats-concepts/jetstream/headers
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from mcp_backend.engines.nats import JetStreamError, Nats, NoJetStream, Stored, Stream
+from mcp_backend.engines.nats_connection import Denied, NoResponders, NotSent, Unanswered
+from mcp_backend.errors import BackendError
+
+ACK_SECONDS = 2.0
+SAFE_WINDOW_SECONDS = 30.0
+"""A stream that remembers ids at least this long settles every repetition that happens within one call."""
+TRIES = 3
+"""Attempts while it is certain that none was stored."""
+IN_FLIGHT = 64
+LOOKED_AT = 200
+_WRONG_SEQUENCE = (10071, 10164)
+_WRONG_STREAM = 10060
+_PASSING = (10006, 10007, 10008, 10009, 10023)
+"""The cluster has no leader or the server no resources for a moment (nats-server, server/errors.json)."""
+_CANNOT_READ = (BackendError, Denied, JetStreamError, NoJetStream)
+
+Cause = Literal["", "unreachable", "denied", "moved", "conflict", "id_reused", "refused", "unanswered", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `order` is what it keeps its order within; `None` asks for none."""
+
+    subject: str
+    message_id: str
+    headers: Mapping[str, str]
+    payload: bytes
+    order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known about one message. `cause` and `reason` say why it is not stored; `settled` that it took more
+    than one attempt to know. `sent` tells, where nothing stores the subject, whether the server has got it."""
+
+    stored: Literal["yes", "no", "unknown"]
+    cause: Cause = ""
+    reason: str = ""
+    sequence: int | None = None
+    stream: str | None = None
+    duplicate: bool = False
+    settled: bool = False
+    sent: bool = False
+
+
+async def publish_all(
+    nats: Nats, messages: Sequence[Message], stream: Stream, *, expected: int | None, seconds: float
+) -> list[Outcome]:
+    """Publishes every message and returns the outcomes in the same order.
+
+    Messages with the same `order`, and all of them when a sequence is expected, go one after the other; after the
+    first of them that is not stored the rest is not sent. The others are under way at the same time, sent in order.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    outcomes: list[Outcome | None] = [None] * len(messages)
+    lanes: dict[str, list[int]] = {}
+    for index, message in enumerate(messages):
+        lane = "" if expected is not None else f"#{index}" if message.order is None else f"={message.order}"
+        lanes.setdefault(lane, []).append(index)
+    room = asyncio.Semaphore(IN_FLIGHT)
+
+    async def run(indexes: list[int]) -> None:
+        async with room:
+            after, blocked = expected, ""
+            for index in indexes:
+                if blocked:
+                    outcomes[index] = Outcome("no", "skipped", f"not sent: {blocked} before it was not stored")
+                    continue
+                outcome = await publish(nats, messages[index], stream, expected=after, deadline=deadline)
+                outcomes[index] = outcome
+                if outcome.stored == "yes":
+                    after = outcome.sequence if expected is not None else None
+                else:
+                    blocked = messages[index].message_id
+
+    async with asyncio.TaskGroup() as group:
+        for indexes in lanes.values():
+            group.create_task(run(indexes))
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int | None, deadline: float) -> Outcome:
+    """Publishes one message to a stream and finds out what became of it, until `deadline` of the event loop."""
+    if not stream.acknowledges:
+        return await _without_ack(nats, message, stream)
+    headers = {**message.headers, "Nats-Msg-Id": message.message_id, "Nats-Expected-Stream": stream.name}
+    if expected is not None:
+        headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+    clock = asyncio.get_running_loop().time
+    maybe, tries, pause = False, 0, 0.05
+    outcome = Outcome("no", "unreachable", "not sent: the time of the call was over")
+    while clock() < deadline:
+        tries += 1
+        left = min(ACK_SECONDS, deadline - clock())
+        try:
+            answer = await nats.ask(message.subject, message.payload, headers, seconds=left, accept=_is_ack)
+        except Denied as error:
+            return Outcome("unknown" if maybe else "no", "denied", str(error), settled=maybe)
+        except Unanswered as error:
+            maybe, outcome = True, Outcome("unknown", "unanswered", f"no acknowledgement: {error}")
+        except BackendError as error:
+            if not maybe:
+                return Outcome("no", "unreachable", error.reason)
+        except (NoResponders, NotSent) as error:
+            if not maybe:
+                outcome = Outcome("no", "unreachable", f"stream {stream.name}: {error}")
+        else:
+            judged = await _judge(nats, message, stream, json.loads(answer), expected)
+            if judged is not None:
+                # A refusal now says nothing about an attempt before it that got no answer.
+                unsure = maybe and judged.cause in ("refused", "moved")
+                return replace(judged, stored="unknown" if unsure else judged.stored, settled=maybe or judged.settled)
+            if not maybe:
+                outcome = Outcome("no", "unreachable", f"stream {stream.name} has no leader at the moment")
+        if maybe and stream.dedupe_seconds < SAFE_WINDOW_SECONDS:
+            return await _look(nats, message, stream, outcome, deadline)
+        if not maybe and tries >= TRIES:
+            return outcome
+        await asyncio.sleep(max(0.0, min(pause, deadline - clock())))
+        pause = min(pause * 2, 1.0)
+    return outcome
+
+
+def _is_ack(data: bytes) -> bool:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and ("error" in body or ("stream" in body and "seq" in body))
+
+
+async def _judge(
+    nats: Nats, message: Message, stream: Stream, answer: dict[str, Any], expected: int | None
+) -> Outcome | None:
+    """What the stream's answer means, or `None` when it is worth asking again."""
+    if isinstance(answer.get("error"), dict):
+        error = JetStreamError(cast("dict[str, Any]", answer["error"]))
+        if error.err_code in _PASSING:
+            return None
+        if error.err_code == _WRONG_STREAM:
+            nats.forget(message.subject)
+            return Outcome("no", "moved", f"{message.subject} is not stored by {stream.name} any more")
+        if error.err_code in _WRONG_SEQUENCE and expected is not None:
+            return await _conflict(nats, message, stream, error, expected)
+        return Outcome("no", "refused", f"stream {stream.name} refuses it: {error}")
+    sequence = int(answer["seq"])
+    if answer.get("duplicate"):
+        return await _duplicate(nats, message, stream, sequence)
+    return Outcome("yes", sequence=sequence, stream=str(answer["stream"]))
+
+
+async def _duplicate(nats: Nats, message: Message, stream: Stream, sequence: int) -> Outcome:
+    """The id is taken: by this very message, or by another, in which case this one was dropped by the server."""
+    known = Outcome("yes", sequence=sequence, stream=stream.name, duplicate=True)
+    try:
+        first = await nats.message(stream.name, seq=sequence)
+    except _CANNOT_READ as error:
+        why = f"message {sequence} already has this id, and cannot be read to compare it: {_said(error)}"
+        return replace(known, stored="unknown", cause="unanswered", reason=why)
+    if first is None:
+        why = f"message {sequence} had this id and is gone from the stream, so it cannot be compared with this one"
+        return replace(known, stored="unknown", cause="unanswered", reason=why)
+    if _same(first, message, stream):
+        return known
+    return Outcome(
+        "no",
+        "id_reused",
+        f"message_id {message.message_id} is already used by a different message ({first.subject}, sequence "
+        f"{sequence}): this one was dropped. Give it an id of its own",
+        sequence=None,
+        stream=stream.name,
+        duplicate=True,
+    )
+
+
+async def _conflict(nats: Nats, message: Message, stream: Stream, error: JetStreamError, expected: int) -> Outcome:
+    """Somebody was faster, or this message is already there: newer servers check the sequence before the id, so a
+    repetition of one's own success looks like a conflict. If it is there, it is the next one after `expected`."""
+    try:
+        following = await nats.message(stream.name, seq=expected + 1, next_by_subj=message.subject)
+    except _CANNOT_READ as failure:
+        return Outcome(
+            "unknown", "unanswered", f"{error}, and what was stored instead cannot be read: {_said(failure)}"
+        )
+    if following and following.message_id == message.message_id and _same(following, message, stream):
+        return Outcome("yes", sequence=following.sequence, stream=stream.name, duplicate=True, settled=True)
+    return Outcome(
+        "no",
+        "conflict",
+        f"expected sequence {expected} as the last of {message.subject}; {error.description}. Read what came since, "
+        "decide anew, and give the new sequence",
+    )
+
+
+async def _look(nats: Nats, message: Message, stream: Stream, outcome: Outcome, deadline: float) -> Outcome:
+    """Looks for the id in what the stream got since the call was planned, until the server answers or the time is
+    over. Not finding it proves nothing: the first attempt may still be on its way."""
+    clock, sequence, looked = asyncio.get_running_loop().time, stream.last_sequence + 1, 0
+    why = f"{stream.name} forgets ids after {stream.dedupe_seconds:.0f} s, so it was not sent again"
+    while clock() < deadline and looked < LOOKED_AT:
+        try:
+            found = await nats.message(stream.name, seq=sequence, next_by_subj=message.subject)
+        except _CANNOT_READ as error:
+            why = f"looking for it failed: {_said(error)}"
+            await asyncio.sleep(max(0.0, min(0.25, deadline - clock())))
+            continue
+        if found is None:
+            break
+        if found.message_id == message.message_id and _same(found, message, stream):
+            return Outcome("yes", sequence=found.sequence, stream=stream.name, settled=True)
+        sequence, looked = found.sequence + 1, looked + 1
+    return replace(outcome, reason=f"{outcome.reason}; {why}")
+
+
+async def _without_ack(nats: Nats, message: Message, stream: Stream) -> Outcome:
+    """A stream with `no_ack` says nothing: the last message of the subject is looked at instead."""
+    try:
+        connection = await nats.connection()
+        await connection.tell(message.subject, message.payload, {**message.headers, "Nats-Msg-Id": message.message_id})
+        await connection.flush(message.subject, seconds=math.ceil(ACK_SECONDS))
+        last = await nats.message(stream.name, last_by_subj=message.subject)
+    except (NotSent, Denied) as error:
+        return Outcome("no", "denied" if isinstance(error, Denied) else "unreachable", str(error))
+    except (Unanswered, *_CANNOT_READ) as error:
+        return Outcome("unknown", "unanswered", _said(error))
+    if last and last.message_id == message.message_id and _same(last, message, stream):
+        return Outcome("yes", sequence=last.sequence, stream=stream.name, settled=True)
+    return Outcome("unknown", "unanswered", f"stream {stream.name} acknowledges nothing (no_ack)")
+
+
+async def tell_all(nats: Nats, messages: Sequence[Message]) -> list[Outcome]:
+    """Publishes to a subject that nothing stores: to whoever listens right now, and to nobody else.
+
+    `sent` says whether the server has got the message; whether anybody read it cannot be known.
+    """
+    subject, handed = messages[0].subject, 0
+    cause: Cause = "unreachable"
+    problem = ""
+    connection = await nats.connection()
+    try:
+        for message in messages:
+            headers = {**message.headers, "Nats-Msg-Id": message.message_id}
+            await connection.tell(message.subject, message.payload, headers)
+            handed += 1
+        await connection.flush(subject, seconds=math.ceil(ACK_SECONDS))
+    except NotSent as error:
+        problem = f"not sent: {error}"
+    except Denied as error:
+        cause, problem, handed = "denied", str(error), 0
+    except Unanswered as error:
+        await nats.drop(connection)
+        cause, problem = "unanswered", f"it may or may not have reached the server: {error}"
+    if not problem:
+        return [Outcome("no", sent=True) for _ in messages]
+    unsure = handed if cause != "denied" else 0
+    lost = Outcome("no", "unanswered", f"it may or may not have reached the server: {problem}")
+    return [lost if i < unsure else Outcome("no", cause, problem) for i in range(len(messages))]
+
+
+def _same(stored: Stored, message: Message, stream: Stream) -> bool:
+    """Whether the stored message is this one: same subject, and the same bytes or the same JSON value."""
+    if stored.subject != message.subject and not stream.rewrites_subjects:
+        return False
+    if stored.payload == message.payload:
+        return True
+    try:
+        ours, theirs = (json.dumps(json.loads(p), sort_keys=True) for p in (message.payload, stored.payload))
+    except ValueError:
+        return False
+    return ours == theirs
+
+
+def _said(error: Exception) -> str:
+    return error.reason if isinstance(error, BackendError) else str(error)
