@@ -95,7 +95,7 @@ class Postgresql:
             await asyncio.wait(self._ending, timeout=5)
         if self._lease is not None:
             lease, self._lease = self._lease, None
-            await lease.close()
+            lease.close()
 
     @asynccontextmanager
     async def _slot(self, timeout_seconds: float) -> AsyncGenerator[None]:
@@ -177,9 +177,12 @@ class Postgresql:
         where = f"engines.{self._settings.name}.url"
         async with self._leasing:
             if self._settings.url.startswith("embedded:"):
-                if self._lease is None:
+                if self._lease is None or self._lease.lost:
                     from mcp_backend.engines.embedded import lease
 
+                    if self._lease is not None:
+                        self._lease.close()
+                        self._lease = None
                     self._lease = await lease("postgresql", self._workspace)
                     self._address = address.parse(self._lease.url, where=where)
             else:
