@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def _options(command: argparse.ArgumentParser, *, again: bool = False) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    place, engines = _embedded(options.workspace)
+    place, engines = _local(options.workspace)[:2]
     rows = asyncio.run(_states(place, engines))
     for row in rows:
         if row["url"] and not options.show_url:
@@ -50,6 +51,8 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows))
         return 0
+    if not rows:
+        print("no local engines; `mcp-backend engines start postgresql` starts one")
     for row in rows:
         if not row["running"]:
             print(f"{row['name']}: {row['kind']}, not running; data in {row['data_dir']}")
@@ -65,8 +68,7 @@ def _status(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     from mcp_backend.engines import embedded
 
-    place, engines = _embedded(options.workspace)
-    kind = _kind(options.name, engines, options.workspace)
+    place, kind = _named(options.name, options.workspace)
     row = _row(options.name, kind, place, asyncio.run(embedded.pin(kind, place)))
     print(json.dumps(row) if options.json else row["url"])
     return 0
@@ -75,15 +77,14 @@ def _start(options: argparse.Namespace) -> int:
 def _stop(options: argparse.Namespace) -> int:
     from mcp_backend.engines import embedded
 
-    place, engines = _embedded(options.workspace)
-    kind = _kind(options.name, engines, options.workspace)
+    place, kind = _named(options.name, options.workspace)
     answer = asyncio.run(embedded.stop(kind, place, force=options.force))
     stopped = answer is None or bool(answer["stopping"])
     if not stopped:
         assert answer is not None
         raise FailedPrecondition(
             f"{options.name}: not stopped: {answer['leases']} server(s) of this workspace use it. It stops when the "
-            " last of them ends; --force stops it now"
+            "last of them ends; --force stops it now"
         )
     if options.json:
         print(json.dumps({"name": options.name, "kind": kind, "stopped": True, "was_running": answer is not None}))
@@ -92,34 +93,31 @@ def _stop(options: argparse.Namespace) -> int:
     return 0
 
 
-def _embedded(start: Path) -> "tuple[Workspace, dict[str, str]]":
-    """The workspace, and name and kind of each local engine: those of the policy, and every kind with data here."""
+def _local(start: Path) -> "tuple[Workspace, dict[str, str], Iterable[str]]":
+    """The workspace; name and kind of each local engine: of the policy, and with data here; names of the others."""
     from mcp_backend.app import read_policy
     from mcp_backend.engines.embedded import KINDS
     from mcp_backend.settings import workspace
 
     place = workspace(start)
-    engines = {
-        name: settings.url.partition(":")[2]
-        for name, settings in read_policy(place, start).engines.items()
-        if settings.url.startswith("embedded:")
-    }
-    kept = (kind for kind in KINDS if (place.state / "engines" / kind).is_dir() and kind not in engines.values())
-    return place, engines | {kind: kind for kind in kept}
+    policy = read_policy(place, start).engines
+    local = {name: engine.kind for name, engine in policy.items() if engine.url.startswith("embedded:")}
+    for kind in KINDS:
+        if (place.state / "engines" / kind).is_dir() and kind not in local.values():
+            local.setdefault(kind, kind)
+    return place, local, policy.keys() - local.keys()
 
 
-def _kind(name: str, engines: dict[str, str], start: Path) -> str:
-    from mcp_backend.app import read_policy
+def _named(name: str, start: Path) -> "tuple[Workspace, str]":
+    """The workspace, and the kind of the local engine of that name; a kind is a name where the policy has none."""
     from mcp_backend.engines.embedded import KINDS
-    from mcp_backend.settings import workspace
 
-    if name in engines:
-        return engines[name]
-    if name in read_policy(workspace(start), start).engines:
+    place, local, others = _local(start)
+    if name in others:
         raise InvalidArgument(f"{name}: its url in the policy is not embedded:…, so it is not ours to start or stop")
-    if name not in KINDS:
-        raise NotFound(f"{name}: no such local engine; known: {', '.join(dict.fromkeys((*engines, *KINDS)))}")
-    return name
+    if name not in local and name not in KINDS:
+        raise NotFound(f"{name}: no such local engine; known: {', '.join(dict.fromkeys((*local, *KINDS)))}")
+    return place, local.get(name, name)
 
 
 async def _states(place: "Workspace", engines: dict[str, str]) -> list[dict[str, Any]]:

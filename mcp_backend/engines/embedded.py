@@ -22,6 +22,8 @@ KINDS = tuple(binaries.PROGRAMS)
 """The kinds of engine that can run locally. A new one: an entry in `binaries.PROGRAMS` and in the keeper's `KINDS`."""
 ANSWER_SECONDS = 150.0
 """How long a keeper may take to answer: an engine may have a crash to recover from."""
+START_SECONDS = 60.0
+"""How long a keeper may take to begin: it waits until a former keeper has ended its engine."""
 KEEPER = Path(__file__).parent.parent / "keeper" / "__main__.py"
 
 
@@ -129,11 +131,22 @@ def engine_folder(kind: str, workspace: Workspace) -> Path:
 async def _ask(
     kind: str, folder: Path, request: dict[str, Any], *, start: bool
 ) -> tuple[socket.socket, dict[str, Any]]:
+    """What `_talk` gives, unless the keeper says that the engine did not start: then `Unavailable`."""
+    connection, answer = await _talk(kind, folder, request, start=start)
+    if "error" in answer:
+        connection.close()
+        raise Unavailable(f"{kind}: the local engine is not available: {hide_credentials(str(answer['error']))}")
+    return connection, answer
+
+
+async def _talk(
+    kind: str, folder: Path, request: dict[str, Any], *, start: bool
+) -> tuple[socket.socket, dict[str, Any]]:
     """The keeper's answer and the connection it came by. Raises `FileNotFoundError` if none runs and `start` is off."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            while True:
+            for _ in range(20):
                 connection = _connect(folder)
                 if connection is None and not start:
                     raise FileNotFoundError(folder)
@@ -146,15 +159,12 @@ async def _ask(
                     connection.close()
                     raise
                 if answer is not None:
-                    break
+                    return connection, answer
                 # The keeper was about to end when we came: the next one takes over.
                 connection.close()
     except TimeoutError as error:
         raise Unavailable(f"{kind}: its keeper does not answer for {ANSWER_SECONDS:.0f} s; see {folder}/log") from error
-    if "error" in answer:
-        connection.close()
-        raise Unavailable(f"{kind}: the local engine is not available: {hide_credentials(str(answer['error']))}")
-    return connection, answer
+    raise Unavailable(f"{kind}: its keeper ends without an answer; see {folder}/log")
 
 
 def _connect(folder: Path) -> socket.socket | None:
@@ -209,7 +219,7 @@ def _start_keeper(kind: str, folder: Path, program: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            timeout=ANSWER_SECONDS,
+            timeout=START_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -63,19 +63,27 @@ class Engine:
         self.create()
         self.give("data")
         former = read("port")
-        for _ in range(5):
+        for _ in range(10):
             self.port, former = free_port(former), ""
-            self.process = self.launch(self.command(), "data")
-            deadline = time.monotonic() + START_SECONDS
-            while self.process.poll() is None and time.monotonic() < deadline:
-                if self.ready():
-                    write("port", str(self.port))
-                    return
-                time.sleep(0.005)
-            self.stop()
-            if "address already in use" not in self.said().lower():
+            if self.comes_up():
+                write("port", str(self.port))
+                return
+            # Somebody was quicker to take the port; or processes of an engine that was killed are still ending.
+            if "already in use" not in self.log() and "still in use" not in self.log():
                 break
+            time.sleep(0.1)
         raise Failure(f"it did not start; its log ends: {self.said()}")
+
+    def comes_up(self) -> bool:
+        """Runs the engine on `port`; whether it became ready."""
+        self.process = self.launch(self.command(), "data")
+        deadline = time.monotonic() + START_SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if self.ready():
+                return True
+            time.sleep(0.005)
+        self.stop()
+        return False
 
     def launch(self, command: list[str], cwd: str, *, piped: bool = False) -> "subprocess.Popen[bytes]":
         """Runs a program of the engine: as a user it accepts, logging to `log`, signalled when the keeper ends."""

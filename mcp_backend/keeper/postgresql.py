@@ -70,6 +70,7 @@ class Postgresql(Engine):
 
     def start(self) -> None:
         """Starts the cluster; says what to do when another major version made it."""
+        _forget_postmaster()
         try:
             super().start()
         except Failure as failure:
@@ -100,6 +101,17 @@ class Postgresql(Engine):
     def _place(self, folder: str) -> str:
         """The folder as the engine can name it: `nobody` is in it, but may not be able to walk there."""
         return "/proc/self/cwd" if self.identity == "nobody" else os.path.join(self.folder, folder)
+
+
+def _forget_postmaster() -> None:
+    """Removes the postmaster.pid of a killed server when its process id now belongs to another program.
+
+    PostgreSQL would take that program for a running server and refuse to start; in containers, where few ids are in
+    use, this is common. A process that is a PostgreSQL is left for PostgreSQL to judge.
+    """
+    process = read("data/postmaster.pid").partition("\n")[0]
+    if process and read(f"/proc/{process}/comm").strip() != "postgres":
+        os.unlink("data/postmaster.pid")
 
 
 def scram(password: str) -> str:

@@ -32,11 +32,12 @@ LOG_BYTES = 4_000_000
 
 def main(kind: str, folder: str, program: str) -> None:
     """Becomes the keeper of `folder` in the background, or finds that there is one. Returns once it answers."""
-    os.chdir(folder)
     os.umask(0o077)
+    os.chdir(folder)
     lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if not _elected(lock):
         return
+    engine = KINDS[kind](program, lock)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(SOCKET)
     listener = socket.socket(socket.AF_UNIX)
@@ -53,7 +54,6 @@ def main(kind: str, folder: str, program: str) -> None:
         os.dup2(log, descriptor)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: sys.exit(0))
-    engine = KINDS[kind](program, lock)
     try:
         Keeper(engine, listener).serve()
     finally:
@@ -185,7 +185,7 @@ class Keeper:
         try:
             self.engine.start()
         except (Failure, OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
+            return f"{error}" if isinstance(error, Failure) else f"{error} (in {self.engine.folder})"
         assert self.engine.process is not None
         watch = os.pidfd_open(self.engine.process.pid)
         self.selector.register(watch, selectors.EVENT_READ, lambda: self._died(watch))
