@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_backend import __version__, cli_engines
+from mcp_backend import __version__, cli_check, cli_engines
 from mcp_backend.errors import BackendError
 
 TRANSPORTS = ("stdio", "sse", "http")
@@ -44,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     _workspace(serve)
     serve.set_defaults(run=_serve)
     cli_engines.add(commands)
+
+    demo = commands.add_parser("demo", help="play a host's session on a small real backend")
+    demo.set_defaults(run=_demo)
+    cli_check.add(commands)
     return top
 
 
@@ -55,3 +59,11 @@ def _serve(options: argparse.Namespace) -> int:
     from mcp_backend import transports
 
     return transports.serve(options)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    import asyncio
+
+    from mcp_backend.demo import story
+
+    return asyncio.run(story.play())

@@ -1,0 +1,64 @@
+"""`mcp-backend check --promises`: what the engineer promises, and what keeps each promise."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_backend.policy import Constraint
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    command = commands.add_parser("check", help="what is promised, and what keeps each promise")
+    command.add_argument("--promises", action="store_true", required=True, help="list the promises in force here")
+    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_promises)
+
+
+def status(promise: "Constraint") -> str:
+    """`kept` by a guard, `partly kept` while something is planned, `not yet kept` without a guard, `switched off` by
+    the policy of the repository."""
+    if promise.outcome == "allow":
+        return "switched off"
+    if not promise.guard:
+        return "not yet kept"
+    return "partly kept" if promise.planned else "kept"
+
+
+def _promises(options: argparse.Namespace) -> int:
+    from mcp_backend import persona, policy
+    from mcp_backend.settings import workspace
+    from mcp_backend.terminal import table
+
+    place = workspace(options.workspace)
+    here = policy.load(policy.find(options.workspace.resolve()), persona.load().constraints)
+    if options.json:
+        rows = [
+            {
+                "id": promise.id,
+                "statement": promise.statement,
+                "status": status(promise),
+                "guard": promise.guard or None,
+                "outcome": promise.outcome,
+                "planned": promise.planned or None,
+                "disabled_because": promise.disabled_because or None,
+            }
+            for promise in here.constraints
+        ]
+        print(json.dumps({"workspace": str(place.root), "promises": rows}))
+        return 0
+    print(
+        table(
+            ("CONSTRAINT", "STATUS", "GUARD", "STATEMENT"),
+            [(p.id, status(p), p.guard or "-", p.statement + _more(p)) for p in here.constraints],
+        )
+    )
+    return 0
+
+
+def _more(promise: "Constraint") -> str:
+    planned = f" [planned: {promise.planned}]" if promise.planned else ""
+    return planned + (f" [loosened here: {promise.disabled_because}]" if promise.disabled_because else "")
