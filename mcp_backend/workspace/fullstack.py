@@ -1,0 +1,44 @@
+"""Server code that lies in the same package as the pages it serves: Next.js `pages/api`, `app/**/route.ts`, `server/`.
+
+Frameworks: https://nextjs.org/docs/app/api-reference/file-conventions/route, https://nuxt.com/docs/guide/directory-structure/server,
+https://svelte.dev/docs/kit/routing#server, https://docs.astro.build/en/guides/endpoints.
+"""
+
+import re
+
+from mcp_backend.facts import Ownership
+from mcp_backend.workspace import kinds
+from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.roots import Roots
+
+_DATA_FOLDERS = words("server db database queries repositories prisma drizzle migrations jobs workers cron trpc")
+_PAGE_FOLDERS = words("app pages components hooks ui views store stores styles layouts")
+_EITHER_SERVES = re.compile(r".+\.server\.\w+|(middleware|instrumentation|actions)\.\w+|\+(page|layout)\.server\.\w+")
+
+
+def server_code(path: str, roots: Roots, below: str) -> Ownership | None:
+    """The owner of server code and data models among the pages of a full-stack framework; `None` for all other files.
+
+    `path` is canonical, `below` says which root it lies in.
+    """
+    suffix = kinds.suffix(path)
+    if suffix in (".sql", ".prisma"):
+        return Ownership("backend", f"{below}, but it is {'SQL' if suffix == '.sql' else 'a data model'}")
+    package, serves = roots.package(path)
+    if not serves or suffix not in kinds.SCRIPT | {".json", ".graphql", ".yaml", ".yml", ".toml"}:
+        return None
+    relative = path.removeprefix(package).strip("/").split("/")
+    folders, name = relative[:-1], relative[-1]
+    inner = folders[1:] if folders[:1] == ["src"] else folders
+    of = f"server code of {serves}"
+    if inner[:1] == ["server"] or inner[:2] in (["lib", "server"], ["pages", "api"], ["app", "api"]):
+        return Ownership("backend", f"{below}, but it is {of}")
+    if suffix in kinds.SCRIPT:
+        if name.startswith("+server.") or (inner[:1] == ["app"] and re.fullmatch(r"route\.\w+", name)):
+            return Ownership("backend", f"{below}, but it is {of}")
+        if inner[:1] in (["features"], ["modules"]) and inner[2:3] == ["server"]:
+            return Ownership("backend", f"{below}, but it is {of}")
+        data = not _DATA_FOLDERS.isdisjoint(inner) and _PAGE_FOLDERS.isdisjoint(inner)
+        if data or inner[:1] == ["api"] or _EITHER_SERVES.fullmatch(name):
+            return Ownership("grey_js", f"{below}, but it may be {of}")
+    return None

@@ -1,0 +1,74 @@
+"""The files of a workspace: what git tracks or would add, or a bounded walk where there is no git."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+from mcp_backend.settings import Workspace
+from mcp_backend.workspace.canonical import words
+
+LIMIT = 50_000
+"""Files. A walk outside git stops there; git's own index has no limit."""
+SECONDS = 20
+SKIPPED = words(
+    ".git .hg .svn .venv venv .tox .nox node_modules bower_components __pycache__ .mypy_cache .ruff_cache "
+    ".pytest_cache .gradle .terraform .next .nuxt .cache"
+)
+"""Folders a walk does not enter: they hold what tools made, not what people wrote."""
+_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
+"""Listing runs no program of the repository: `core.fsmonitor` may name one (https://git-scm.com/docs/git-config)."""
+
+
+def files(workspace: Workspace) -> tuple[str, ...]:
+    """Paths relative to the root, with `/`, sorted: tracked files and new ones that are not ignored. A file that was
+    deleted but is still tracked is listed. Names that are not UTF-8 are left out."""
+    if workspace.repository:
+        listed = _listed_by_git(workspace.root)
+        if listed is not None:
+            return listed
+    return _walked(workspace.root)
+
+
+def text(root: Path, path: str, limit: int = 1_000_000) -> str | None:
+    """The first `limit` bytes of a regular file as text, or `None`: for looking at manifests, never for editing."""
+    try:
+        descriptor = os.open(root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return file.read(limit).decode("utf-8", "replace")
+
+
+def _listed_by_git(root: Path) -> tuple[str, ...] | None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    clean["GIT_OPTIONAL_LOCKS"] = "0"
+    command = [*_GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        answer = subprocess.run(command, cwd=root, env=clean, capture_output=True, timeout=SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if answer.returncode != 0:
+        return None
+    text = os.fsdecode(answer.stdout)
+    names = set(text.split("\0")) - {""}
+    return tuple(sorted(names if _printable(text) else filter(_printable, names)))
+
+
+def _walked(root: Path) -> tuple[str, ...]:
+    found: list[str] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED)
+        base = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if base == "." else f"{base}/"
+        found.extend(prefix + name for name in names if _printable(name))
+        if len(found) >= LIMIT:
+            break
+    return tuple(sorted(found[:LIMIT]))
+
+
+def _printable(name: str) -> bool:
+    """Whether it was UTF-8: `os.fsdecode` keeps other bytes as lone surrogates."""
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
