@@ -51,8 +51,9 @@ async def _database(url: str) -> tuple[int, int]:
 async def _messages(url: str) -> int:
     import nats
 
-    client = await nats.connect(url)
+    connect: Any = nats.connect  # its signature is not typed
+    client = await connect(url)
     try:
-        return (await client.jetstream().stream_info(setting.STREAM)).state.messages
+        return int((await client.jetstream().stream_info(setting.STREAM)).state.messages)
     finally:
         await client.close()

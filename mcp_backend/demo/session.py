@@ -18,7 +18,7 @@ class Session:
         """A call that must succeed. `told` says in words what the result shows, with `{places}` from it."""
         self.stage.asked(tool, arguments)
         result = await self._client.call_tool(tool, arguments)
-        body = result.structured_content or {}
+        body: dict[str, Any] = result.structured_content or {}
         self.stage.expect(not result.is_error, f"{tool} to succeed", body)
         self.stage.say("server", told.format(**body))
         return body
@@ -27,9 +27,10 @@ class Session:
         """A call that must be refused with this code by this constraint. The reason is the server's own."""
         self.stage.asked(tool, arguments)
         result = await self._client.call_tool(tool, arguments)
-        error: dict[str, Any] = (result.structured_content or {}).get("error", {})
-        self.stage.expect(bool(result.is_error), f"{tool} to be refused", result.structured_content)
-        self.stage.expect(error["code"] == code, f"code {code}", error)
+        body: dict[str, Any] = result.structured_content or {}
+        error: dict[str, Any] = body.get("error", {})
+        self.stage.expect(bool(result.is_error), f"{tool} to be refused", body)
+        self.stage.expect(error["code"] == code, f"code {code}", body)
         self.stage.expect(error.get("constraint") == constraint, f"constraint {constraint}", error)
         self.stage.say("refused", f"{code} [{constraint}] {error['reason']}")
         return error

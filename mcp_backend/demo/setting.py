@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mcp_backend.engines import embedded
 from mcp_backend.settings import Workspace, workspace
@@ -73,6 +74,7 @@ def git(root: Path, *arguments: str) -> str:
 async def _stream(url: str) -> None:
     import nats
 
-    client = await nats.connect(url)
+    connect: Any = nats.connect  # its signature is not typed
+    client = await connect(url)
     await client.jetstream().add_stream(name=STREAM, subjects=["orders.>"], max_bytes=64 << 20)
     await client.close()

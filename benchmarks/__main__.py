@@ -1,0 +1,20 @@
+"""`python -m benchmarks` (or `make bench`): every measurement, printed as a table."""
+
+import asyncio
+import platform
+import sys
+from collections.abc import Awaitable, Callable
+
+from benchmarks import overhead
+
+BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (overhead.measure,)
+
+
+async def main() -> None:
+    """Runs one after the other; each returns its lines."""
+    print(f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}, {sys.platform}")
+    for measure in BENCHMARKS:
+        print("\n".join(await measure()), flush=True)
+
+
+asyncio.run(main())

@@ -1,0 +1,127 @@
+"""What guards and the durable audit cost a call: the same work in a bare tool of the SDK, in the same run.
+
+Both servers run in memory on one event loop and are called in turn, so that whatever else the machine does meets
+both alike. Work one: `select 1` on a pooled connection in a read-only transaction. Work two: one acknowledged
+JetStream publish, an effect, for which the audit waits for the disk twice.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+from mcp.client import Client
+from mcp.server import Server, ServerRequestContext
+
+from mcp_backend.engines import embedded
+from mcp_backend.server import Options, build
+from mcp_backend.settings import workspace
+
+CALLS = 400
+WARM = 40
+
+
+async def measure() -> list[str]:
+    """p50 in milliseconds of both sides, and the difference."""
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
+        root = Path(name, "work")
+        root.mkdir()
+        place = workspace(root)
+        database = await embedded.lease("postgresql", place)
+        broker = await embedded.lease("nats", place)
+        try:
+            return await _measure(root, database.url, broker.url)
+        finally:
+            database.close()
+            broker.close()
+            for kind in ("postgresql", "nats"):
+                await embedded.stop(kind, place, force=True)
+
+
+async def _measure(root: Path, database_url: str, broker_url: str) -> list[str]:
+    import nats
+    from psycopg_pool import AsyncConnectionPool
+
+    connect: Any = nats.connect  # its signature is not typed
+    broker = await connect(broker_url)
+    stream = broker.jetstream()
+    await stream.add_stream(name="BENCH", subjects=["bench.>"])
+    async with AsyncConnectionPool(database_url, min_size=1, kwargs={"autocommit": True}, open=False) as pool:
+        sent = 0
+
+        async def select() -> Any:
+            async with pool.connection() as connection:
+                await connection.execute("begin read only")
+                rows = await (await connection.execute("select 1 as one")).fetchall()
+                await connection.execute("rollback")
+                return {"rows": rows}
+
+        async def publish() -> Any:
+            nonlocal sent
+            sent += 1
+            ack = await stream.publish("bench.bare", b'{"n":1}', headers={"Nats-Msg-Id": f"bare-{sent}"})
+            return {"sequence": ack.seq}
+
+        bare = _bare({"select": select, "publish": publish})
+        asked = 0
+
+        def message() -> dict[str, Any]:
+            nonlocal asked
+            asked += 1
+            one = {"payload": {"n": 1}, "message_id": f"tool-{asked}"}
+            return {"destination": "bench.tool", "messages": [one], "justification": "measuring what a call costs here"}
+
+        async with Client(bare) as plain, Client(build(Options(root))) as guarded:
+            lines = [
+                await _pair(
+                    "select 1",
+                    _call(plain, "select", dict),
+                    _call(guarded, "db_query", lambda: {"sql": "select 1 as one"}),
+                ),
+                await _pair("publish", _call(plain, "publish", dict), _call(guarded, "publish_message", message)),
+            ]
+    await broker.close()
+    return ["call overhead over a bare SDK tool (p50 ms)", *lines]
+
+
+def _bare(work: dict[str, Callable[[], Awaitable[Any]]]) -> Server[Any]:
+    async def list_tools(
+        ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name=n, input_schema={"type": "object"}) for n in work])
+
+    async def call_tool(
+        ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        body = await work[params.name]()
+        return types.CallToolResult(content=[types.TextContent(type="text", text=str(body))], structured_content=body)
+
+    return Server("bare", on_list_tools=list_tools, on_call_tool=call_tool)
+
+
+def _call(client: Client, tool: str, arguments: Callable[[], dict[str, Any]]) -> Callable[[], Awaitable[None]]:
+    async def once() -> None:
+        result = await client.call_tool(tool, arguments())
+        if result.is_error:
+            raise SystemExit(f"{tool}: {result.structured_content}")
+
+    return once
+
+
+async def _pair(name: str, baseline: Callable[[], Awaitable[None]], ours: Callable[[], Awaitable[None]]) -> str:
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(WARM + CALLS):
+        for side, once in enumerate((baseline, ours)):
+            began = time.perf_counter()
+            await once()
+            if number >= WARM:
+                times[side].append((time.perf_counter() - began) * 1000)
+    bare, full = (statistics.median(side) for side in times)
+    return (
+        f"  {name:<10} bare {bare:6.2f}  guarded {full:6.2f}  difference {full - bare:+5.2f}  ratio {full / bare:.2f}"
+    )
