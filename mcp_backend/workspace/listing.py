@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from mcp_backend.settings import Workspace
@@ -30,6 +31,36 @@ def files(workspace: Workspace) -> tuple[str, ...]:
     return _walked(workspace.root)
 
 
+def committed(root: Path) -> str | None:
+    """The id of the commit the work tree stands on, or `None` before the first one and outside git."""
+    found = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    return found.decode().strip() if found else None
+
+
+def files_of(root: Path, commit: str) -> tuple[str, ...]:
+    """The files of a commit, as `files` gives them."""
+    return _names(_git(root, "ls-tree", "-r", "-z", "--name-only", commit) or b"")
+
+
+def texts_of(root: Path, commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """The texts of some files of a commit, in one call; links and what is missing are left out."""
+    wanted = [path for path in paths if "\n" not in path]
+    asked = "".join(f"{commit}:{path}\n" for path in wanted).encode()
+    answer = _git(root, "cat-file", "--batch", given=asked) or b""
+    found: dict[str, str] = {}
+    position = 0
+    for path in wanted:
+        line, _, _ = answer[position:].partition(b"\n")
+        position += len(line) + 1
+        parts = line.split(b" ")
+        if len(parts) == 3 and parts[2].isdigit():
+            size = int(parts[2])
+            if parts[1] == b"blob":
+                found[path] = answer[position : position + size].decode("utf-8", "replace")
+            position += size + 1
+    return found
+
+
 def text(root: Path, path: str, limit: int = 1_000_000) -> str | None:
     """The first `limit` bytes of a regular file as text, or `None`: for looking at manifests, never for editing."""
     try:
@@ -43,18 +74,27 @@ def text(root: Path, path: str, limit: int = 1_000_000) -> str | None:
 
 
 def _listed_by_git(root: Path) -> tuple[str, ...] | None:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    clean["GIT_OPTIONAL_LOCKS"] = "0"
-    command = [*_GIT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        answer = subprocess.run(command, cwd=root, env=clean, capture_output=True, timeout=SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if answer.returncode != 0:
-        return None
-    text = os.fsdecode(answer.stdout)
+    answer = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    return None if answer is None else _names(answer)
+
+
+def _names(answer: bytes) -> tuple[str, ...]:
+    text = os.fsdecode(answer)
     names = set(text.split("\0")) - {""}
     return tuple(sorted(names if _printable(text) else filter(_printable, names)))
+
+
+def _git(root: Path, *arguments: str, given: bytes | None = None) -> bytes | None:
+    """What git printed, or `None` where it is missing, refuses or hangs."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    clean |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
+    try:
+        answer = subprocess.run(
+            [*_GIT, *arguments], cwd=root, env=clean, input=given, capture_output=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout if answer.returncode == 0 else None
 
 
 def _walked(root: Path) -> tuple[str, ...]:

@@ -21,19 +21,17 @@ Standard library only.
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 
 from mcp_backend.facts import Owner, Ownership
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace import kinds, listing
+from mcp_backend.workspace import kinds
 from mcp_backend.workspace.canonical import canonical, inside, words
+from mcp_backend.workspace.current import roots_before, roots_of
 from mcp_backend.workspace.fullstack import server_code
 from mcp_backend.workspace.globs import longest, specificity
 from mcp_backend.workspace.protected import git_internal, protected
-from mcp_backend.workspace.roots import Root, Roots, build
+from mcp_backend.workspace.roots import Root, Roots
 
 _SPEC_NAME = re.compile(
     r"(.+[._-])?(openapi|swagger|asyncapi)([._-].*)?\.(ya?ml|json)|.+\.(proto|raml|wsdl|smithy|avsc|avdl|thrift|graphqls|tsp)"
@@ -63,9 +61,27 @@ def classify(path: str, roots: Roots) -> Ownership:
 
 
 def owners(paths: Iterable[str], workspace: Workspace, policy: Policy) -> dict[str, Ownership]:
-    """The owner of each path, keyed as given. Paths are relative to the workspace, or absolute inside it."""
-    roots = roots_of(workspace, policy)
-    return {path: _owner(path, workspace.root, roots) for path in paths}
+    """The owner of each path, keyed as given. Paths are relative to the workspace, or absolute inside it.
+
+    A path belongs to whoever owned it at the last commit or owns it now, whichever is stricter: a manifest that was
+    just added, changed or deleted can't give a folder away.
+    """
+    now, before = roots_of(workspace, policy), roots_before(workspace, policy)
+    found: dict[str, Ownership] = {}
+    for path in paths:
+        relative = inside(path, workspace.root)
+        if relative is None:
+            found[path] = Ownership("policy", "R0: outside the workspace")
+            continue
+        found[path] = classify(relative, now)
+        earlier = classify(relative, before) if before else found[path]
+        if _strictness(earlier) > _strictness(found[path]):
+            found[path] = Ownership(earlier.owner, f"{earlier.rule}, at the last commit")
+    return found
+
+
+def _strictness(found: Ownership) -> int:
+    return 2 if _MEANS[found.owner].startswith("refused") else 1 if found.owner.startswith("grey") else 0
 
 
 def why(paths: Iterable[str], workspace: Workspace, policy: Policy) -> list[str]:
@@ -74,47 +90,6 @@ def why(paths: Iterable[str], workspace: Workspace, policy: Policy) -> list[str]
         f"{path}: {found.owner} ({_MEANS[found.owner]}). {found.rule}"
         for path, found in owners(paths, workspace, policy).items()
     ]
-
-
-def roots_of(workspace: Workspace, policy: Policy) -> Roots:
-    """The roots of a workspace as it is now: one listing, and a build only when a name or a manifest changed."""
-    files = listing.files(workspace)
-    manifests = tuple(f for f in files if f.endswith(_READ))
-    stamps = tuple(_stamp(workspace.root / f) for f in manifests)
-    found = _built(workspace.root, files, stamps, _hooks(workspace.root))
-    return replace(
-        found,
-        frontend=policy.frontend,
-        backend=policy.backend,
-        spec=policy.spec,
-        protected=policy.protected,
-        templates=policy.templates,
-    )
-
-
-_READ = ("package.json", "pubspec.yaml", "pyproject.toml", "requirements.txt")
-
-
-@lru_cache(maxsize=4)
-def _built(root: Path, files: tuple[str, ...], stamps: tuple[object, ...], hooks: str | None) -> Roots:
-    del stamps  # part of the key: another content of a manifest is another call
-    return build(files, lambda path: listing.text(root, path), Policy(), hooks)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.lstat()
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-
-
-def _hooks(root: Path) -> str | None:
-    """The folder of `core.hooksPath`, canonical, where the repository's own configuration puts it in the workspace."""
-    config = listing.text(root, ".git/config") or ""
-    match = re.search(r"(?im)^\s*hookspath\s*=\s*\"?([^\"\n#;]+)", config)
-    folder = inside(match[1].strip(), root) if match else None
-    return canonical(folder) if folder and not folder.startswith(".git/") else None
 
 
 _MEANS: dict[Owner, str] = {
@@ -129,11 +104,6 @@ _MEANS: dict[Owner, str] = {
     "grey_asset": "allowed with a warning: may be the frontend engineer's",
     "grey_embed": "allowed with a warning: may be the frontend engineer's",
 }
-
-
-def _owner(path: str, root: Path, roots: Roots) -> Ownership:
-    relative = inside(path, root)
-    return Ownership("policy", "R0: outside the workspace") if relative is None else classify(relative, roots)
 
 
 def _by_policy(path: str, roots: Roots) -> Ownership | None:
