@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_backend import __version__, cli_check, cli_engines
+from mcp_backend import __version__, cli_audit, cli_check, cli_engines, cli_inbox
 from mcp_backend.errors import BackendError
 
 TRANSPORTS = ("stdio", "sse", "http")
@@ -48,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="play a host's session on a small real backend")
     demo.set_defaults(run=_demo)
     cli_check.add(commands)
+    cli_inbox.add(commands)
+    cli_audit.add(commands)
     return top
 
 

@@ -5,9 +5,10 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
-from mcp_backend import approvals
+from mcp_backend import approvals, audit
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound, PermissionDenied
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, seconds
@@ -212,6 +213,10 @@ async def decide(
             current = await get(store, identifier)
             raise FailedPrecondition(f"{identifier} is {current['status']}, only an open escalation can be answered")
         await store.run("escalation_event", escalation=identifier, at=now, event=status, actor=by, channel=channel)
+        at = datetime.fromtimestamp(now, UTC).isoformat()
+        record = {"at": at, "event": status, "escalation": identifier, "kind": row["kind"], "digest": row["digest"],
+                  "by": by, "channel": channel}  # fmt: skip
+        await audit.append(store, record)
         if row["kind"] == "approval" and status == "approved":
             await store.run(
                 "approval_add",

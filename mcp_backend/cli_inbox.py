@@ -1,0 +1,149 @@
+"""`mcp-backend inbox`: what the engineer asked, and the answers of people.
+
+An answer is refused in the shell of an agent; an approval is given at a real terminal only, by a person who has read
+the digest of what would happen. See seat.py for what this fences and what it cannot.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+
+if TYPE_CHECKING:
+    from mcp_backend.inbox import Inbox
+    from mcp_backend.store import Row
+
+TAIL = 4
+"""How many characters of the digest an approver types."""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    command = commands.add_parser("inbox", help="what the engineer asks, and your answers")
+    _options(command)
+    command.set_defaults(run=_run(_list), all=False)
+    actions = command.add_subparsers(metavar="ACTION")
+    listing = actions.add_parser("list", help="what waits for a person (the default)")
+    listing.add_argument("--all", action="store_true", help="also what was decided")
+    listing.set_defaults(run=_run(_list))
+    show = actions.add_parser("show", help="one question or approval with everything it says")
+    show.set_defaults(run=_run(_show))
+    answer = actions.add_parser(
+        "answer", help="decide", description="Approvals are given at a terminal. Questions are answered with --text."
+    )
+    way = answer.add_mutually_exclusive_group(required=True)
+    way.add_argument("--approve", action="store_true", help="yes: exactly this, once")
+    way.add_argument("--deny", action="store_true", help="no")
+    way.add_argument("--text", metavar="ANSWER", help="the answer to a question")
+    answer.add_argument("--reason", default="", metavar="WHY", help="with --approve or --deny: what the engineer reads")
+    answer.set_defaults(run=_run(_answer))
+    for action in (show, answer):
+        action.add_argument("id", metavar="ID", help="such as ESC-1a2b3c4d")
+    for action in (listing, show, answer):
+        _options(action, again=True)
+
+
+def _options(command: argparse.ArgumentParser, *, again: bool = False) -> None:
+    # Given before or after ACTION: the second definition must not put its default over what the first one read.
+    here: Any = argparse.SUPPRESS if again else Path()
+    flag: Any = argparse.SUPPRESS if again else False
+    command.add_argument("--workspace", type=Path, default=here, metavar="DIR", help="the repository (default: here)")
+    command.add_argument("--json", action="store_true", default=flag, help="for programs")
+
+
+def _run(action: "Callable[[argparse.Namespace, Inbox], Awaitable[int]]") -> Callable[[argparse.Namespace], int]:
+    async def opened(options: argparse.Namespace) -> int:
+        from mcp_backend.inbox import open_inbox
+
+        with open_inbox(options.workspace) as inbox:
+            return await action(options, inbox)
+
+    return lambda options: asyncio.run(opened(options))
+
+
+async def _list(options: argparse.Namespace, inbox: "Inbox") -> int:
+    from mcp_backend.inbox import span
+    from mcp_backend.terminal import paint, plain, table
+
+    rows = await inbox.waiting(datetime.now(UTC).timestamp(), everything=options.all)
+    if options.json:
+        print(json.dumps({"escalations": [inbox.brief(row) for row in rows]}))
+        return 0
+    if not rows:
+        print("nothing waits for an answer" if not options.all else "nothing was ever asked")
+        return 0
+    now = datetime.now(UTC).timestamp()
+    heads = ("ID", "KIND", "STATUS", "FOR", "ASKED", "LAPSES", "TITLE")
+    cells = [
+        (row["id"], row["kind"], row["status"], row["assignee"].replace("_", " "), f"{span(now - row['opened'])} ago",
+         f"in {span(row['expires'] - now)}" if row["status"] in ("open", "acknowledged") else "-",
+         plain(row["title"]) + (" (the engineer waits)" if row["blocking"] else ""))
+        for row in rows
+    ]  # fmt: skip
+    print(table(heads, cells))
+    print(paint("mcp-backend inbox show ID", "dim"))
+    return 0
+
+
+async def _show(options: argparse.Namespace, inbox: "Inbox") -> int:
+    row = await inbox.one(options.id)
+    if options.json:
+        print(json.dumps(inbox.full(row)))
+        return 0
+    print(await inbox.page(row, datetime.now(UTC).timestamp()))
+    return 0
+
+
+async def _answer(options: argparse.Namespace, inbox: "Inbox") -> int:
+    from mcp_backend import seat
+    from mcp_backend.terminal import paint, plain
+
+    if found := seat.agent():
+        raise PermissionDenied(
+            f"this shell belongs to {found}, and the engineer does not answer itself. A person answers in a terminal "
+            "of their own"
+        )
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    row = await inbox.one(options.id)
+    approval = row["kind"] == "approval"
+    if approval and options.text is not None:
+        raise InvalidArgument(f"{row['id']} is an approval: answer it with --approve or --deny")
+    if approval and not terminal:
+        raise PermissionDenied("approvals are decided by a person at a terminal: standard input and output must be one")
+    if approval and row["status"] in ("open", "acknowledged"):
+        print(await inbox.page(row, datetime.now(UTC).timestamp()), file=sys.stderr if options.json else sys.stdout)
+    if approval and options.approve:
+        _confirm(str(row["digest"]))
+    decided = await inbox.decide(
+        row,
+        status="approved" if options.approve else "denied" if options.deny else "answered",
+        answer=plain(options.text if options.text is not None else options.reason).strip(),
+        channel="terminal" if terminal else "command",
+        now=datetime.now(UTC).timestamp(),
+    )
+    if options.json:
+        print(json.dumps(inbox.full(decided)))
+        return 0
+    print(f"{paint(decided['status'], 'green' if options.approve else 'bold')}: {decided['id']}, {_told(decided)}")
+    return 0
+
+
+def _confirm(digest: str) -> None:
+    """Asks for the end of the digest, so that a yes is never one key. Raises when it does not come."""
+    try:
+        typed = input(f"Type the last {TAIL} characters of the digest to approve, anything else to leave it: ")
+    except EOFError:
+        typed = ""
+    if typed.strip().casefold() != digest[-TAIL:]:
+        raise FailedPrecondition("that is not the end of the digest: nothing was decided")
+
+
+def _told(row: "Row") -> str:
+    by = f"by {row['answered_by']} through the {row['channel']}"
+    return f"{by}; the engineer repeats its call" if row["status"] == "approved" else f"{by}; the engineer is told"
