@@ -1,9 +1,6 @@
 """`mcp-backend engines`: the local engines of a workspace, for people and programs beside a server."""
 
 import argparse
-import asyncio
-import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +40,10 @@ def _options(command: argparse.ArgumentParser, *, again: bool = False) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
+    import asyncio
+    import json
+    import re
+
     place, engines = _local(options.workspace)[:2]
     rows = asyncio.run(_states(place, engines))
     for row in rows:
@@ -66,6 +67,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _start(options: argparse.Namespace) -> int:
+    import asyncio
+    import json
+
     from mcp_backend.engines import embedded
 
     place, kind = _named(options.name, options.workspace)
@@ -75,6 +79,9 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _stop(options: argparse.Namespace) -> int:
+    import asyncio
+    import json
+
     from mcp_backend.engines import embedded
 
     place, kind = _named(options.name, options.workspace)
@@ -103,8 +110,9 @@ def _local(start: Path) -> "tuple[Workspace, dict[str, str], Iterable[str]]":
     policy = read_policy(place, start).engines
     local = {name: engine.kind for name, engine in policy.items() if engine.url.startswith("embedded:")}
     for kind in KINDS:
-        if (place.state / "engines" / kind).is_dir() and kind not in local.values():
-            local.setdefault(kind, kind)
+        kept = (place.state / "engines" / kind).is_dir()
+        if kept and kind not in policy and kind not in local.values():
+            local[kind] = kind
     return place, local, policy.keys() - local.keys()
 
 

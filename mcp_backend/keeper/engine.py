@@ -106,7 +106,11 @@ class Engine:
     def step(self, command: list[str], cwd: str, text: str = "") -> None:
         """Runs a program of the engine to its end. Raises `Failure` unless that is a good one."""
         with self.launch(command, cwd, piped=True) as process:
-            process.communicate(text.encode(), timeout=START_SECONDS)
+            try:
+                process.communicate(text.encode(), timeout=START_SECONDS)
+            except BaseException:
+                process.kill()
+                raise
         if process.returncode:
             raise Failure(f"{os.path.basename(command[0])} failed; it says: {self.said()}")
 

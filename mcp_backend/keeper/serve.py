@@ -25,7 +25,7 @@ KINDS: dict[str, type[Engine]] = {"postgresql": Postgresql, "nats": Nats}
 SOCKET = "keeper.sock"
 GRACE_SECONDS = 2.0
 """How long an engine outlives its last lease, so that restarting a server costs nothing."""
-ORPHAN_SECONDS = 5.0
+ORPHAN_SECONDS = 3.0
 """How long the engine of a killed keeper may take to end before it is killed too."""
 LOG_BYTES = 4_000_000
 
@@ -58,6 +58,8 @@ def main(kind: str, folder: str, program: str) -> None:
         Keeper(engine, listener).serve()
     finally:
         # Whoever comes now is refused, and begins a keeper that waits for the lock.
+        with contextlib.suppress(OSError):
+            os.unlink(SOCKET)
         listener.close()
         engine.stop()
 
@@ -112,6 +114,12 @@ class Keeper:
         self.received: dict[socket.socket, bytes] = {}
         self.selector = selectors.DefaultSelector()
         self.selector.register(listener, selectors.EVENT_READ, self._accept)
+        # A child that ends wakes the selector through this pair (`signal.set_wakeup_fd`).
+        self.ended, self.waking = socket.socketpair()
+        self.waking.setblocking(False)
+        signal.set_wakeup_fd(self.waking.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self.selector.register(self.ended, selectors.EVENT_READ, self._child_ended)
         self.started = 0.0
 
     def serve(self) -> None:
@@ -181,23 +189,20 @@ class Keeper:
             self._reply(connection, self._status())
 
     def _start(self) -> str:
-        """Starts the engine and watches its process; what went wrong, or nothing."""
+        """Starts the engine; what went wrong, or nothing."""
         try:
             self.engine.start()
         except (Failure, OSError, subprocess.TimeoutExpired) as error:
+            self.engine.stop()
             return f"{error}" if isinstance(error, Failure) else f"{error} (in {self.engine.folder})"
-        assert self.engine.process is not None
-        watch = os.pidfd_open(self.engine.process.pid)
-        self.selector.register(watch, selectors.EVENT_READ, lambda: self._died(watch))
         self.started = time.monotonic()
         return ""
 
-    def _died(self, watch: int) -> None:
-        """The engine ended by itself: it is started again for those who hold a lease, unless it cannot live."""
-        self.selector.unregister(watch)
-        os.close(watch)
-        assert self.engine.process is not None
-        self.engine.process.wait()
+    def _child_ended(self) -> None:
+        """If it was the engine, it is started again for those who hold a lease, unless it cannot live."""
+        self.ended.recv(4096)
+        if self.engine.process is None or self.engine.process.poll() is None:
+            return
         self.engine.process = None
         port = self.engine.port
         lived = time.monotonic() - self.started
