@@ -1,0 +1,1 @@
+"""What the repository promises to others: specifications and message contracts."""

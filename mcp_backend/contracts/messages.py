@@ -1,0 +1,233 @@
+"""Which contract a message has to fit: the policy's `[contracts]`, then AsyncAPI documents, then JSON Schema files.
+
+A schema file speaks for a destination by its name: `schemas/orders/created.schema.json` (or `.json` with `$schema`)
+below a folder `schemas`, `contracts`, `messages` or `events` is the contract of `orders.created`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mcp_backend.contracts import asyncapi
+from mcp_backend.contracts.asyncapi import Channel, MessageSchema
+from mcp_backend.contracts.documents import ASYNCAPI, SUFFIXES, Broken, Documents, at, mapping
+from mcp_backend.contracts.patterns import Pattern, subject
+from mcp_backend.contracts.schemas import Place, Schemas
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
+
+HEAD = 65_536
+"""Bytes of a file that are looked at to see what it is."""
+_BY_NAME = re.compile(r"(?:^|/)(?:schemas?|contracts?|messages|events)/(.+?)(\.schema)?\.(?:json|ya?ml)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What is declared for the destinations of a pattern. A message has to fit one of `messages`."""
+
+    source: str
+    pattern: Pattern
+    origin: Literal["policy", "asyncapi", "json_schema", "argument"]
+    messages: tuple[MessageSchema, ...]
+
+    @property
+    def unchecked(self) -> str:
+        """Why this release cannot check it; empty when it can check at least one of its messages."""
+        if any(not message.unchecked for message in self.messages):
+            return ""
+        return next((message.unchecked for message in self.messages), "it declares no message")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How one message relates to its contract: `against` is what it fits. `unchecked` says what could not be judged:
+    a message that fits nothing checkable may still be one of those, so nothing is known then."""
+
+    against: str | None = None
+    problems: tuple[str, ...] = ()
+    unchecked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """All contracts of a workspace as its files are now. `broken` are documents that could not be read."""
+
+    documents: Documents
+    schemas: Schemas
+    declared: Mapping[str, str]
+    channels: tuple[Channel, ...]
+    by_name: Mapping[str, str]
+    broken: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def contract_for(self, destination: str) -> Contract | None:
+        """The contract of a destination. Raises `FailedPrecondition` when the policy names one that cannot be read."""
+        for pattern in sorted(map(subject, self.declared), key=lambda p: p.rank):
+            if pattern.matches(destination):
+                reference = self.declared[pattern.text]
+                try:
+                    return self._named(reference, destination, "policy", pattern)
+                except (Broken, NotFound, InvalidArgument) as error:
+                    problem = error if isinstance(error, Broken) else error.reason
+                    raise FailedPrecondition(f"contracts.{pattern.text!r} in the policy: {problem}") from error
+        fitting = [channel for channel in self.channels if channel.pattern.matches(destination)]
+        if fitting:
+            best = min(fitting, key=lambda c: (c.pattern.rank, not c.messages, not c.sends, c.where))
+            return Contract(best.where, best.pattern, "asyncapi", best.messages)
+        if path := self.by_name.get(destination):
+            message = MessageSchema(path, destination, Place(path))
+            return Contract(path, subject(destination), "json_schema", (message,))
+        return None
+
+    def contracts(self) -> Iterator[Contract]:
+        """Every contract, one for each pattern, as `contract_for` would choose. Unreadable ones are left out."""
+        seen: set[str] = set()
+        for pattern, reference in self.declared.items():
+            seen.add(pattern)
+            try:
+                yield self._named(reference, pattern, "policy", subject(pattern))
+            except (Broken, NotFound, InvalidArgument):
+                continue
+        for channel in sorted(self.channels, key=lambda c: (not c.messages, not c.sends, c.where)):
+            if channel.pattern.text not in seen:
+                seen.add(channel.pattern.text)
+                yield Contract(channel.where, channel.pattern, "asyncapi", channel.messages)
+        for destination, path in self.by_name.items():
+            if destination not in seen:
+                yield Contract(path, subject(destination), "json_schema", (MessageSchema(path, path, Place(path)),))
+
+    def forced(self, reference: str, destination: str) -> Contract:
+        """The contract a caller names: `path` or `path#fragment`. Raises `NotFound`, `InvalidArgument`."""
+        try:
+            contract = self._named(reference, destination, "argument", subject(destination))
+            for message in contract.messages:
+                if message.payload and not message.unchecked and self.schemas.empty(message.payload):
+                    raise InvalidArgument(f"schema: {message.where} accepts everything, so it is no contract")
+        except Broken as error:
+            raise NotFound(f"schema: {error}; known: {', '.join(self.files()[:10]) or 'none'}") from error
+        return contract
+
+    def files(self) -> list[str]:
+        """The files that hold contracts."""
+        found = {channel.where.partition("#")[0] for channel in self.channels} | set(self.by_name.values())
+        return sorted(found | {reference.partition("#")[0] for reference in self.declared.values()})
+
+    def fit(self, contract: Contract, payload: Any, headers: Mapping[str, str]) -> Fit:
+        """Whether a message fits. `payload` is a JSON value, or the bytes of a message that is not given as JSON."""
+        unchecked = (
+            [m.unchecked for m in contract.messages if m.unchecked] or [] if contract.messages else ["no message"]
+        )
+        best: tuple[str, ...] | None = None
+        for message in contract.messages:
+            if message.unchecked:
+                continue
+            try:
+                problems = self._problems(message, payload, headers)
+                ignored = self.schemas.unchecked(message.payload) if message.payload else ()
+            except Broken as error:
+                unchecked.append(str(error))
+                continue
+            if not problems:
+                note = f"formats that nothing here checks: {', '.join(ignored)}" if ignored else ""
+                return Fit(message.where, (), note)
+            if best is None or len(problems) < len(best):
+                best = tuple(f"{message.name}: {p}" for p in problems) if len(contract.messages) > 1 else problems
+        if unchecked:
+            return Fit(None, (), f"{contract.source}: {unchecked[0]}")
+        return Fit(None, best or ())
+
+    def _problems(self, message: MessageSchema, payload: Any, headers: Mapping[str, str]) -> tuple[str, ...]:
+        value: Any = payload
+        if isinstance(payload, bytes):
+            try:
+                value = json.loads(payload)
+            except ValueError:
+                return ("payload: not JSON, which the contract demands",)
+        found = self.schemas.problems(message.payload, value) if message.payload else []
+        if message.headers:
+            found += self.schemas.problems(message.headers, self._typed(message.headers, headers), root="headers")
+        return tuple(found)
+
+    def _typed(self, place: Place, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Headers travel as text; a schema that wants a number gets the number that the text spells."""
+        properties = mapping(mapping(self.documents.follow(place.path, place.pointer)[2]).get("properties"))
+        result: dict[str, Any] = {}
+        for name, text in headers.items():
+            result[name] = text
+            if mapping(properties.get(name)).get("type") in ("integer", "number", "boolean"):
+                try:
+                    result[name] = json.loads(text)
+                except ValueError:
+                    continue
+        return result
+
+    def _named(
+        self, reference: str, destination: str, origin: Literal["policy", "argument"], pattern: Pattern
+    ) -> Contract:
+        """The contract of `path` or `path#fragment`, where the fragment is a JSON pointer or the name of a channel or
+        of a message. Raises `Broken`, `NotFound`, `InvalidArgument`."""
+        path, _, fragment = reference.partition("#")
+        document = mapping(self.documents.load(path))
+        if "asyncapi" not in document:
+            place = Place(path, fragment)
+            at(self.documents.load(path), fragment, path)
+            return Contract(str(place), pattern, origin, (MessageSchema(str(place), destination, place),))
+        channels = asyncapi.channels(path, self.documents)
+        if fragment and not fragment.startswith("/"):
+            inside = [m for c in channels for m in c.messages if m.name == fragment]
+            wanted = [c for c in channels if c.where.endswith(f"/channels/{fragment}")]
+            if not inside and not wanted:
+                names = sorted({m.name for c in channels for m in c.messages})
+                raise NotFound(f"{path} has no channel or message {fragment!r}; messages: {', '.join(names[:20])}")
+            return Contract(reference, pattern, origin, wanted[0].messages if wanted else (inside[0],))
+        if fragment.startswith("/channels/") and fragment.count("/") == 2:
+            messages = next((c.messages for c in channels if c.where == f"{path}#{fragment}"), None)
+            if messages is None:
+                raise NotFound(f"{path} has no channel {fragment!r} with an address")
+            return Contract(reference, pattern, origin, messages)
+        if fragment:
+            return Contract(reference, pattern, origin, (self._object(path, fragment),))
+        fitting = [c for c in channels if c.pattern.matches(destination)]
+        if fitting:
+            best = min(fitting, key=lambda c: (c.pattern.rank, c.where))
+            return Contract(best.where, pattern, origin, best.messages)
+        every = {m.name: m for c in channels for m in c.messages}
+        if len(every) != 1:
+            raise InvalidArgument(
+                f"{path} has no channel for {destination}; name a message as {path}#NAME: {', '.join(list(every)[:20])}"
+            )
+        return Contract(path, pattern, origin, tuple(every.values()))
+
+    def _object(self, path: str, pointer: str) -> MessageSchema:
+        """A message object, or a bare schema, of an AsyncAPI document."""
+        _, _, node = self.documents.follow(path, pointer)
+        if mapping(node).keys() & {"payload", "headers", "schemaFormat", "contentType", "traits"}:
+            return asyncapi.message_at(path, pointer, self.documents)
+        return MessageSchema(f"{path}#{pointer}", pointer.rpartition("/")[2], Place(path, pointer, "draft-07"))
+
+
+def read(documents: Documents, paths: list[str], declared: Mapping[str, str]) -> Index:
+    """The contracts in these files. What cannot be read is in `broken`, and does not hide the others."""
+    channels: list[Channel] = []
+    by_name: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    for path in paths:
+        if not path.endswith(SUFFIXES):
+            continue
+        named = _BY_NAME.search(path)
+        try:
+            head = documents.text(path)[:HEAD]
+            if ASYNCAPI.search(head):
+                if mapping(documents.load(path)).get("asyncapi"):
+                    channels += asyncapi.channels(path, documents)
+                continue
+            if '"$schema"' not in head and "$schema:" not in head and not (named and named.group(2)):
+                continue
+            content = mapping(documents.load(path))
+            if identifier := content.get("$id"):
+                documents.known_as(str(identifier), path)
+            if named and (named.group(2) or "json-schema.org" in str(content.get("$schema", ""))):
+                by_name.setdefault(named.group(1).replace("/", "."), path)
+        except Broken as error:
+            broken[path] = str(error)
+    return Index(documents, Schemas(documents), dict(declared), tuple(channels), by_name, broken)
