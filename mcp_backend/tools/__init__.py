@@ -3,10 +3,12 @@
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.escalate import Escalate
+from mcp_backend.tools.run_migration import RunMigration
 
 TOOLS: tuple[type[Tool], ...] = (
     Escalate,
     CheckEscalation,
+    RunMigration,
 )
 
 __all__ = ["TOOLS", "TOOLSETS", "Plan", "Result", "Tool", "Toolset", "enabled"]

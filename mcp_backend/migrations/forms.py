@@ -1,0 +1,114 @@
+"""Which tool a migration folder belongs to. Standard library only.
+
+Only dbmate's form can be applied; the others are recognised so that a folder is never read as something it is not.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_backend.migrations import dbmate
+
+LOOKED_AT = 200
+"""Files of a folder that are looked at; a folder has one form."""
+HEAD = 4096
+"""Bytes at the start of a file in which its tool's marker is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A tool, or "" for none that is known, and what it was recognised by. `files` tells whether there is anything."""
+
+    tool: str
+    because: str
+    files: bool = True
+
+
+def form(folder: Path) -> Form:
+    """The form of a folder that exists."""
+    entries = sorted(folder.iterdir())[:LOOKED_AT]
+    names = [entry.name for entry in entries]
+    heads = {entry.name: _head(entry) for entry in entries if entry.suffix in (".sql", ".py") and entry.is_file()}
+    for name, head in heads.items():
+        if dbmate.FILE.fullmatch(name) and _has_line(head, r"--\s*migrate:(up|down)"):
+            return Form("dbmate", f"{name} has a line '-- migrate:up'")
+    for tool, because in _RULES:
+        if found := because(folder, names, heads):
+            return Form(tool, found)
+    plain = next((name for name in heads if dbmate.FILE.fullmatch(name)), None)
+    if plain:
+        return Form("", f"{plain} has no line '-- migrate:up'")
+    return Form("", "it has no file whose name is digits, a name and .sql", files=bool(heads))
+
+
+def _head(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _has_line(text: str, pattern: str) -> bool:
+    return re.search(rf"^\s*{pattern}", text, re.MULTILINE | re.IGNORECASE) is not None
+
+
+_Rule = Callable[[Path, list[str], dict[str, str]], str | None]
+
+
+def _beside(*names: str) -> _Rule:
+    def rule(folder: Path, _: list[str], __: dict[str, str]) -> str | None:
+        for name in names:
+            if (folder / name).exists() or (folder.parent / name).exists():
+                return f"there is {name}"
+        return None
+
+    return rule
+
+
+def _named(pattern: str) -> _Rule:
+    def rule(_: Path, names: list[str], __: dict[str, str]) -> str | None:
+        return next((f"there is {name}" for name in names if re.fullmatch(pattern, name)), None)
+
+    return rule
+
+
+def _marked(pattern: str, words: str) -> _Rule:
+    def rule(_: Path, __: list[str], heads: dict[str, str]) -> str | None:
+        return next((f"{name} has {words}" for name, head in heads.items() if _has_line(head, pattern)), None)
+
+    return rule
+
+
+def _inside(glob: str) -> _Rule:
+    def rule(folder: Path, _: list[str], __: dict[str, str]) -> str | None:
+        found = next(folder.glob(glob), None)
+        return f"there is {found.relative_to(folder)}" if found else None
+
+    return rule
+
+
+_RULES: tuple[tuple[str, _Rule], ...] = (
+    ("goose", _marked(r"--\s*\+goose\s+(up|down)", "a line '-- +goose Up'")),
+    ("sql-migrate", _marked(r"--\s*\+migrate\s+(up|down)", "a line '-- +migrate Up'")),
+    ("Liquibase", _marked(r"--\s*liquibase formatted sql", "a line '--liquibase formatted sql'")),
+    ("tern", _marked(r"---- create above / drop below ----", "tern's separator")),
+    ("node-pg-migrate", _marked(r"--\s*(up|down) migration", "a line '-- Up Migration'")),
+    ("yoyo", _marked(r"--\s*depends:", "a line '-- depends:'")),
+    ("Flyway", _named(r"([VU][0-9][0-9._]*|R)__.+\.sql")),
+    ("Alembic", _beside("script.py.mako", "alembic.ini")),
+    ("Alembic", _marked(r"down_revision\b", "a down_revision")),
+    ("Django", _marked(r"from django\.db import .*migrations", "Django's import")),
+    ("yoyo", _marked(r"from yoyo import", "yoyo's import")),
+    ("Prisma", _inside("*/migration.sql")),
+    ("Drizzle", _inside("meta/_journal.json")),
+    ("Drizzle", _marked(r"--> statement-breakpoint", "a line '--> statement-breakpoint'")),
+    ("Atlas", _beside("atlas.sum")),
+    ("sqitch", _beside("sqitch.plan")),
+    ("golang-migrate", _named(r"[0-9]+_.*\.(up|down)\.sql")),
+    ("Rails", _named(r"[0-9]{14}_\w+\.rb")),
+    ("Ecto", _named(r"[0-9]{14}_\w+\.exs")),
+    ("Knex, TypeORM or another JavaScript tool", _named(r"[0-9]{8,}.*\.[cm]?[jt]s")),
+    ("Liquibase", _named(r".*changelog.*\.(xml|ya?ml|json)")),
+)

@@ -1,0 +1,110 @@
+"""When the server goes away while migrations run: what is known, by looking again, and what is not."""
+
+import asyncio
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+from mcp_backend.engines.pg import errors
+from mcp_backend.engines.postgresql import Connection, Postgresql
+from mcp_backend.errors import BackendError, Json, OutcomeUnknown, Unavailable
+from mcp_backend.migrations import history
+from mcp_backend.migrations.run import Done, Run
+from mcp_backend.migrations.steps import Step
+
+LOOKING_SECONDS = 20.0
+
+
+def gone(conn: Connection, error: psycopg.Error) -> bool:
+    """Whether the error means that the connection is lost."""
+    return conn.closed or conn.broken or errors.lost(error.sqlstate or "")
+
+
+@contextmanager
+def before(conn: Connection, engine: Postgresql) -> Generator[None]:
+    """A connection that is lost in the block, before anything was executed, is `Unavailable`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if not gone(conn, error):
+            raise
+        raise Unavailable(
+            f"postgresql engine {engine.settings.name!r}: the connection was lost before anything was executed; "
+            "repeat the call once it is back",
+            details={"engine": engine.settings.name},
+        ) from None
+
+
+@contextmanager
+def after(conn: Connection, engine: Postgresql, done: Sequence[Done]) -> Generator[None]:
+    """A connection that is lost in the block, after everything was committed, is `Unavailable` and says so."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if not gone(conn, error):
+            raise
+        versions = [step.version for step in done]
+        raise Unavailable(
+            f"postgresql engine {engine.settings.name!r}: {', '.join(versions)} applied and committed, "
+            "then the connection was lost; there is nothing to repeat",
+            details={"engine": engine.settings.name, "applied": list[Json](versions)},
+        ) from None
+
+
+async def verdict(run: Run, step: Step, error: psycopg.Error) -> BackendError:
+    """The error to raise for a connection that was lost during a step.
+
+    Without a commit on its way a transaction is rolled back, whatever else happens. With one, the history is looked
+    at on a fresh connection, and only once the old one has let go of its lock: before that, its commit may still
+    come.
+    """
+    name, file = run.engine.settings.name, step.file
+    applied = [done.version for done in run.done]
+    details: dict[str, Json] = {"engine": name, "version": file.version, "applied": list[Json](applied)}
+    lead = f"postgresql engine {name!r}: the connection was lost during {file.where}"
+    so_far = f"this call applied before: {', '.join(applied) or 'nothing'}"
+    if not run.unsafe and step.atomic:
+        return Unavailable(f"{lead}, which was rolled back; {so_far}. Repeat the call", details=details)
+    recorded = await _recorded(run, step)
+    if recorded is None:
+        details["outcome"] = "unknown"
+        return OutcomeUnknown(
+            f"{lead} and does not come back: whether {file.version} was committed is unknown; {so_far}. When the "
+            "server answers again, look at migrations://" + name + " before going on",
+            details=details,
+        )
+    if recorded == (step.direction == "up"):
+        details["applied"] = [*applied, file.version]
+        return Unavailable(
+            f"{lead}, but {file.version} is committed: its history row says so; {so_far}. "
+            "Repeat the call for what is still pending",
+            details=details,
+        )
+    if step.atomic:
+        return Unavailable(f"{lead}, which was rolled back; {so_far}. Repeat the call", details=details)
+    at = (
+        f"line {run.statement.line} may have taken effect, what is before it has"
+        if run.statement
+        else "it ran to its end"
+    )
+    return OutcomeUnknown(
+        f"{lead}, which does not run in one transaction: {at}, and it is not recorded; {so_far}. Look at the schema, "
+        "make its statements repeatable (IF NOT EXISTS), then repeat the call",
+        details=details,
+    )
+
+
+async def _recorded(run: Run, step: Step) -> bool | None:
+    """Whether the history has the version, or None when the server did not come back in time."""
+    until, pause = time.monotonic() + LOOKING_SECONDS, 0.1
+    while (rest := until - time.monotonic()) > 0:
+        with suppress(BackendError, psycopg.Error):
+            async with run.engine.dedicated() as conn:
+                await conn.execute(f"set lock_timeout = {int(rest * 1000) + 1}".encode())
+                await conn.execute(f"select pg_catalog.pg_advisory_lock({history.LOCK})".encode())
+                return step.file.version in (await history.read(conn, run.prepared.table)).versions
+        await asyncio.sleep(min(pause, max(rest, 0)))
+        pause = min(pause * 2, 2.0)
+    return None

@@ -1,0 +1,29 @@
+"""migrations://{engine}: what is applied, what is pending, what does not fit."""
+
+import json
+from collections.abc import Mapping
+
+from mcp_backend.app import App
+from mcp_backend.resources.base import Resource
+
+
+async def _read(app: App, values: Mapping[str, str]) -> str:
+    from mcp_backend import migrations
+    from mcp_backend.migrations import steps
+
+    settings = app.engines.choose(values["engine"], ("postgresql",))
+    root = app.workspace.root
+    async with app.engines.postgresql(settings.name).session(True, 15) as conn:
+        found = await migrations.status(conn, steps.folder(root, settings), root)
+    about = {"engine": settings.name, "environment": settings.environment, **found}
+    return json.dumps(about, ensure_ascii=False)
+
+
+async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
+    return [engine.name for engine in app.engines.settings.values() if engine.kind == "postgresql"]
+
+
+MIGRATIONS = Resource(
+    "migrations://{engine}", "migrations", "Migrations",
+    "The migrations of an engine: applied, pending, out of order, without a file.", _read, complete=_complete,
+)  # fmt: skip
