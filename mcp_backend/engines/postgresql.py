@@ -14,11 +14,14 @@ from psycopg.conninfo import make_conninfo
 
 from mcp_backend.engines.pg import address, errors
 from mcp_backend.engines.pg.address import Address
+from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.errors import BackendError, OutcomeUnknown, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, hide_credentials, resolve
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+
+__all__ = ["Connection", "Postgresql", "schema_version"]
 
 MOST_CONNECTIONS = 8
 IDLE_SECONDS = 300.0
@@ -228,9 +231,3 @@ async def _cancel_and_close(conn: Connection) -> None:
     with suppress(psycopg.Error, OSError):
         await conn.cancel_safe(timeout=3)
     await conn.close()
-
-
-async def schema_version(conn: Connection) -> str:
-    """The fingerprint of the database's structure, hex: equal for equal schemas, whoever made them and in whatever
-    order; different for any difference that a migration could make. Rows and statistics are never in it."""
-    raise NotImplementedError
