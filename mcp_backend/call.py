@@ -235,6 +235,8 @@ class _Entry:
             self._about["at_version"] = plan.at_version
         if verdict.constraint:
             self._about["constraint"] = verdict.constraint
+        for name, text in plan.recorded.items():
+            self._about.setdefault(name, hide_credentials(text)[:2000])
         if loosened := {c.id: c.disabled_because for c in self._app.policy.constraints if c.disabled_because}:
             self._about["loosened"] = cast("Json", loosened)
         self._durable = any(not isinstance(a, actions.READ_ONLY) for a in plan.actions)

@@ -30,10 +30,11 @@ def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
                 "send what the contract says, or ask the architect (kind spec_clarification)",
             )
         if not fit.contract and len((fit.justification or "").strip()) < MINIMUM_JUSTIFICATION:
+            missing = "; ".join(fit.problems[:5]) or f"no contract is declared for {fit.destination}"
             return Verdict(
                 constraint.outcome,
                 constraint.id,
-                f"no contract is declared for {fit.destination}: a message format of one's own needs `justification` "
+                f"{missing}: a message format of one's own needs `justification` "
                 f"({MINIMUM_JUSTIFICATION} characters or more: why no declared contract fits, who reads it)",
                 "declare the contract (AsyncAPI or JSON Schema), or say why in `justification`; it is recorded",
             )

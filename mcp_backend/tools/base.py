@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -24,13 +24,15 @@ TOOLSETS: tuple[Toolset, ...] = (
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a call would do. `run` does exactly `actions`; `prepared` carries what planning read, so that nothing is
-    read a second time between judging and doing. `preview` is for the person who approves."""
+    read a second time between judging and doing. `preview` is for the person who approves. `recorded` is what the
+    audit keeps besides the actions: ids and the reasons people gave, never payloads."""
 
     actions: tuple[Action, ...] = ()
     facts: Facts = NOTHING
     preview: str = ""
     at_version: str = ""
     prepared: Any = None
+    recorded: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         for action in self.actions:
