@@ -21,7 +21,7 @@ import pytest
 from mcp_backend.engines import binaries, embedded
 from mcp_backend.errors import Unavailable
 from mcp_backend.keeper.serve import GRACE_SECONDS
-from mcp_backend.settings import Workspace
+from mcp_backend.settings import Workspace, workspace
 from tests.engines_fixtures import wait_for
 
 TESTS = Path(__file__).parent
@@ -120,11 +120,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "engines"
 
 
+def copy(made: Path, place: Workspace) -> None:
+    place.state.mkdir(parents=True, mode=0o700)
+    subprocess.run(["cp", "-a", "--reflink=auto", made, place.state / "engines"], check=True)
+
+
 @pytest.fixture
 def cluster(place: Workspace, made: Path) -> Workspace:
     """A workspace with a stopped cluster of its own, a copy of `made`."""
-    place.state.mkdir(parents=True, mode=0o700)
-    subprocess.run(["cp", "-a", "--reflink=auto", made, place.state / "engines"], check=True)
+    copy(made, place)
     return place
 
 
@@ -170,8 +174,13 @@ async def test_a_second_process_shares_the_engine_of_the_first(place: Workspace,
 
 
 def test_eight_first_leases_at_once_start_one_engine(place: Workspace, hold: Hold) -> None:
+    # What a first start leaves that was killed half-way.
+    rest = place.state / "engines" / "postgresql" / "new"
+    rest.mkdir(parents=True)
+    (rest / "PG_VERSION").write_text("18\n")
     holders = [hold("postgresql", place.state) for _ in range(8)]
     assert len({(said["url"], said["engine"]) for said in [holder.said for holder in holders]}) == 1
+    assert not rest.exists()
 
 
 async def test_data_stay_when_the_engine_stops_and_starts(cluster: Workspace) -> None:
@@ -355,16 +364,6 @@ async def test_a_cluster_of_another_major_version_is_refused_with_a_way_out(clus
         await embedded.lease("postgresql", cluster)
 
 
-async def test_a_cluster_that_was_only_half_made_is_made_anew(place: Workspace) -> None:
-    rest = place.state / "engines" / "postgresql" / "new"
-    rest.mkdir(parents=True)
-    (rest / "PG_VERSION").write_text("18\n")
-    place.state.chmod(0o700)
-    lease = await embedded.lease("postgresql", place)
-    assert not rest.exists()
-    lease.close()
-
-
 def modes(*paths: Path) -> dict[Path, tuple[int, int, int]]:
     """Mode and owners of the paths and of all folders above them."""
     found = {above: above.stat() for path in paths for above in (path, *path.parents)}
@@ -480,10 +479,10 @@ def test_a_folder_that_a_plain_user_may_not_write_is_named(home_of_nobody: Path,
     assert f"{home_of_nobody}/state/engines/nats cannot be made: Permission denied" in said["error"]
 
 
-def engines(workspace: Path, *arguments: str, code: int = 0) -> str:
+def engines(folder: Path, *arguments: str, code: int = 0) -> str:
     """What `mcp-backend engines …` prints, on stdout or, when it says no, on stderr."""
     program = Path(sysconfig.get_path("scripts")) / "mcp-backend"
-    done = subprocess.run([program, "engines", *arguments], cwd=workspace, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "engines", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout
 
@@ -504,7 +503,8 @@ async def test_a_pinned_engine_serves_other_programs_until_it_is_stopped(reposit
     assert "was not running" in engines(repository, "stop", "nats")
 
 
-def test_a_pinned_engine_outlives_its_leases(repository: Path, hold: Hold) -> None:
+def test_a_pinned_engine_outlives_its_leases(repository: Path, made: Path, hold: Hold) -> None:
+    copy(made, workspace(repository))
     started = json.loads(engines(repository, "start", "postgresql", "--json"))
     with psycopg.connect(started["url"]) as connection:
         assert connection.execute("SELECT current_user, current_database()").fetchone() == ("backend", "backend")
