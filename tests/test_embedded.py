@@ -82,8 +82,8 @@ Hold: TypeAlias = Callable[..., Holder]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Generator[Workspace]:
-    """A workspace whose state lies in a path with spaces, longer than the name of a socket may be."""
-    state = tmp_path / "the state of a workspace" / ("with a long name " * 6).strip()
+    """A workspace whose state lies in a path with all that needs quoting, longer than the name of a socket may be."""
+    state = tmp_path / 'the "state" of a $HOME \\ é\'s %h {x}' / ("with a long name " * 6).strip()
     found = Workspace(tmp_path, state, False)
     yield found
     for kind in KINDS:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import socket
 
 from mcp_backend.keeper.engine import Engine, write
@@ -12,15 +11,18 @@ class Nats(Engine):
     """One server with one user, who may do everything; no monitoring port, no cluster."""
 
     def command(self) -> list[str]:
-        """The format of the configuration contains JSON; in a file the password is on no command line."""
+        """A file, so that the password is on no command line; in JSON, which the format of the configuration contains.
+
+        It runs in `data`, so no path has to be written in a format that not every path fits in.
+        """
         configuration = {
             "server_name": self.secrets["name"],
             "listen": f"127.0.0.1:{self.port}",
             "authorization": {"user": "backend", "password": self.secrets["backend"]},
-            "jetstream": {"store_dir": os.path.join(self.folder, "data")},
+            "jetstream": {"store_dir": "."},
         }
         write("nats.conf", json.dumps(configuration))
-        return [self.program, "-c", os.path.join(self.folder, "nats.conf")]
+        return [self.program, "-c", "../nats.conf"]
 
     def ready(self) -> bool:
         """Whether the server on the port greets us (`INFO`) by the name that only ours has."""
