@@ -55,7 +55,8 @@ class TestEvidence:
 
     `receipt` is the id of the newest passing receipt that covers the tree, or `None`. `stale` are the paths whose
     committed content differs from what that newest run tested. `carries_tests` tells whether the commit changes
-    a test; `needs_tests` are the changed backend paths that a test should accompany.
+    a test; `needs_tests` are the changed backend paths that a test should accompany. `needs_run` are those that only
+    need a passing run besides: tests themselves, sources that were deleted or renamed.
     """
 
     receipt: str | None
@@ -64,6 +65,7 @@ class TestEvidence:
     stale: tuple[str, ...] = ()
     carries_tests: bool = False
     needs_tests: tuple[str, ...] = ()
+    needs_run: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

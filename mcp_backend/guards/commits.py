@@ -13,17 +13,18 @@ def _some(paths: tuple[str, ...]) -> str:
 
 def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Backend changes need a passing test receipt for exactly the tree that is committed."""
-    if not isinstance(action, CreateCommit) or facts.tests is None or not facts.tests.needs_tests:
+    if not isinstance(action, CreateCommit) or facts.tests is None:
         return None
     tests = facts.tests
-    if tests.receipt is not None:
+    if tests.receipt is not None or not (tests.needs_tests or tests.needs_run):
         return None
     if tests.newest is None:
         reason = "no test run is known for this tree"
     elif not tests.newest_passed:
         reason = f"the newest test run ({tests.newest}) did not pass"
     else:
-        reason = f"the tests that passed ({tests.newest}) ran on other content of {_some(tests.stale)}"
+        content = f"other content of {_some(tests.stale)}" if tests.stale else "a tree that is no longer kept"
+        reason = f"the tests that passed ({tests.newest}) ran on {content}"
     return Verdict(constraint.outcome, constraint.id, reason, step="run_tests")
 
 
