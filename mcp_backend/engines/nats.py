@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_backend.engines.nats_address import Address, CannotOpen, addresses
-from mcp_backend.engines.nats_connection import Connection, Denied, Lost, NoResponders, NotSent, Unanswered
+from mcp_backend.engines.nats_connection import Connection, Lost, NoResponders, NotSent, Unanswered
 from mcp_backend.errors import Json, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, resolve
@@ -52,6 +52,12 @@ class Stream:
     acknowledges: bool
     rewrites_subjects: bool
     last_sequence: int
+
+
+UNKNOWN_STREAM = Stream(
+    "", "unknown", 1, dedupe_seconds=0.0, max_message=-1, acknowledges=True, rewrites_subjects=False, last_sequence=0
+)
+"""Stands for whatever may store a subject where this user may not look: nothing is assumed of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +254,3 @@ def _stream(info: Mapping[str, Any]) -> Stream:
         rewrites_subjects=bool(config.get("subject_transform")),
         last_sequence=int(state.get("last_seq", 0)),
     )
-
-
-__all__ = ["Denied", "JetStreamError", "Nats", "NoJetStream", "Stored", "Stream"]

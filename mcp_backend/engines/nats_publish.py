@@ -98,7 +98,9 @@ async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int
     """Publishes one message to a stream and finds out what became of it, until `deadline` of the event loop."""
     if not stream.acknowledges:
         return await _without_ack(nats, message, stream)
-    headers = {**message.headers, "Nats-Msg-Id": message.message_id, "Nats-Expected-Stream": stream.name}
+    headers = {**message.headers, "Nats-Msg-Id": message.message_id}
+    if stream.name:
+        headers["Nats-Expected-Stream"] = stream.name
     if expected is not None:
         headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
     clock = asyncio.get_running_loop().time
@@ -118,7 +120,7 @@ async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int
                 return Outcome("no", "unreachable", error.reason)
         except (NoResponders, NotSent) as error:
             if not maybe:
-                outcome = Outcome("no", "unreachable", f"stream {stream.name}: {error}")
+                outcome = Outcome("no", "unreachable", f"{stream.name or message.subject}: {error}")
         else:
             judged = await _judge(nats, message, stream, json.loads(answer), expected)
             if judged is not None:

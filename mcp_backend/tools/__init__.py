@@ -3,12 +3,14 @@
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.escalate import Escalate
+from mcp_backend.tools.publish_message import PublishMessage
 from mcp_backend.tools.run_migration import RunMigration
 
 TOOLS: tuple[type[Tool], ...] = (
     Escalate,
     CheckEscalation,
     RunMigration,
+    PublishMessage,
 )
 
 __all__ = ["TOOLS", "TOOLSETS", "Plan", "Result", "Tool", "Toolset", "enabled"]
