@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
@@ -72,4 +72,9 @@ def _for_libpq(url: str) -> str:
     if asked and "sslmode" not in dict(query):
         mode = asked if asked in SSL_MODES else "require" if asked.lower() in ("true", "1", "on") else ""
         query += [("sslmode", mode)] if mode else []
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    if path := dict(parse_qsl(parts.query)).get("search_path"):
+        # Go's driver takes settings of the session as parameters; with this one, projects say where their tables are.
+        options = [value for key, value in query if key == "options"]
+        words = " ".join([*options, "-csearch_path=" + re.sub(r"([\\ ])", r"\\\1", path)])
+        query = [*((key, value) for key, value in query if key != "options"), ("options", words)]
+    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
