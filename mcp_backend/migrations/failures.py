@@ -34,14 +34,19 @@ class Left:
     @property
     def words(self) -> str:
         """For the reason of an error."""
-        before = (
-            f"before it this call applied {', '.join(self.applied)}" if self.applied else "nothing was applied before"
-        )
+        before = f"this call applied before: {_few(self.applied)}"
         left = (
             f". Invalid indexes are left: {', '.join(self.invalid)}; drop each, for example with "
             "DROP INDEX CONCURRENTLY IF EXISTS as first statement of this file"
         )
         return f"{self.about}; {before}{left if self.invalid else ''}"
+
+
+def _few(versions: tuple[str, ...]) -> str:
+    """Versions for a sentence; the details have them all."""
+    if len(versions) > 6:
+        return f"{len(versions)} migrations, {versions[0]} to {versions[-1]}"
+    return ", ".join(versions) or "nothing"
 
 
 def refused(
@@ -77,7 +82,7 @@ def refused(
         )
     if said.sqlstate[:2] in ("53", "58", "XX"):
         return Unavailable(f"{where}: the server gave up: {message}. {left.words}", details=details)
-    hint = f". Hint: {said.hint}" if said.hint else ""
+    hint = f". Hint: {said.hint.rstrip('.')}" if said.hint else ""
     if said.sqlstate == "25001":
         hint = ". Put it in a file of its own whose directive reads '-- migrate:up transaction:false'"
     return InvalidArgument(f"{where}: {message} (SQLSTATE {said.sqlstate}){hint}. {left.words}", details=details)

@@ -1,7 +1,8 @@
 """dbmate's history table, and the lock that keeps two servers from migrating at once.
 
-The table is `schema_migrations(version varchar primary key)` in the first schema of the search path. Its name can be
-another one: `DBMATE_MIGRATIONS_TABLE`, from the environment or the workspace's `.env`, as dbmate reads it.
+The table is `schema_migrations(version varchar primary key)` in the schema that the engine's URL names first
+(`?search_path=…`), otherwise in the current schema. Its name can be another one: `DBMATE_MIGRATIONS_TABLE`, from the
+environment or the workspace's `.env`. All of it as in dbmate, so that a project never has two histories.
 """
 
 import os
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.rows import tuple_row
 
 from mcp_backend.errors import FailedPrecondition
@@ -70,15 +71,18 @@ def table_name(root: Path) -> str:
     return found[2] if found else TABLE
 
 
+_SCHEMA = """
+select case when source = 'client' then setting end, pg_catalog.current_schema()::text
+from pg_catalog.pg_settings where name = 'search_path'
+"""
 _LOOK = """
 select n.nspname, c.oid, (
   select coalesce(jsonb_object_agg(a.attname, jsonb_build_object(
            'type', pg_catalog.format_type(a.atttypid, null), 'needed', a.attnotnull and not a.atthasdef)), '{}')
   from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
-from (select coalesce(%(schema)s, pg_catalog.current_schema()::text, 'public') as name) wanted
+from (select %s::text as name) wanted
 left join pg_catalog.pg_namespace n on n.nspname = wanted.name
-left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = %(table)s
-  and c.relkind in ('r', 'p', 'v', 'm', 'f')
+left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = %s and c.relkind in ('r', 'p', 'v', 'm', 'f')
 """
 
 _OTHERS = (("dirty", "golang-migrate"), ("inserted_at", "Ecto"), ("checksum", "another tool"))
@@ -91,19 +95,26 @@ async def read(conn: Connection, name: str) -> History:
     """
     given, _, table = name.rpartition(".")
     async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute("select coalesce(%s, current_schema()::text, 'public')", (given or None,))
+        schema = given or await _schema(cursor)
+        await cursor.execute(_LOOK, (schema, table))
         row = await cursor.fetchone()
-        assert row is not None
-        schema = str(row[0])
-        await cursor.execute(_LOOK, {"schema": schema, "table": table})
-        row = await cursor.fetchone()
-        assert row is not None
+        assert row is not None, "a join to one row has one row"
         if row[1] is None:
             return History(schema, table, False, row[0] is not None, ())
         history = History(schema, table, True, True, ())
         _check(history, row[2])
         await cursor.execute(f"select version::text from {history.quoted} order by version".encode())
         return History(schema, table, True, True, tuple(str(row[0]) for row in await cursor.fetchall()))
+
+
+async def _schema(cursor: AsyncCursor[Any]) -> str:
+    await cursor.execute(_SCHEMA)
+    row = await cursor.fetchone()
+    asked, current = row or (None, None)
+    first = re.match(r'\s*(?:"((?:[^"]|"")+)"|([^,\s"]+))', asked or "")
+    if first and (name := (first[1] or first[2]).replace('""', '"')) != "$user":
+        return name
+    return str(current or "public")
 
 
 def _check(history: History, columns: dict[str, dict[str, Any]]) -> None:

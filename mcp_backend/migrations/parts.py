@@ -4,15 +4,18 @@ import asyncio
 import random
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from mcp_backend.engines.postgresql import Connection
-from mcp_backend.errors import FailedPrecondition
+from mcp_backend.errors import FailedPrecondition, InvalidArgument
 from mcp_backend.migrations import lost
 from mcp_backend.migrations.failures import RETRIED, refused
 from mcp_backend.migrations.run import Run
 from mcp_backend.migrations.statements import Statement
 from mcp_backend.migrations.steps import BEGIN, Part, Step
 from mcp_backend.migrations.waits import Waits, execute, watched
+
+IDLE = TransactionStatus.IDLE
 
 
 async def transaction(
@@ -81,7 +84,9 @@ async def plain(
             except psycopg.Error as error:
                 if lost.gone(conn, error):
                     raise
-                if error.sqlstate in RETRIED and not statement.patient and attempt < limits.attempts:
+                own = conn.info.transaction_status != IDLE
+                await conn.execute(b"rollback")
+                if error.sqlstate in RETRIED and not statement.patient and not own and attempt < limits.attempts:
                     run.waited_ms += max(waits.milliseconds, limits.lock * 1000)
                     await _pause(run, attempt)
                     continue
@@ -93,6 +98,12 @@ async def plain(
                     statement_timeout=limits.statement, blockers=waits.blockers,
                 ) from None  # fmt: skip
     run.statement = None
+    if conn.info.transaction_status != IDLE:
+        await conn.execute(b"rollback")
+        raise InvalidArgument(
+            f"{step.file.where}: it begins a transaction and does not commit it; add COMMIT. "
+            f"{run.left(_partly(step, None)).words}"
+        )
     wanted = {s.index for s in part.statements if s.index}
     if broken := [name for name in await _invalid(conn) if name.rpartition(".")[2] in wanted]:
         raise FailedPrecondition(

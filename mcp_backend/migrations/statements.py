@@ -100,7 +100,7 @@ def _kind(token: int) -> str:
 
 _TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"})
 _LOOKED_AT = _TRANSACTION | frozenset(
-    {"SAVEPOINT", "RELEASE", "PREPARE", "COPY", "ALTER", "CREATE", "DROP", "LOAD", "DISCARD", "VACUUM", "REINDEX",
+    {"PREPARE", "COPY", "ALTER", "CREATE", "DROP", "LOAD", "DISCARD", "VACUUM", "REINDEX",
      "CLUSTER"}
 )  # fmt: skip
 
@@ -115,12 +115,12 @@ def _words(sql: str) -> list[str]:
 
 def _refused(words: list[str], *, transaction: bool) -> str | None:
     match words:
-        case ["ROLLBACK", "TO", *_] | ["ROLLBACK", "TRANSACTION" | "WORK", "TO", *_] | ["SAVEPOINT" | "RELEASE", *_]:
-            return None if transaction else "a savepoint needs a transaction; remove transaction:false or the savepoint"
+        case ["PREPARE", "TRANSACTION", *_] | ["COMMIT" | "ROLLBACK", "PREPARED", *_]:
+            return "a prepared transaction outlives the migration; use an ordinary one"
+        case ["ROLLBACK", "TO", *_] | ["ROLLBACK", "TRANSACTION" | "WORK", "TO", *_]:
+            return None
         case [first, *_] if first in _TRANSACTION:
-            return _OWN_TRANSACTION
-        case ["PREPARE", "TRANSACTION", *_]:
-            return _OWN_TRANSACTION
+            return _OWN_TRANSACTION if transaction else None
         case ["COPY", *rest]:
             return _copy(rest)
         case ["ALTER", "SYSTEM", *_]:
@@ -144,7 +144,7 @@ def _refused(words: list[str], *, transaction: bool) -> str | None:
 
 _OWN_TRANSACTION = (
     "a migration runs in a transaction of its own together with its history row, so it must not open or end one; "
-    "remove BEGIN and COMMIT (for statements that need none, use '-- migrate:up transaction:false')"
+    "remove BEGIN and COMMIT, or, if it needs several transactions, mark it '-- migrate:up transaction:false'"
 )
 
 
