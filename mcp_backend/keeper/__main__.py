@@ -3,7 +3,7 @@
 import sys
 from os.path import abspath, dirname
 
-sys.path.insert(0, dirname(dirname(dirname(abspath(__file__)))))
+sys.path.append(dirname(dirname(dirname(abspath(__file__)))))
 
 from mcp_backend.keeper.serve import main
 

@@ -85,8 +85,13 @@ class Engine:
         self.stop()
         return False
 
-    def launch(self, command: list[str], cwd: str, *, piped: bool = False) -> "subprocess.Popen[bytes]":
-        """Runs a program of the engine: as a user it accepts, logging to `log`, signalled when the keeper ends."""
+    def launch(
+        self, command: list[str], cwd: str, *, piped: bool = False, apart: bool = False
+    ) -> "subprocess.Popen[bytes]":
+        """Runs a program of the engine: as a user it accepts, logging to `log`.
+
+        It holds the lock and is signalled when the keeper ends, unless it runs `apart`: then nobody waits for it.
+        """
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": self.folder}
         if libraries := os.environ.get("LD_LIBRARY_PATH"):
             environment["LD_LIBRARY_PATH"] = libraries
@@ -99,8 +104,8 @@ class Engine:
                 stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(self.lock,),
-                preexec_fn=as_identity(self.identity, self.stop_signals[0]),  # noqa: PLW1509 - one thread only
+                pass_fds=() if apart else (self.lock,),
+                preexec_fn=as_identity(self.identity, None if apart else self.stop_signals[0]),  # noqa: PLW1509 - one thread only
             )
 
     def step(self, command: list[str], cwd: str, text: str = "") -> None:

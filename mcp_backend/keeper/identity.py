@@ -31,7 +31,7 @@ def choose_identity(program: str) -> Identity:
     )
 
 
-def as_identity(identity: Identity, at_death: signal.Signals) -> Callable[[], None]:
+def as_identity(identity: Identity, at_death: signal.Signals | None) -> Callable[[], None]:
     """What a child does between fork and exec. The kernel sends it `at_death` when its parent ends (`prctl(2)`)."""
     parent = os.getpid()
 
@@ -40,10 +40,11 @@ def as_identity(identity: Identity, at_death: signal.Signals) -> Callable[[], No
             _map()
         elif identity == "nobody":
             _drop()
-        # A change of credentials clears this setting, so it comes last.
-        _libc.prctl(PR_SET_PDEATHSIG, int(at_death), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
+        if at_death:
+            # A change of credentials clears this setting, so it comes last.
+            _libc.prctl(PR_SET_PDEATHSIG, int(at_death), 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
 
     return become
 

@@ -26,7 +26,6 @@ class Postgresql(Engine):
 
     stop_signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
     refuses_root = True
-    syncing: "subprocess.Popen[bytes] | None" = None
 
     def create(self) -> None:
         """A cluster is made in a folder of another name and renamed when all is done: it is whole or not there."""
@@ -53,7 +52,8 @@ class Postgresql(Engine):
         )
         os.rmdir("data")
         os.rename("new", "data")
-        self.syncing = self.launch([initdb, "--sync-only", "-D", self._place("data")], "data")
+        # Its thousand files go to the disk while it is already in use.
+        self.launch([initdb, "--sync-only", "-D", self._place("data")], "data", apart=True)
 
     def command(self) -> list[str]:
         """`postgres` with the settings that are ours; the user's own stay in `data/postgresql.conf`."""
@@ -82,13 +82,6 @@ class Postgresql(Engine):
                 f"Set MCP_BACKEND_POSTGRESQL_BIN to the bin folder of a PostgreSQL {made_by}, or move that folder away "
                 "to begin with an empty database"
             ) from failure
-
-    def stop(self) -> None:
-        """Ends the cluster, and waits until the files of a new one are on the disk."""
-        super().stop()
-        if self.syncing is not None:
-            self.syncing.wait()
-            self.syncing = None
 
     def urls(self) -> dict[str, str]:
         """The owner of the database, who is no superuser, and the superuser in the same database."""
