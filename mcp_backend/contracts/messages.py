@@ -30,6 +30,8 @@ class Contract:
     pattern: Pattern
     origin: Literal["policy", "asyncapi", "json_schema", "argument"]
     messages: tuple[MessageSchema, ...]
+    protocols: frozenset[str] = frozenset()
+    """What the servers of its document speak; empty: not said."""
 
     @property
     def unchecked(self) -> str:
@@ -91,10 +93,18 @@ class Index:
         for channel in sorted(self.channels, key=lambda c: (not c.messages, not c.sends, c.where)):
             if channel.pattern.text not in seen:
                 seen.add(channel.pattern.text)
-                yield Contract(channel.where, channel.pattern, "asyncapi", channel.messages)
+                yield Contract(channel.where, channel.pattern, "asyncapi", channel.messages, channel.protocols)
         for destination, path in self.by_name.items():
             if destination not in seen:
                 yield Contract(path, subject(destination), "json_schema", (MessageSchema(path, path, Place(path)),))
+
+    def declared_differently(self) -> dict[str, list[str]]:
+        """Addresses that several channels declare with different payloads, and where."""
+        places: dict[str, dict[tuple[str, ...], str]] = {}
+        for channel in self.channels:
+            payloads = tuple(sorted(str(message.payload) for message in channel.messages))
+            places.setdefault(channel.pattern.text, {}).setdefault(payloads, channel.where)
+        return {text: sorted(found.values()) for text, found in places.items() if len(found) > 1}
 
     def forced(self, reference: str, destination: str) -> Contract:
         """The contract a caller names: `path` or `path#fragment`. Raises `NotFound`, `InvalidArgument`."""

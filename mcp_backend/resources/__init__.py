@@ -1,6 +1,6 @@
 """`RESOURCES`: one resource (or template), one file, one line."""
 
-from mcp_backend.resources import audit_recent, escalation, migrations, persona_, policy_effective
+from mcp_backend.resources import audit_recent, escalation, migrations, persona_, policy_effective, topology
 from mcp_backend.resources.base import Resource
 
 RESOURCES: tuple[Resource, ...] = (
@@ -8,6 +8,7 @@ RESOURCES: tuple[Resource, ...] = (
     policy_effective.POLICY,
     escalation.OPEN,
     escalation.ONE,
+    topology.TOPOLOGY,
     audit_recent.RECENT,
     migrations.MIGRATIONS,
 )

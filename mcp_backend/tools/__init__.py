@@ -3,6 +3,7 @@
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.escalate import Escalate
+from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.publish_message import PublishMessage
 from mcp_backend.tools.run_migration import RunMigration
 
@@ -10,6 +11,7 @@ TOOLS: tuple[type[Tool], ...] = (
     Escalate,
     CheckEscalation,
     RunMigration,
+    MessageTopology,
     PublishMessage,
 )
 

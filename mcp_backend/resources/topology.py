@@ -1,0 +1,23 @@
+"""topology://{engine}: the first page of what a messaging engine holds."""
+
+import json
+from collections.abc import Mapping
+
+from mcp_backend.app import App
+from mcp_backend.resources.base import Resource
+from mcp_backend.tools.message_topology import page
+
+
+async def _read(app: App, values: Mapping[str, str]) -> str:
+    return json.dumps(await page(app, app.engines.nats(values["engine"]), None, None), ensure_ascii=False)
+
+
+async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
+    return [settings.name for settings in app.policy.engines.values() if settings.kind == "nats"]
+
+
+TOPOLOGY = Resource(
+    "topology://{engine}", "topology", "Messaging topology",
+    "Streams, buckets, consumers and their contracts; `message_topology` searches and pages.", _read,
+    complete=_complete,
+)  # fmt: skip
