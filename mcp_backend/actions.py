@@ -90,11 +90,13 @@ class ConfigureMessaging:
 
 @dataclass(frozen=True, slots=True)
 class CreateCommit:
-    """Make `tree` the next commit of the current branch. `paths` are exactly those that differ from the parent."""
+    """Make `tree` the next commit of the current branch. `paths` are exactly those that differ from the parent, or
+    from the commit it replaces (`replaces`: amend)."""
 
     paths: tuple[str, ...]
     message: str
     tree: str
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
