@@ -3,35 +3,39 @@
 import asyncio
 import select
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, pq
 from psycopg.conninfo import make_conninfo
 
-from mcp_backend.engines.pg import address, errors
+from mcp_backend.engines.pg import address, errors, reading, roles
 from mcp_backend.engines.pg.address import Address
+from mcp_backend.engines.pg.connections import CLEAN, Connection, Open, cancel_and_close, canceller, opening
 from mcp_backend.engines.pg.fingerprint import schema_version
-from mcp_backend.errors import BackendError, OutcomeUnknown, Unavailable
+from mcp_backend.engines.pg.roles import Role
+from mcp_backend.engines.pg.wire import Reply, Step
+from mcp_backend.errors import BackendError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, hide_credentials, resolve
 
-Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+if TYPE_CHECKING:
+    from mcp_backend.engines.embedded import Lease
+
+T = TypeVar("T")
 
 __all__ = ["Connection", "Postgresql", "schema_version"]
 
 MOST_CONNECTIONS = 8
 IDLE_SECONDS = 300.0
-LOCK_SECONDS = 5.0
-CLEAN = (
-    "rollback; set session authorization default; reset all; deallocate all; close all; unlisten *; "
-    "select pg_catalog.pg_advisory_unlock_all(); discard plans; discard temp; discard sequences"
-)
-"""`ROLLBACK` and what `DISCARD ALL` does, in a form that several statements of one message may have.
-https://www.postgresql.org/docs/current/sql-discard.html"""
+LOOK_UP_SECONDS = 10.0
+ROLE_SECONDS = 300.0
+RETRY_SECONDS = 1.0
+GRACE_SECONDS = 2.0
+"""What the server has beyond its own timeout before the talk is cancelled from here."""
 
 
 class Postgresql:
@@ -41,12 +45,13 @@ class Postgresql:
         self._settings = settings
         self._workspace = workspace
         self._address: Address | None = None
-        self._lease: Any = None
+        self._lease: Lease | None = None
         self._leasing = asyncio.Lock()
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
-        self._idle: list[tuple[float, Connection]] = []
+        self._idle: list[tuple[float, Open]] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._since: datetime | None = None
+        self._role: tuple[float, Role] | None = None
 
     @property
     def settings(self) -> EngineSettings:
@@ -62,38 +67,78 @@ class Postgresql:
         away, `OutcomeUnknown` when it goes away from a session that may write. A cancelled block has its statement
         cancelled in the server. Other errors of the driver pass through: see `pg.errors.refusal`.
         """
-        async with self._slot(timeout_seconds), self._guarded(read_only) as conn:
-            milliseconds = max(1, int(timeout_seconds * 1000))
-            lock = min(milliseconds, int(LOCK_SECONDS * 1000))
-            word, begin = ("local", "begin isolation level repeatable read, read only; ") if read_only else ("", "")
-            interval = (
-                f"set {word} client_connection_check_interval = 1000; " if conn.info.server_version >= 140000 else ""
-            )
-            await conn.execute(
-                f"{begin}{interval}set {word} statement_timeout = {milliseconds}; set {word} lock_timeout = {lock}; "
-                f"set {word} idle_in_transaction_session_timeout = {milliseconds + 60_000}; "
-                f"set {word} standard_conforming_strings = on".encode()
-            )
+        async with self._slot(timeout_seconds), self._guarded(read_only, timeout_seconds) as conn:
             yield conn
-            await conn.execute(CLEAN.encode())
+
+    async def converse(self, talk: Callable[[pq.abc.PGconn], Coroutine[Any, Any, T]], timeout_seconds: float) -> T:
+        """The result of `talk` on a pooled connection, which it leaves as clean as it was.
+
+        For reads: when the pooled connection turns out to be dead, `talk` is tried once more on a fresh one. Raises
+        `Unavailable` when the server cannot be reached or goes away, `DeadlineExceeded` when the server did not end
+        the talk in time. A cancelled talk has its statement cancelled in the server.
+        """
+        async with self._slot(timeout_seconds):
+            began = time.monotonic()
+            opened, pooled = await self._checkout()
+            try:
+                return await self._talk(opened, talk, timeout_seconds)
+            except psycopg.OperationalError as error:
+                if not pooled or time.monotonic() - began > RETRY_SECONDS:
+                    raise self._unavailable(f"the connection was lost ({self._say(error)})") from None
+            opened = await self._connect()
+            try:
+                return await self._talk(opened, talk, timeout_seconds)
+            except psycopg.OperationalError as error:
+                raise self._unavailable(f"the connection was lost ({self._say(error)})") from None
+
+    async def _talk(
+        self, opened: Open, talk: Callable[[pq.abc.PGconn], Coroutine[Any, Any, T]], timeout_seconds: float
+    ) -> T:
+        try:
+            async with asyncio.timeout(timeout_seconds + GRACE_SECONDS):
+                result = await talk(opened.conn.pgconn)
+        except TimeoutError:
+            self._end(opened)
+            raise DeadlineExceeded(
+                f"no answer within {timeout_seconds:g} s; the statement was cancelled and nothing changed"
+            ) from None
+        except BaseException:
+            self._end(opened)
+            raise
+        self._give_back(opened)
+        return result
+
+    async def look_up(self, steps: Sequence[Step]) -> list[Reply]:
+        """The replies to catalog queries of our own, in one round trip. Raises as `converse` does."""
+        return await self.converse(lambda pgconn: reading.look_up(pgconn, steps, LOOK_UP_SECONDS), LOOK_UP_SECONDS)
+
+    async def role(self) -> Role:
+        """What the role of our connections could do; looked up again when that was a while ago."""
+        if self._role is None or time.monotonic() - self._role[0] > ROLE_SECONDS:
+            (reply,) = await self.look_up([roles.REPORT])
+            if reply.error is not None:
+                raise errors.refusal(reply.error, field="role")
+            self._role = (time.monotonic(), roles.read_report(reply))
+        return self._role[1]
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncGenerator[Connection]:
         """A connection of its own in autocommit mode, closed at the end: for migrations, which set what they like.
 
-        Raises `Unavailable` when the server cannot be reached, `OutcomeUnknown` when it goes away in the block.
+        Raises `Unavailable` when the server cannot be reached, `OutcomeUnknown` when it goes away in the block. What
+        still runs when the block is left by an error or a cancellation is cancelled in the server.
         """
-        conn = await self._connect()
+        opened = await self._connect()
         try:
-            async with self._translated(conn, read_only=False):
-                yield conn
+            async with self._translated(opened.conn, read_only=False):
+                yield opened.conn
         finally:
-            self._end(conn)
+            self._end(opened)
 
     async def close(self) -> None:
         """Ends every connection and whatever still runs on one, then lets go of the local server."""
         while self._idle:
-            await self._idle.pop()[1].close()
+            await self._idle.pop()[1].conn.close()
         if self._ending:
             await asyncio.wait(self._ending, timeout=5)
         if self._lease is not None:
@@ -115,27 +160,33 @@ class Postgresql:
             self._slots.release()
 
     @asynccontextmanager
-    async def _guarded(self, read_only: bool) -> AsyncGenerator[Connection]:
-        """A pooled connection that goes back only when its block ended well."""
-        conn = await self._checkout()
+    async def _guarded(self, read_only: bool, timeout_seconds: float) -> AsyncGenerator[Connection]:
+        """A pooled connection that goes back only when it could be cleaned."""
+        opened, pooled = await self._checkout()
         try:
-            async with self._translated(conn, read_only=read_only):
-                yield conn
+            await opened.conn.execute(opening(opened.conn, read_only, timeout_seconds))
+        except psycopg.OperationalError as error:
+            self._end(opened)
+            if not pooled:
+                raise self._unavailable(self._say(error)) from None
+            opened = await self._connect()
+            await opened.conn.execute(opening(opened.conn, read_only, timeout_seconds))
+        except BaseException:
+            self._end(opened)
+            raise
+        try:
+            async with self._translated(opened.conn, read_only=read_only):
+                yield opened.conn
+                await opened.conn.execute(CLEAN)
         except (BackendError, psycopg.Error):
-            if not await self._cleaned(conn):
-                self._end(conn)
+            with suppress(psycopg.Error):
+                await opened.conn.execute(CLEAN)
+            self._give_back(opened)
             raise
         except BaseException:
-            self._end(conn)
+            self._end(opened)
             raise
-        self._idle.append((time.monotonic(), conn))
-
-    async def _cleaned(self, conn: Connection) -> bool:
-        with suppress(psycopg.Error):
-            await conn.execute(CLEAN.encode())
-            self._idle.append((time.monotonic(), conn))
-            return True
-        return False
+        self._give_back(opened)
 
     @asynccontextmanager
     async def _translated(self, conn: Connection, *, read_only: bool) -> AsyncGenerator[None]:
@@ -146,23 +197,32 @@ class Postgresql:
                 raise
             said = self._say(error)
             if read_only:
-                raise self._unavailable(f"the connection was lost ({said}); nothing changed") from None
+                raise self._unavailable(f"the connection was lost ({said})") from None
             raise OutcomeUnknown(
                 f"postgresql engine {self._settings.name!r}: the connection was lost ({said}) while a statement may "
                 "have been running: it may or may not have taken effect. Look at the database before going on"
             ) from None
 
-    async def _checkout(self) -> Connection:
+    async def _checkout(self) -> tuple[Open, bool]:
+        """A connection, and whether it is a used one."""
         while self._idle:
-            since, conn = self._idle.pop()
+            since, opened = self._idle.pop()
             # The server speaks to an idle connection only to say goodbye.
-            gone = conn.closed or bool(select.select([conn.pgconn.socket], [], [], 0)[0])
+            gone = opened.conn.closed or bool(select.select([opened.conn.pgconn.socket], [], [], 0)[0])
             if not gone and time.monotonic() - since < IDLE_SECONDS:
-                return conn
-            await conn.close()
-        return await self._connect()
+                return opened, True
+            await opened.conn.close()
+        return await self._connect(), False
 
-    async def _connect(self) -> Connection:
+    def _give_back(self, opened: Open) -> None:
+        pgconn = opened.conn.pgconn
+        clean = pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status == pq.TransactionStatus.IDLE
+        if clean and pgconn.pipeline_status == pq.PipelineStatus.OFF:
+            self._idle.append((time.monotonic(), opened))
+        else:
+            self._end(opened)
+
+    async def _connect(self) -> Open:
         place = await self._place()
         try:
             async with asyncio.timeout(address.CONNECT_SECONDS + 1):
@@ -174,7 +234,7 @@ class Postgresql:
         except (psycopg.Error, OSError, UnicodeError) as error:
             raise self._unavailable(self._say(error)) from None
         self._since = None
-        return conn
+        return Open(conn, canceller(conn))
 
     async def _place(self) -> Address:
         where = f"engines.{self._settings.name}.url"
@@ -199,7 +259,7 @@ class Postgresql:
         place = f" at {self._address.place}" if self._address else ""
         return Unavailable(
             f"postgresql engine {self._settings.name!r}{place} does not answer since {since}: {what}. "
-            "Nothing was executed; repeat the call once it is back",
+            "Nothing was changed; repeat the call once it is back",
             details={"engine": self._settings.name, "since": since},
         )
 
@@ -208,26 +268,14 @@ class Postgresql:
         text = text.removeprefix("connection failed: ").removeprefix("connection is bad: ")
         return hide_credentials(self._address.hide(text) if self._address else text)[:400]
 
-    def _end(self, conn: Connection) -> None:
-        """Ends a connection that is not known to be idle: its statement is cancelled in the server first.
+    def _end(self, opened: Open) -> None:
+        """Ends a connection that is not known to be idle: what it runs is cancelled in the server first.
 
         Runs apart from the caller, whose own cancellation would interrupt it.
         """
-        if conn.pgconn.status != pq.ConnStatus.OK:
-            conn.pgconn.finish()
-            return
-        if conn.pgconn.transaction_status == pq.TransactionStatus.IDLE:
-            self._apart(conn.close())
-            return
-        self._apart(_cancel_and_close(conn))
-
-    def _apart(self, work: Coroutine[Any, Any, None]) -> None:
+        pgconn = opened.conn.pgconn
+        idle = pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status == pq.TransactionStatus.IDLE
+        work = opened.conn.close() if idle else cancel_and_close(opened)
         task = asyncio.get_running_loop().create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-
-
-async def _cancel_and_close(conn: Connection) -> None:
-    with suppress(psycopg.Error, OSError):
-        await conn.cancel_safe(timeout=3)
-    await conn.close()

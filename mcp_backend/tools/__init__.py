@@ -2,6 +2,7 @@
 
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
+from mcp_backend.tools.db_query import DbQuery
 from mcp_backend.tools.escalate import Escalate
 from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.publish_message import PublishMessage
@@ -10,6 +11,7 @@ from mcp_backend.tools.run_migration import RunMigration
 TOOLS: tuple[type[Tool], ...] = (
     Escalate,
     CheckEscalation,
+    DbQuery,
     RunMigration,
     MessageTopology,
     PublishMessage,

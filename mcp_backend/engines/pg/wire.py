@@ -5,19 +5,13 @@ https://www.postgresql.org/docs/current/libpq-pipeline-mode.html, …/libpq-sing
 """
 
 import asyncio
-import fcntl
-import struct
-import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import pq
 
-from mcp_backend.engines.pg.errors import ServerError
-
-LARGEST_ROW = 64 * 1024 * 1024
-"""Bytes that may arrive for one row before the connection is given up."""
+from mcp_backend.engines.pg.errors import ServerError, lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +22,10 @@ class Step:
     parameters: Sequence[str | None] = ()
     streamed: bool = False
     """Its rows are taken as they come, and `enough` is asked about each."""
+    types: Sequence[int] = ()
+    """OIDs of the parameters' types; empty to have the server infer them."""
+    described: bool = False
+    """Not run: only parsed, and its parameters and columns described."""
 
 
 SYNC = Step("")
@@ -48,6 +46,7 @@ class Reply:
     """What came back for one step, values in text form. `skipped`: an earlier step of its group failed."""
 
     columns: tuple[Column, ...] = ()
+    parameters: tuple[int, ...] = ()
     rows: list[tuple[str | None, ...]] = field(default_factory=list[tuple[str | None, ...]])
     error: ServerError | None = None
     skipped: bool = False
@@ -67,8 +66,12 @@ async def exchange(
     for step in steps:
         if step is SYNC:
             pgconn.pipeline_sync()
+        elif step.described:
+            pgconn.send_prepare(b"", step.sql.encode())
+            pgconn.send_describe_prepared(b"")
         else:
-            pgconn.send_query_params(step.sql.encode(), [None if p is None else p.encode() for p in step.parameters])
+            values = [None if p is None else p.encode() for p in step.parameters]
+            pgconn.send_query_params(step.sql.encode(), values, step.types or None)
     while pgconn.flush():
         await _ready(pgconn.socket, writing=True)
         pgconn.consume_input()
@@ -83,6 +86,9 @@ async def exchange(
             pgconn.set_single_row_mode()
         reply = Reply()
         replies.append(reply)
+        if step.described and (parsed := await _result(pgconn)) is not None:
+            _add(reply, parsed, None)
+            await _result(pgconn)
         while (result := await _result(pgconn)) is not None:
             stop = _add(reply, result, enough if step.streamed else None)
             failed = failed or reply.error is not None
@@ -95,12 +101,12 @@ async def exchange(
 
 def _add(reply: Reply, result: pq.abc.PGresult, enough: Callable[[tuple[str | None, ...]], bool] | None) -> bool:
     status = result.status
-    if status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE):
+    if status == pq.ExecStatus.COMMAND_OK and (result.nfields or result.nparams):
+        reply.columns = _columns(result)
+        reply.parameters = tuple(result.param_type(i) for i in range(result.nparams))
+    elif status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.SINGLE_TUPLE):
         if not reply.columns:
-            reply.columns = tuple(
-                Column((result.fname(i) or b"").decode(errors="replace"), result.ftype(i), result.fmod(i))
-                for i in range(result.nfields)
-            )
+            reply.columns = _columns(result)
         for row in range(result.ntuples):
             values = (result.get_value(row, i) for i in range(result.nfields))
             texts = tuple(None if v is None else bytes(v).decode(errors="replace") for v in values)
@@ -110,8 +116,18 @@ def _add(reply: Reply, result: pq.abc.PGresult, enough: Callable[[tuple[str | No
     elif status == pq.ExecStatus.PIPELINE_ABORTED:
         reply.skipped = True
     elif status == pq.ExecStatus.FATAL_ERROR:
-        reply.error = _error(result)
+        # An error that comes second only repeats the first.
+        reply.error = reply.error or _error(result)
+        if lost(reply.error.sqlstate):
+            raise psycopg.OperationalError(reply.error.message)
     return False
+
+
+def _columns(result: pq.abc.PGresult) -> tuple[Column, ...]:
+    return tuple(
+        Column((result.fname(i) or b"").decode(errors="replace"), result.ftype(i), result.fmod(i))
+        for i in range(result.nfields)
+    )
 
 
 def _error(result: pq.abc.PGresult) -> ServerError:
@@ -128,25 +144,10 @@ def _error(result: pq.abc.PGresult) -> ServerError:
 
 
 async def _result(pgconn: pq.abc.PGconn) -> pq.abc.PGresult | None:
-    """The next result. Gives up when more than `LARGEST_ROW` bytes came in for it: memory is not for one value."""
-    arrived = 0
     while pgconn.is_busy():
         await _ready(pgconn.socket)
-        arrived += _waiting(pgconn.socket)
-        if arrived > LARGEST_ROW:
-            raise TooLarge
         pgconn.consume_input()
     return pgconn.get_result()
-
-
-class TooLarge(psycopg.Error):
-    """One row is larger than this process is willing to hold."""
-
-
-def _waiting(descriptor: int) -> int:
-    """Bytes that the kernel holds for this socket."""
-    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
-    return int(count)
 
 
 async def _ready(descriptor: int, *, writing: bool = False) -> None:

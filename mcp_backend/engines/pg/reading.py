@@ -1,0 +1,199 @@
+"""Runs one statement so that it can only read, and no more of it than is wanted comes out of the database.
+
+In force at once: one statement of the extended protocol, a READ ONLY transaction that always ends in ROLLBACK,
+timeouts that live inside it, a cursor of which `limit` rows are taken, values that are cut by the server, and a session
+that is discarded afterwards. https://www.postgresql.org/docs/current/sql-set-transaction.html
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from psycopg import pq
+
+from mcp_backend.engines.pg import values
+from mcp_backend.engines.pg.errors import ServerError, refusal
+from mcp_backend.engines.pg.wire import SYNC, Column, Reply, Step, exchange
+from mcp_backend.errors import BackendError, InvalidArgument, Json
+
+MOST_CHARACTERS = 40_000
+"""Of all rows together as JSON. Hosts put longer results aside or cut them."""
+LOCK_MILLISECONDS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One statement that was judged to read, without a semicolon. `direct` ones (SHOW, EXPLAIN) cannot be a cursor.
+
+    `most_characters` bounds the rows together, as JSON.
+    """
+
+    sql: str
+    parameters: Sequence[Any]
+    limit: int
+    timeout_seconds: float
+    direct: bool = False
+    most_characters: int = MOST_CHARACTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Columns as (name, type), rows as JSON. `truncated` says what was hit: `rows`, `bytes` or nothing."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[Json, ...], ...]
+    truncated: str
+    cut_values: int
+    elapsed_ms: float
+
+
+def opening(pgconn: pq.abc.PGconn, timeout_seconds: float) -> tuple[Step, ...]:
+    """Opens the transaction and sets what holds inside it, whatever the session or the role says otherwise."""
+    milliseconds = max(1, int(timeout_seconds * 1000))
+    settings = {
+        "statement_timeout": f"{milliseconds}ms",
+        "lock_timeout": f"{min(milliseconds, LOCK_MILLISECONDS)}ms",
+        "idle_in_transaction_session_timeout": f"{milliseconds + 60_000}ms",
+        "standard_conforming_strings": "on",
+        "datestyle": "ISO",
+        "intervalstyle": "postgres",
+        "bytea_output": "hex",
+        "extra_float_digits": "1",
+    }
+    if pgconn.server_version >= 140000:
+        # The server looks for a vanished client while it works.
+        settings["client_connection_check_interval"] = "1s"
+    calls = ", ".join(f"pg_catalog.set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
+    return (
+        Step("begin transaction read only"),
+        Step(f"select {calls}", [text for pair in settings.items() for text in pair]),
+    )
+
+
+CLOSING = (Step("rollback"), SYNC, Step("discard all"), SYNC)
+
+
+async def look_up(pgconn: pq.abc.PGconn, steps: Sequence[Step], timeout_seconds: float) -> list[Reply]:
+    """The replies to catalog queries of our own, run the same way in one round trip."""
+    before = opening(pgconn, timeout_seconds)
+    replies = await exchange(pgconn, [*before, *steps, SYNC, *CLOSING])
+    return replies[len(before) : len(before) + len(steps)]
+
+
+async def read(pgconn: pq.abc.PGconn, question: Question) -> Answer:
+    """The answer to a question. Raises `BackendError` with what the server refused."""
+    began = time.monotonic()
+    before = opening(pgconn, question.timeout_seconds)
+    described = (await exchange(pgconn, [*before, Step(question.sql, described=True), SYNC]))[-1]
+    try:
+        if described.error is not None:
+            raise refusal(described.error, timeout_seconds=question.timeout_seconds)
+        parameters = _parameters(question, described.parameters)
+        steps = _steps(question, described, parameters)
+    except BackendError:
+        await exchange(pgconn, CLOSING)
+        raise
+    budget = _Budget(question)
+    replies = await exchange(pgconn, [*steps, SYNC, *CLOSING], enough=budget.enough)
+    failed = next((r.error for r in replies if r.error is not None), None)
+    if failed is not None:
+        raise refusal(_placed(failed, question), timeout_seconds=question.timeout_seconds)
+    names = [(row[0] or "", int(row[1] or 0)) for row in replies[0].rows]
+    rows = next(r for r, step in zip(replies, steps, strict=False) if step.streamed).rows
+    elapsed = round((time.monotonic() - began) * 1000, 1)
+    return _answer(described.columns, names, rows, budget, elapsed)
+
+
+def _parameters(question: Question, types: tuple[int, ...]) -> list[str | None]:
+    if len(question.parameters) != len(types):
+        uses = f"uses $1 to ${len(types)}" if types else "uses no parameter"
+        raise InvalidArgument(f"parameters: the statement {uses}, {len(question.parameters)} given")
+    return [values.parameter(value, oid) for value, oid in zip(question.parameters, types, strict=True)]
+
+
+def _steps(question: Question, described: Reply, parameters: Sequence[str | None]) -> list[Step]:
+    """The statements that bring the rows: first the names of the columns' types, then the cursor and its rows."""
+    oids = ",".join(str(column.oid) for column in described.columns)
+    modifiers = ",".join(str(column.modifier) for column in described.columns)
+    naming = Step(
+        "select pg_catalog.format_type(q.t, q.m), coalesce((select e.typelem::int8 from pg_catalog.pg_type e "
+        "where e.oid = q.t and e.typcategory = 'A'), 0) "
+        "from rows from (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::int4[])) q(t, m)",
+        ["{" + oids + "}", "{" + modifiers + "}"],
+    )
+    if question.direct:
+        return [naming, Step(question.sql, parameters, streamed=True)]
+    query = bounded(question.sql, described.columns, longest_cell(described.columns, question.most_characters))
+    return [
+        naming,
+        Step(f"declare answer no scroll cursor without hold for {query}", parameters, types=described.parameters),
+        Step(f"fetch {question.limit + 1} from answer", streamed=True),
+    ]
+
+
+def longest_cell(columns: Sequence[Column], most_characters: int) -> int:
+    """Characters of one value that are shown: the more columns may be long, the fewer."""
+    long_columns = sum(column.oid not in values.FIXED for column in columns)
+    return max(500, most_characters // (2 * max(1, long_columns)))
+
+
+def bounded(sql: str, columns: Sequence[Column], longest: int) -> str:
+    """The query with long values cut by the server, one character over; OFFSET 0 keeps it from computing any value
+    twice."""
+    if all(column.oid in values.FIXED for column in columns):
+        return sql
+    cut = f"pg_catalog.left(pg_catalog.concat(q.c{{}}), {longest + 1})"
+    shown = ", ".join(
+        f"q.c{i}"
+        if column.oid in values.FIXED
+        else f"case pg_catalog.num_nulls(q.c{i}) when 0 then {cut.format(i)} end"
+        for i, column in enumerate(columns)
+    )
+    names = ", ".join(f"c{i}" for i in range(len(columns)))
+    return f"select {shown} from (select * from (\n{sql}\n) statement offset 0) q({names})"
+
+
+@dataclass(slots=True)
+class _Budget:
+    """Stops the reading of rows once there are enough characters, or lines of a direct statement."""
+
+    question: Question
+    rows: int = 0
+    characters: int = 0
+    full: bool = False
+
+    def enough(self, row: tuple[str | None, ...]) -> bool:
+        self.rows += 1
+        self.characters += sum(len(text) for text in row if text) + 3 * len(row)
+        self.full = self.characters > self.question.most_characters and self.rows > 1
+        return self.full or (self.question.direct and self.rows > self.question.limit)
+
+
+def _answer(
+    columns: Sequence[Column],
+    types: Sequence[tuple[str, int]],
+    rows: list[tuple[str | None, ...]],
+    budget: _Budget,
+    elapsed_ms: float,
+) -> Answer:
+    limit = budget.question.limit
+    kept = rows[: budget.rows - 1] if budget.full else rows[:limit]
+    longest = longest_cell(columns, budget.question.most_characters)
+    readers = [values.reader(column.oid, element) for column, (_, element) in zip(columns, types, strict=True)]
+    cut = sum(len(text) > longest for row in kept for text in row if text)
+    shown = tuple(
+        tuple(
+            None if text is None else read_value(text if len(text) <= longest else text[:longest] + values.CUT)
+            for text, read_value in zip(row, readers, strict=True)
+        )
+        for row in kept
+    )
+    truncated = "bytes" if budget.full else "rows" if len(rows) > limit else ""
+    named = tuple((column.name, name) for column, (name, _) in zip(columns, types, strict=True))
+    return Answer(named, shown, truncated, cut, elapsed_ms)
+
+
+def _placed(error: ServerError, question: Question) -> ServerError:
+    """The error without a position that would count in the text that we sent instead of the one we were given."""
+    return error if question.direct else replace(error, position=0)

@@ -1,0 +1,297 @@
+"""What a PostgreSQL statement is made of, by PostgreSQL's own grammar (libpg_query), without asking a server.
+
+An allow-list in both directions: every node and every field of the parse tree must be known to belong to a read.
+What is not known is not a read, so syntax of a later release is refused until it is added here.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, cast
+
+from mcp_backend.engines.pg.grammar import FIELDS, HIDDEN_FUNCTIONS, NODES, WRITE_FIELDS, WRITE_NODES
+from mcp_backend.errors import InvalidArgument
+
+Name: TypeAlias = tuple[str, str]
+"""Schema, or `""` when the search path decides; and the name."""
+Kind: TypeAlias = Literal["select", "explain", "show"]
+
+INLINE_CHARACTERS = 4_000
+TOO_DEEP = "sql: nested too deeply to be analysed; expected a flatter statement"
+PARSER_STACK = 256 * 1024 * 1024
+SECRET_SETTINGS = ("primary_conninfo", "ssl_passphrase_command")
+
+
+@dataclass(slots=True)
+class Mentions:
+    """Everything a statement names that may hide code: what the catalog says about each decides."""
+
+    relations: set[Name] = field(default_factory=set[Name])
+    functions: set[Name] = field(default_factory=set[Name])
+    attributes: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """`x.name` as (x, name), `(…).name` as ("", name): a column, or a function called in attribute notation."""
+    aliases: dict[str, set[Name | None]] = field(default_factory=dict[str, set[Name | None]])
+    """What the names of row sources stand for: a relation, or `None` for a subquery. Functions are left out, because
+    a function in FROM may stand for a plain value."""
+    functions_as: set[str] = field(default_factory=set[str])
+    """The names of functions in FROM."""
+    operators: set[Name] = field(default_factory=set[Name])
+    types: set[Name] = field(default_factory=set[Name])
+    samplers: set[str] = field(default_factory=set[str])
+    parameters: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.relations or self.functions or self.attributes or self.operators or self.types or self.samplers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One statement. `why` is empty when its structure reads only. `executes` is false for a bare EXPLAIN, whose
+    query is planned and not run; `writes` tells that such a query is a write."""
+
+    kind: Kind
+    mentions: Mentions
+    why: str = ""
+    executes: bool = True
+    writes: bool = False
+    text: str = ""
+    """The statement as it was written, without a semicolon after it."""
+
+
+def shape(sql: str) -> Shape:
+    """The shape of the one statement in `sql`.
+
+    Raises `InvalidArgument` when it is empty, several statements, not PostgreSQL, or nested too deeply to analyse.
+    """
+    statements = _parse_safely(sql)
+    if not statements:
+        raise InvalidArgument("sql: holds no statement; expected one SELECT, VALUES, TABLE, SHOW or EXPLAIN")
+    shapes = [shape_of(entry["stmt"]) for entry in statements]
+    if len(shapes) > 1:
+        guilty = next((s for s in shapes if s.why), None)
+        if guilty is None:
+            raise InvalidArgument(f"sql: holds {len(shapes)} statements; expected one, so call once for each")
+        return Shape("select", Mentions(), f"it holds {len(shapes)} statements, and {guilty.why}")
+    start, size = int(statements[0].get("stmt_location", 0)), int(statements[0].get("stmt_len", 0))
+    raw = sql.encode()
+    return replace(shapes[0], text=raw[start : start + size if size else len(raw)].decode())
+
+
+def parse(sql: str) -> list[dict[str, Any]]:
+    """The raw parse trees of the statements in `sql`. Raises `InvalidArgument` as `shape` does."""
+    return [cast("dict[str, Any]", entry["stmt"]) for entry in _parse_safely(sql)]
+
+
+def _parse_safely(sql: str) -> list[dict[str, Any]]:
+    if len(sql) <= INLINE_CHARACTERS:
+        return _parse(sql)
+    # The library recurses without a limit of its own: a long chain of operators needs a deep stack.
+    return _on_deep_stack(lambda: _parse(sql))
+
+
+def _parse(sql: str) -> list[dict[str, Any]]:
+    from postgast.errors import PgQueryError, check_error
+    from postgast.native import lib
+
+    result = lib.pg_query_parse(sql.encode())
+    try:
+        check_error(result)
+        tree = cast("dict[str, Any]", json.loads(result.parse_tree))
+    except PgQueryError as error:
+        raise InvalidArgument(_syntax(sql, error.message, error.cursorpos)) from None
+    except (RecursionError, ValueError):
+        raise InvalidArgument(TOO_DEEP) from None
+    finally:
+        lib.pg_query_free_parse_result(result)
+    return cast("list[dict[str, Any]]", tree.get("stmts", []))
+
+
+def _on_deep_stack(work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    done: list[list[dict[str, Any]] | InvalidArgument] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except InvalidArgument as error:
+            done.append(error)
+
+    with _STACK:
+        before = threading.stack_size(PARSER_STACK)
+        try:
+            thread = threading.Thread(target=run, name="parse")
+            thread.start()
+        except RuntimeError:
+            raise InvalidArgument("sql: too long to be analysed here; expected a shorter statement") from None
+        finally:
+            threading.stack_size(before)
+    thread.join()
+    outcome = done[0]
+    if isinstance(outcome, InvalidArgument):
+        raise outcome
+    return outcome
+
+
+_STACK = threading.Lock()
+
+
+def _syntax(sql: str, message: str, offset: int) -> str:
+    at = len(sql.encode()[: max(0, offset - 1)].decode(errors="replace")) + 1 if offset else 0
+    where = f" at character {at}" if at else ""
+    hint = "; parameters are written $1, $2 …" if "%s" in sql or "%(" in sql else ""
+    return f"sql: {message}{where} (SQLSTATE 42601){hint}"
+
+
+def shape_of_expression(tree: Mapping[str, Any]) -> Shape:
+    """The shape of a statement that evaluates the expression, given as a raw parse tree."""
+    return _walked("select", tree, writes_allowed=False)
+
+
+def shape_of(statement: Mapping[str, Any]) -> Shape:
+    """The shape of one raw parse tree."""
+    name, body = next(iter(statement.items()))
+    if name == "SelectStmt":
+        return _walked("select", statement, writes_allowed=False)
+    if name == "VariableShowStmt":
+        setting = str(body.get("name", "")).lower()
+        why = f"SHOW {setting} can hold a password" if setting in SECRET_SETTINGS else ""
+        return Shape("show", Mentions(), why)
+    if name == "ExplainStmt":
+        return _explain(body)
+    return Shape("select", Mentions(), f"it is {_words(name)}")
+
+
+def _explain(body: Mapping[str, Any]) -> Shape:
+    query = cast("dict[str, Any]", body.get("query", {}))
+    inner = next(iter(query), "")
+    executes = False
+    for option in body.get("options", []):
+        element = option.get("DefElem", {})
+        name = str(element.get("defname", "")).lower()
+        if name not in _EXPLAIN_OPTIONS:
+            return Shape("explain", Mentions(), f"EXPLAIN has an unknown option {name}")
+        if name == "analyze" and _truth(element.get("arg")):
+            executes = True
+    if executes and inner != "SelectStmt":
+        return Shape("explain", Mentions(), f"EXPLAIN ANALYZE runs the statement, and it is {_words(inner)}")
+    if inner not in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CreateTableAsStmt"):
+        return Shape("explain", Mentions(), f"EXPLAIN is asked about {_words(inner)}")
+    return _walked("explain", query, writes_allowed=not executes)
+
+
+_EXPLAIN_OPTIONS = frozenset(
+    {
+        "analyze", "verbose", "costs", "settings", "generic_plan", "buffers", "serialize", "wal", "timing",
+        "summary", "memory", "format",
+    }
+)  # fmt: skip
+
+
+def _truth(value: Mapping[str, Mapping[str, object]] | None) -> bool:
+    """How the server reads a boolean option; what it would not understand counts as true.
+    https://www.postgresql.org/docs/current/sql-explain.html"""
+    if not value:
+        return True
+    body = next(iter(value.values()))
+    return str(next(iter(body.values()), "0")).lower() not in ("false", "off", "0")
+
+
+def _walked(kind: Kind, tree: Mapping[str, Any], *, writes_allowed: bool) -> Shape:
+    mentions, why, writes = Mentions(), "", False
+    try:
+        for name, value in _nodes(tree):
+            if name in WRITE_NODES or name in WRITE_FIELDS:
+                writes = True
+                if not writes_allowed:
+                    why = why or _WHY.get(name, "") or f"it contains {_words(name)}"
+            elif name[0].isupper() and name not in NODES:
+                why = why or f"it contains {_words(name)}, which is not known to read only"
+            elif name[0].islower() and name not in FIELDS:
+                why = why or f"it contains {name}, which is not known to read only"
+            _mention(name, value, mentions)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        why = why or "its parse tree is not understood"
+    return Shape(kind, mentions, why, executes=kind != "explain" or not writes_allowed, writes=writes)
+
+
+_WHY = {
+    "intoClause": "SELECT INTO creates a table",
+    "lockingClause": "FOR UPDATE and its kin lock rows",
+    "LockingClause": "FOR UPDATE and its kin lock rows",
+}
+
+
+def _nodes(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every key of the tree with its value, without recursion. An element of a list that is empty stands for a null,
+    which only lists of lists have; anywhere else it would be a node that the printer of the tree does not know."""
+    stack: list[Any] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            for name, value in cast("dict[str, Any]", node).items():
+                yield name, value
+                if isinstance(value, list) and name != "items" and {} in value:
+                    raise ValueError(name)
+                if isinstance(value, (dict, list)):
+                    stack.append(value)
+        else:
+            stack.extend(cast("list[Any]", node))
+
+
+def _mention(name: str, value: Any, mentions: Mentions) -> None:
+    if name in HIDDEN_FUNCTIONS:
+        mentions.functions.update(("", function) for function in HIDDEN_FUNCTIONS[name])
+    elif name in ("RangeVar", "relation", "rel") and "relname" in value:
+        relation = (str(value.get("schemaname", "")), str(value["relname"]))
+        mentions.relations.add(relation)
+        mentions.aliases.setdefault(_alias(value) or relation[1], set()).add(relation)
+    elif name in ("RangeSubselect", "JoinExpr", "RangeTableFunc", "JsonTable"):
+        mentions.aliases.setdefault(_alias(value), set()).add(None)
+    elif name == "CommonTableExpr":
+        mentions.aliases.setdefault(str(value["ctename"]), set()).add(None)
+    elif name == "RangeFunction":
+        mentions.functions_as.add(_alias(value))
+    elif name == "FuncCall":
+        mentions.functions.add(_name(value["funcname"]))
+    elif name == "TypeName" or (name == "typeName" and "names" in value):
+        mentions.types.add(_name(value["names"]))
+    elif name == "A_Expr":
+        mentions.operators.add(_name(value["name"]))
+    elif name in ("operName", "useOp"):
+        mentions.operators.add(_name(value))
+    elif name == "ColumnRef":
+        fields: list[Any] = value["fields"]
+        if len(fields) > 1 and "String" in fields[-1]:
+            mentions.attributes.add((str(fields[-2]["String"]["sval"]), str(fields[-1]["String"]["sval"])))
+    elif name == "indirection":
+        mentions.attributes.update(("", str(item["String"]["sval"])) for item in value if "String" in item)
+    elif name == "ParamRef":
+        mentions.parameters = max(mentions.parameters, int(value.get("number", 0)))
+    elif name == "RangeTableSample":
+        mentions.samplers.add(_name(value["method"])[1])
+
+
+def _alias(source: Mapping[str, Any]) -> str:
+    return str(source.get("alias", {}).get("aliasname", ""))
+
+
+def _name(parts: list[dict[str, dict[str, str]]]) -> Name:
+    texts = [part["String"]["sval"] for part in parts]
+    return (texts[-2] if len(texts) > 1 else "", texts[-1])
+
+
+def _words(node: str) -> str:
+    """A node type as a person writes it: `CreateTableAsStmt` is CREATE TABLE AS."""
+    text = "".join(f" {c}" if c.isupper() else c for c in node.removesuffix("Stmt")).strip().upper()
+    return _SPOKEN.get(text, text)
+
+
+_SPOKEN = {
+    "": "nothing",
+    "CHECK POINT": "CHECKPOINT",
+    "REFRESH MAT VIEW": "REFRESH MATERIALIZED VIEW",
+    "TRANSACTION": "transaction control",
+    "VARIABLE SET": "SET or RESET",
+}
