@@ -285,6 +285,14 @@ def test_a_repository_can_loosen_a_promise(outcome: Outcome, expected: str) -> N
     assert said.outcome == expected
 
 
+def test_a_promise_limited_to_environments_leaves_the_others_alone() -> None:
+    limited = tuple(replace(c, environments=("production",)) for c in POLICY.constraints)
+    policy = Policy(constraints=limited)
+    assert verdict(ReadRows("main", "development", "DELETE FROM t"), Facts(), policy).outcome == "allow"
+    assert verdict(ReadRows("main", "production", "DELETE FROM t"), Facts(), policy).outcome == "deny"
+    assert verdict(write("web/app"), owned(web_app="frontend"), policy).outcome == "deny", "files have no environment"
+
+
 def test_a_guard_changes_nothing() -> None:
     facts = Facts(owners=MappingProxyType({"web/app": Ownership("frontend", "x")}))
     assert verdict(write("web/app"), facts) == verdict(write("web/app"), facts)
