@@ -1,6 +1,6 @@
 """`RESOURCES`: one resource (or template), one file, one line."""
 
-from mcp_backend.resources import audit_recent, escalation, migrations, persona_, policy_effective, topology
+from mcp_backend.resources import audit_recent, escalation, migrations, persona_, policy_effective, receipt, topology
 from mcp_backend.resources.base import Resource
 
 RESOURCES: tuple[Resource, ...] = (
@@ -9,6 +9,7 @@ RESOURCES: tuple[Resource, ...] = (
     escalation.OPEN,
     escalation.ONE,
     topology.TOPOLOGY,
+    receipt.RECEIPT,
     audit_recent.RECENT,
     migrations.MIGRATIONS,
 )

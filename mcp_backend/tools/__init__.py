@@ -4,9 +4,12 @@ from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.db_query import DbQuery
 from mcp_backend.tools.escalate import Escalate
+from mcp_backend.tools.git_commit import GitCommit
+from mcp_backend.tools.git_status import GitStatus
 from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.publish_message import PublishMessage
 from mcp_backend.tools.run_migration import RunMigration
+from mcp_backend.tools.run_tests import RunTests
 
 TOOLS: tuple[type[Tool], ...] = (
     Escalate,
@@ -15,6 +18,9 @@ TOOLS: tuple[type[Tool], ...] = (
     RunMigration,
     MessageTopology,
     PublishMessage,
+    GitStatus,
+    GitCommit,
+    RunTests,
 )
 
 __all__ = ["TOOLS", "TOOLSETS", "Plan", "Result", "Tool", "Toolset", "enabled"]

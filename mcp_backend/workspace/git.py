@@ -47,30 +47,38 @@ def run(
     given: bytes = b"",
     extra: Mapping[str, str] | None = None,
     accept: Iterable[int] = (0,),
+    limit: int | None = None,
 ) -> bytes:
-    """What a git command printed. `given` is its standard input, `accept` the exit codes that are no failure.
+    """What a git command printed. `given` is its standard input, `accept` the exit codes that are no failure; with a
+    `limit` of bytes, the command is stopped once it has printed more.
 
     Raises `GitFailed` with git's own words, `DeadlineExceeded` when it hangs.
     """
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=repository.root,
-            env={**repository.environment, **(extra or {})},
-            input=given,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DeadlineExceeded(
-            f"git {arguments[0]} did not end within {SECONDS:.0f} s and was stopped; look whether a lock file is left "
-            f"in {repository.git_dir}"
-        ) from error
-    if done.returncode not in accept:
-        words = hide_credentials(done.stderr.decode("utf-8", "replace")).strip()
-        raise GitFailed(f"git {arguments[0]}: {words[:400] or f'exit code {done.returncode}'}")
-    return done.stdout
+    environment = {**repository.environment, **(extra or {})}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["git", *arguments], cwd=repository.root, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
+        try:
+            if limit is not None and process.stdout is not None:
+                some = process.stdout.read(limit)
+                if len(some) == limit:
+                    process.kill()
+                    return some
+                rest, errors = process.communicate(timeout=SECONDS)
+                output = some + rest
+            else:
+                output, errors = process.communicate(given, timeout=SECONDS)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            raise DeadlineExceeded(
+                f"git {arguments[0]} did not end within {SECONDS:.0f} s and was stopped; look whether a lock file is "
+                f"left in {repository.git_dir}"
+            ) from error
+    if process.returncode not in accept:
+        words = hide_credentials(errors.decode("utf-8", "replace")).strip()
+        raise GitFailed(f"git {arguments[0]}: {words[:400] or f'exit code {process.returncode}'}")
+    return output
 
 
 def resolve(repository: Repository, revision: str, *, name: str = "revision") -> str:

@@ -152,6 +152,13 @@ class Trees:
                 found.update(range(int(start), int(start) + int(count or 1)))
         return found
 
+    def ignores(self, path: str) -> bool:
+        """Whether the repository ignores a path, wherever the rule stands."""
+        arguments = ("check-ignore", "--no-index", "-z", "--stdin")
+        # check-ignore knows no literal pathspecs.
+        magic = {"GIT_LITERAL_PATHSPECS": "0"}
+        return bool(run(self.repository, *arguments, given=_joined([path]), extra=magic, accept=(0, 1)))
+
     def publish(self, old: str | None, tree: str) -> None:
         """Copies into the repository what `tree` has and commit `old` has not."""
         wanted = {tree} | {

@@ -1,0 +1,155 @@
+"""git_commit: exactly the named changes, after the guards have looked at the very tree that is committed."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+from pydantic import Field
+
+from mcp_backend.actions import CreateCommit
+from mcp_backend.app import App
+from mcp_backend.errors import Json
+from mcp_backend.facts import Facts, Secret, TestEvidence
+from mcp_backend.tools.base import Plan, Result, Tool
+
+if TYPE_CHECKING:
+    from mcp_backend.workspace.commits import Prepared
+    from mcp_backend.workspace.evidence import Changed
+    from mcp_backend.workspace.receipts import Receipt
+
+LARGEST = 4_000_000
+"""Bytes of one file that are looked at for credentials and for what changed."""
+SHOWN = 100
+Name = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class GitCommit(Tool):
+    """Commit exactly the named paths, or all changes that are the backend's when none are named.
+
+    Refused unless tests passed on this content (run_tests gives the receipt) and backend changes come with a test;
+    frontend, specification and policy files, credentials, links and nested repositories are refused. Other people's
+    staged and unstaged work stays untouched. `message`: the subject; `body`: the rest. amend replaces the last commit
+    while it is not pushed.
+    """
+
+    name = "git_commit"
+    title = "Commit"
+    toolset = "git"
+    read_only = False
+    destructive = False
+    output = {"commit": {"type": "string"}, "tree": {"type": "string"}, "files": {"type": "array"}}
+
+    message: str = Field(min_length=1, max_length=10_000)
+    paths: (
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(min_length=1, max_length=1000)]
+        | None
+    ) = None
+    body: str | None = Field(default=None, max_length=20_000)
+    amend: bool = False
+
+    async def plan(self, app: App) -> Plan:
+        from mcp_backend.workspace import commits, receipts
+
+        message = commits.message_of(self.message, self.body)
+        prepared = await asyncio.to_thread(
+            commits.prepare, app.workspace, app.policy, message, self.paths, amend=self.amend
+        )
+        recent = await receipts.recent(app.store, app.workspace.state)
+        facts = await asyncio.to_thread(_facts, prepared, app, recent)
+        action = CreateCommit(prepared.paths, message, prepared.tree, prepared.head if self.amend else None)
+        subject = message.splitlines()[0]
+        preview = f"commit {len(prepared.paths)} paths: {subject}\n" + "\n".join(prepared.paths[:SHOWN])
+        return Plan((action,), facts, preview, prepared.head or "", (prepared, facts.tests))
+
+    async def run(self, app: App, plan: Plan) -> Result:
+        # Not to be stopped half way: the commit is there, or it is not.
+        made: list[Result] = []
+        with anyio.CancelScope(shield=True):
+            made.append(await asyncio.to_thread(_made, *plan.prepared))
+        return made[0]
+
+
+def _made(prepared: "Prepared", tests: TestEvidence) -> Result:
+    from mcp_backend.workspace import commits
+    from mcp_backend.workspace.changes import shown
+
+    commit = commits.make(prepared)
+    late = commits.refresh_index(prepared)
+    files = [*prepared.paths]
+    result: Result = {
+        "commit": commit,
+        "tree": prepared.tree,
+        "branch": prepared.ref.removeprefix("refs/heads/") if prepared.ref else None,
+        "files": [*files[:SHOWN]],
+        "truncated": len(files) > SHOWN,
+        "receipt": tests.receipt,
+    }
+    if prepared.left_out:
+        result["left_out"] = [
+            {"path": shown(path), "owner": prepared.owners[path].owner} for path in prepared.left_out[:SHOWN]
+        ]
+    notes: list[Json] = [*prepared.notes, *([late] if late else [])]
+    if notes:
+        result["notes"] = notes
+    return result
+
+
+def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
+    from mcp_backend.workspace.changes import shown
+    from mcp_backend.workspace.evidence import Changed
+
+    blobs = prepared.trees.contents(
+        {oid for d in prepared.differences for mode, oid in ((d.old_mode, d.old), (d.new_mode, d.new))
+         if mode.startswith("100")}, LARGEST,
+    )  # fmt: skip
+    changes = [
+        Changed(d.path, prepared.owners[d.path].owner, d.letter, blobs.get(d.old), blobs.get(d.new),
+                pure_rename=d.source is not None)
+        for d in prepared.differences
+    ]  # fmt: skip
+    changes += [Changed(d.source, prepared.owners[d.source].owner, "D") for d in prepared.differences if d.source]
+    return Facts(
+        owners={shown(path): owner for path, owner in prepared.owners.items()},
+        secrets=tuple(_secrets(prepared, changes)),
+        special_files=tuple(shown(d.path) for d in prepared.differences if d.new_mode in ("120000", "160000")),
+        tests=_tests(prepared, app, recent, changes),
+    )
+
+
+def _secrets(prepared: "Prepared", changes: "list[Changed]") -> list[Secret]:
+    from mcp_backend.workspace import secrets_scan
+    from mcp_backend.workspace.changes import classified, shown
+
+    found: list[Secret] = []
+    for change in changes:
+        if change.after is None or change.pure_rename:
+            continue
+        name = classified(change.path)
+        if not secrets_scan.scan(name, change.after, None):
+            continue
+        added = None
+        if change.before is not None and prepared.base is not None:
+            added = prepared.trees.added_lines(prepared.base, prepared.tree, change.path)
+        found += [Secret(shown(change.path), s.line, s.kind) for s in secrets_scan.scan(name, change.after, added)]
+    return found
+
+
+def _tests(prepared: "Prepared", app: App, recent: "list[Receipt]", changes: "list[Changed]") -> TestEvidence:
+    from mcp_backend.workspace import evidence
+    from mcp_backend.workspace.changes import shown
+
+    migrations = [s.migrations for s in app.policy.engines.values() if s.migrations]
+    needs = [c.path for c in changes if evidence.should_have_test(c, migrations, app.policy.no_tests_needed)]
+    command = app.policy.commands.get("test", "")
+    found = evidence.judged(
+        prepared.tree,
+        changes,
+        [receipt for receipt in recent if receipt.command == command],
+        prepared.trees.paths_between,
+        lambda paths: evidence.deciding(paths, app.workspace, app.policy),
+        needs,
+    )
+    return TestEvidence(
+        found.receipt, found.newest, found.newest_passed, tuple(map(shown, found.stale)), found.carries_tests,
+        tuple(map(shown, found.needs_tests)), tuple(map(shown, found.needs_run)),
+    )  # fmt: skip

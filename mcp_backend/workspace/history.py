@@ -1,0 +1,39 @@
+"""Commits as GitPython reads them. It only reads, in the pinned environment, and its processes end with the call."""
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mcp_backend.errors import Json
+from mcp_backend.workspace.git import Repository
+
+if TYPE_CHECKING:
+    from git import Commit
+
+SUBJECT = 200
+
+
+def newest(repository: Repository, commit: str, count: int) -> list[Json]:
+    """The `count` newest commits that `commit` (a full id) reaches, newest first."""
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    from git import Repo
+
+    with Repo(repository.root, expand_vars=False) as repo:
+        repo.git.update_environment(**repository.environment)
+        return [_described(found) for found in repo.iter_commits(commit, max_count=count)] if count else []
+
+
+def _described(commit: "Commit") -> dict[str, Json]:
+    message = commit.message if isinstance(commit.message, str) else commit.message.decode("utf-8", "replace")
+    when: datetime = commit.authored_datetime
+    return {
+        "commit": commit.hexsha[:12],
+        "subject": _plain(message.strip().partition("\n")[0])[:SUBJECT],
+        "author": _plain(commit.author.name or ""),
+        "at": when.isoformat(),
+    }
+
+
+def _plain(text: str) -> str:
+    """A text without what is not valid Unicode: authors and subjects may be in any encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8", "replace")

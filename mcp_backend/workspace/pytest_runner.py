@@ -1,0 +1,210 @@
+"""pytest: how it is started so that it reports to us, and what its report says. Results come from the plugin's
+records (pytest_report.py), never from text.
+"""
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from mcp_backend.workspace.process import Finished
+from mcp_backend.workspace.runners import Command, Failure, Outcome, last_lines, relative
+
+PLUGIN = "mcp_backend_report"
+USAGE_ERROR = 4
+NO_TESTS = 5
+"""Exit codes. https://docs.pytest.org/en/stable/reference/exit-codes.html"""
+FILES = 5000
+FAILURES = 200
+NAMED = 3
+
+
+@dataclass(slots=True)
+class Records:
+    """What one or more sessions of pytest wrote so far; `read` takes in what is new."""
+
+    folder: Path
+    events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    done: int = 0
+    failed: int = 0
+    total: int | None = None
+    running: str = ""
+    _read: dict[Path, int] = field(default_factory=dict[Path, int])
+
+    def read(self) -> None:
+        """Takes in the lines that were completed since the last time."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            for line in whole.splitlines():
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = cast("dict[str, Any]", json.loads(line))
+        except ValueError:
+            return
+        self.events.append(event)
+        match event.get("event"):
+            case "collected":
+                self.total = max(self.total or 0, int(event["selected"]))
+            case "begin":
+                self.running = str(event["test"])
+            case "report" if event["when"] == "call" or event["state"] != "passed":
+                self.done += event["when"] != "teardown"
+                self.failed += event["state"] == "failed"
+                self.running = "" if event["test"] == self.running else self.running
+            case _:
+                pass
+
+
+def prepare(private: Path) -> tuple[dict[str, str], Records]:
+    """The environment that lets the plugin be found and tells it where to write; `private` is a fresh folder."""
+    plugin, folder = private / "plugin", private / "report"
+    plugin.mkdir()
+    folder.mkdir()
+    shutil.copyfile(Path(__file__).with_name("pytest_report.py"), plugin / f"{PLUGIN}.py")
+    return {
+        "PYTHONPATH": str(plugin),
+        "MCP_BACKEND_REPORT": f"{folder}:test_{secrets.token_hex(6)}",
+        "COVERAGE_FILE": str(private / "coverage"),
+    }, Records(folder)
+
+
+def arguments(command: Command, private: Path, cache: Path, *, coverage: bool) -> tuple[str, ...]:
+    """The command with what makes it report, and with its caches and temporary files outside the work tree: an
+    `addopts` of the project must not name a folder of it, because pytest empties that folder."""
+    added = ["-p", PLUGIN, "-o", f"cache_dir={cache}", f"--basetemp={private / 't'}"]
+    if coverage:
+        added += ["--cov", f"--cov-report=json:{private / 'coverage.json'}"]
+    return (*command.argv, *added)
+
+
+def outcome(records: Records, finished: Finished, root: Path) -> Outcome:
+    """What the records of a run say."""
+    records.read()
+    starts = _all(records, "start")
+    if not starts:
+        return _nothing(finished)
+    ends = _all(records, "finish")
+    states, failures = _results(records, root)
+    counts = {
+        state: sum(1 for s in states.values() if s == state) for state in ("passed", "failed", "error", "skipped")
+    }
+    broken = [event for event in _all(records, "collect") if event["state"] == "failed"]
+    failures = [_failure(event, root) for event in broken] + failures
+    trouble, problem = "", ""
+    if len(ends) < len(starts):
+        where = f" during {records.running}" if records.running else ""
+        trouble = "broke off"
+        problem = f"pytest ended before its end{where} (exit code {finished.exit_code}): os._exit, a signal or a crash"
+    elif any(event["exit"] == USAGE_ERROR for event in ends) and not states and not broken:
+        trouble = "refused"
+        problem = f"pytest does not accept its arguments: {last_lines(finished.tail)}"
+    raws = {str(event["test"]): event for event in _all(records, "raw")}
+    files: dict[str, int] = {}
+    for test, state in states.items():
+        if state == "passed" and test in raws and len(files) < FILES:
+            path = relative(Path(raws[test]["path"]), root)
+            files[path] = files.get(path, 0) + 1
+    collected = _all(records, "collected")
+    return Outcome(
+        passed=counts["passed"],
+        failed=counts["failed"],
+        errors=counts["error"] + len(broken),
+        skipped=counts["skipped"] + sum(1 for event in _all(records, "collect") if event["state"] == "skipped"),
+        failures=tuple(failures[:FAILURES]),
+        exit_code=finished.exit_code,
+        runner=f"pytest {starts[0]['pytest']}, Python {starts[0]['python']}",
+        doubts=tuple(_doubts(records, states, raws, counts["failed"] + counts["error"] + len(broken), finished)),
+        files=files,
+        hidden=max((event["by_hook"] for event in collected), default=0),
+        by_option=max((event["by_option"] for event in collected), default=0),
+        trouble=trouble,
+        problem=problem,
+        running=records.running,
+    )
+
+
+def _nothing(finished: Finished) -> Outcome:
+    if finished.exit_code == 0:
+        return Outcome(trouble="not started", problem="the program ended with exit code 0 and began no test session")
+    return Outcome(
+        trouble="not started",
+        exit_code=finished.exit_code,
+        problem=f"pytest did not start (exit code {finished.exit_code}): {last_lines(finished.tail)}",
+    )
+
+
+def _results(records: Records, root: Path) -> tuple[dict[str, str], list[Failure]]:
+    """The state of each test (a failing set-up or tear-down is an error, as pytest counts), and the failures."""
+    states: dict[str, str] = {}
+    failures: dict[str, Failure] = {}
+    for event in _all(records, "report"):
+        test, state = str(event["test"]), str(event["state"])
+        if state == "rerun" or states.get(test) == "error":
+            continue
+        if state == "failed":
+            states[test] = "failed" if event["when"] == "call" else "error"
+            failures[test] = _failure(event, root)
+        elif event["when"] == "call" or state == "skipped":
+            states[test] = state
+            failures.pop(test, None)
+    return states, list(failures.values())
+
+
+def _doubts(
+    records: Records, states: Mapping[str, str], raws: Mapping[str, Mapping[str, Any]], bad: int, finished: Finished
+) -> Iterable[str]:
+    """Reasons not to believe a green run."""
+    passed = [test for test, state in states.items() if state == "passed"]
+    if hidden := [test for test in passed if test in raws and raws[test]["raised"]]:
+        yield f"a hook hides failures: {_named(hidden)} raised an exception and was reported as passed"
+    if unseen := [test for test in passed if test not in raws]:
+        yield f"{len(unseen)} results do not come from running a test: {_named(unseen)}"
+    canaries = {str(event["folder"]): str(event["state"]) for event in _all(records, "canary")}
+    for folder, state in canaries.items():
+        if state == "passed":
+            yield f"a hook hides failures: a test that must fail passed in {folder}"
+    expected = max((int(event["canaries"]) for event in _all(records, "collected")), default=0)
+    if len(canaries) < expected and not bad and not _in_parts(records):
+        yield "a hook took away the test that must fail, which shows that failures are seen"
+    if not bad and states:
+        if finished.exit_code not in (0, NO_TESTS):
+            yield f"no test failed, but the exit code is {finished.exit_code}: {last_lines(finished.tail)}"
+        elif any(event["failed"] for event in _all(records, "finish")):
+            yield "pytest counted failures that it did not report"
+
+
+def _in_parts(records: Records) -> bool:
+    """Whether several sessions ran: then each has its own canaries, and they are not told apart."""
+    return len(_all(records, "start")) > 1
+
+
+def _all(records: Records, kind: str) -> list[dict[str, Any]]:
+    return [event for event in records.events if event.get("event") == kind]
+
+
+def _failure(event: Mapping[str, Any], root: Path) -> Failure:
+    excerpt = str(event.get("excerpt") or "")
+    message = str(event.get("message") or excerpt.strip().rpartition("\n")[2])
+    if printed := str(event.get("printed") or "").strip():
+        excerpt += f"\n{printed}"
+    file = event.get("file")
+    return Failure(
+        test=str(event["test"]),
+        message=message,
+        file=relative(Path(str(file)), root) if file else str(event["test"]).partition("::")[0] or None,
+        line=int(event["line"]) if event.get("line") else None,
+        excerpt=excerpt,
+    )
+
+
+def _named(tests: list[str]) -> str:
+    return ", ".join(tests[:NAMED]) + (f" and {len(tests) - NAMED} more" if len(tests) > NAMED else "")
