@@ -1,0 +1,202 @@
+"""Credentials are found by form and by place; placeholders, samples, names and hashes are not mistaken for them.
+
+The credentials here are made when the tests run, so that no scanner finds one in this file.
+"""
+
+import base64
+import binascii
+import json
+import random
+import string
+
+import pytest
+
+from mcp_backend.workspace import plausible
+from mcp_backend.workspace.secrets_scan import scan
+from mcp_backend.workspace.token_formats import FORMATS
+
+LETTERS = string.ascii_letters + string.digits
+HEX = "0123456789abcdef"
+SOURCE = "shop/settings.py"
+
+
+def made(length: int, alphabet: str = LETTERS, seed: int = 7) -> str:
+    return "".join(random.Random(seed).choices(alphabet, k=length))
+
+
+def kinds(text: str, path: str = SOURCE) -> list[str]:
+    return [found.kind for found in scan(path, text.encode())]
+
+
+def jwt(payload: object) -> str:
+    parts = [json.dumps({"alg": "HS256", "typ": "JWT"}), json.dumps(payload)]
+    return ".".join([*(base64.urlsafe_b64encode(p.encode()).decode().rstrip("=") for p in parts), made(43)])
+
+
+TOKENS = {
+    "AWS access key": "AK" + "IA" + made(16, string.ascii_uppercase + "234567"),
+    "GitHub token": "gh" + "p_" + made(36),
+    "GitLab token": "gl" + "pat-" + made(20),
+    "Slack token": "xo" + "xb-" + made(12, string.digits) + "-" + made(12, string.digits, 8) + "-" + made(24),
+    "Slack webhook": "https://hooks.slack" + ".com/services/T" + made(9, string.ascii_uppercase) + "/B"
+    + made(9, string.ascii_uppercase, 3) + "/" + made(24),
+    "Stripe live key": "sk" + "_live_" + made(24),
+    "Google API key": "AI" + "za" + made(35),
+    "Google client secret": "GOC" + "SPX-" + made(28),
+    "Anthropic key": "sk-" + "ant-api03-" + made(93) + "AA",
+    "OpenAI key": "sk-" + "proj-" + made(48) + "T3Blbk" + "FJ" + made(48, seed=3),
+    "Hugging Face token": "h" + "f_" + made(34),
+    "npm token": "np" + "m_" + made(36),
+    "PyPI token": "pypi-" + "AgEIcHlwaS5vcmc" + made(70),
+    "SendGrid key": "S" + "G." + made(22) + "." + made(43, seed=9),
+    "DigitalOcean token": "dop" + "_v1_" + made(64, "0123456789abcdef"),
+    "Shopify token": "shp" + "at_" + made(32, "0123456789abcdef"),
+    "Docker token": "dckr" + "_pat_" + made(27),
+    "Databricks token": "da" + "pi" + made(32, "0123456789abcdef"),
+    "Vault token": "hv" + "s." + made(95),
+    "Telegram bot token": made(9, "123456789") + ":A" + "A" + made(33),
+    "age secret key": "AGE-SECRET-" + "KEY-1" + made(58, "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"),
+    "Azure storage key": "Account" + "Key=" + made(86) + "==",
+}  # fmt: skip
+
+
+def test_every_published_form_has_a_case() -> None:
+    assert set(TOKENS) == {form.kind for form in FORMATS}
+    assert all(form.source.startswith("https://") for form in FORMATS)
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+@pytest.mark.parametrize("path", [SOURCE, "tests/test_client.py", "README.md", "web/a.json"])
+def test_a_token_of_a_real_service_is_found_wherever_it_stands(kind: str, path: str) -> None:
+    assert kinds(f'client = Client("{TOKENS[kind]}")\n', path) == [kind]
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+def test_a_token_of_which_little_is_real_is_a_sample(kind: str) -> None:
+    token = TOKENS[kind]
+    assert kinds(token[:8] + "x" * (len(token) - 8)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aws_access_key_id = AKIAIOSFODNN7EXAMPLE",
+        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        'token = "ghs_16C7e42F292c6912E7710c838347Ae178B4a"',
+        'password = "changeme-please-1!"',
+        'password = "${DB_PASSWORD}"',
+        'password = "{{ vault_password }}"',
+        'password = os.environ["PASSWORD_1!"]',
+        'password: "<your password 1!>"',
+        'secret_key = "django-insecure-9x!k2m#p5q"',
+        'token = "xxxxxxxxxxxxxxxx1!"',
+        'token_header = "X-Auth-Token-2"',
+        'api_key = "settings.PAYMENT_API_KEY_V2"',
+        'token_url = "https://auth.acme.io/oauth2/token?v=2"',
+        'SECRET = "arn:aws:secretsmanager:eu-west-1:12:secret:x"',
+        'password_reset_template = "mail/password-reset-2.html"',
+        'password_hash = "pbkdf2_sha256$1000$salt$hash1"',
+        'token = "550e8400-e29b-41d4-a716-446655440000"',
+        'REGEX_PASSWORD = "^(?=.*[A-Z])(?=.*\\d).{8,}$"',
+        'password_format = "%s:%d@%s"',
+        "def f(password: str = 'hunter') -> None: ...",
+        "if token == 'abc!123def': pass",
+        "PEM = '-----BEGIN PRIVATE KEY-----' in text",
+        "postgresql://postgres:postgres@db:5432/app",
+        "postgresql://app:S3cr3t!xyz9@localhost:5432/app",
+        "postgresql://app:S3cr3t!xyz9@127.0.0.1/app",
+        "postgresql://app:S3cr3t!xyz9@[::1]/app",
+        "postgresql://user:pass@db.internal.acme.io/app",
+        "postgresql://app:${PASSWORD}@db.acme.io/app",
+        "postgresql://{user}:{password}@{host}/app",
+        "amqp://guest:guest@rabbit.acme.io",
+        "https://x-access-token:%s@github.com/acme/x",
+        "redis://:password@cache.acme.io:6379/0",
+        "https://user:hunter22@api.example.com/",
+    ],
+)
+def test_placeholders_references_and_names_are_not_credentials(text: str) -> None:
+    assert kinds(text + "\n") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'PASSWORD = "Tr0ub4dor&3zq"',
+        "    password='kV9#mQ2!xL',",
+        '"db_password": "pR7$wNq2^z"',
+        'password := "b8!Kd0-qWz4"',
+        f'SECRET_KEY: str = "{made(40)}"',
+        f'const apiKey = "{made(32, HEX)}";',
+        f"client_secret => '{made(30)}'",
+    ],
+)
+def test_a_real_looking_password_in_the_source_is_found(text: str) -> None:
+    assert kinds(text + "\n") == ["password or key in the source"]
+
+
+@pytest.mark.parametrize("path", ["tests/test_a.py", "a_test.go", "spec/x.rb", "docs/setup.md", "settings.example.py"])
+def test_passwords_of_tests_documentation_and_samples_are_normal(path: str) -> None:
+    assert kinds('PASSWORD = "Tr0ub4dor&3zq"\n', path) == []
+
+
+def test_a_password_in_a_url_of_another_machine_is_found() -> None:
+    assert kinds("DSN = 'postgresql://app:kV9mQ2xL@db.acme.io/app'\n") == ["password in a URL"]
+    assert kinds("url: redis://:kV9mQ2xL@10.1.2.3:6379\n", "compose.yaml") == ["password in a URL"]
+    assert kinds(f"url: amqp://app:{made(20, seed=5)}@rabbit:5672\n", "compose.yaml") == ["password in a URL"]
+
+
+def test_environment_files_are_read_and_their_samples_are_not() -> None:
+    line = f"POSTGRES_PASSWORD={made(24)}\nPORT=8000\nDEBUG_TOKEN=changeme\n"
+    assert kinds(line, ".env") == kinds(line, "deploy/.env.production") == ["credential in an environment file"]
+    assert kinds(line, ".env.example") == kinds(line, ".env.sample") == []
+
+
+def test_a_private_key_is_found_in_every_way_to_write_it() -> None:
+    body = "\n".join(made(64, seed=i) for i in range(4))
+    block = f"-----BEGIN RSA PRIVATE {'KEY'}-----\n{body}\n-----END RSA PRIVATE KEY-----\n"
+    assert kinds(block, "deploy/server.pem") == ["private key"]
+    assert kinds(json.dumps({"private_key": block}), "deploy/account.json") == ["private key"]
+    assert kinds("KEY = (" + "\n".join(json.dumps(line + "\n") for line in block.splitlines()) + ")") == ["private key"]
+    encrypted = block.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\n", 1)
+    assert kinds(encrypted, "deploy/server.pem") == ["private key"]
+    assert kinds(block, "internal/testdata/server.pem") == []
+
+
+def test_a_signed_token_is_found_unless_it_is_public_or_a_sample() -> None:
+    assert kinds(f'auth = "{jwt({"sub": "42", "role": "service_role"})}"') == ["JSON Web Token"]
+    assert kinds(f'auth = "{jwt({"iss": "supabase", "role": "anon"})}"') == []
+    assert kinds(f'auth = "{jwt({"sub": "1234567890", "name": "John Doe"})}"') == []
+
+
+def test_a_seed_of_nats_is_found_by_its_checksum() -> None:
+    raw = bytes([18 << 3 | 160 >> 5, 0]) + random.Random(1).randbytes(32)
+    sealed = raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")
+    seed = base64.b32encode(sealed).decode().rstrip("=")
+    assert seed.startswith("S")
+    assert kinds(f"seed: {seed}\n", "nats.creds") == ["NATS seed"]
+    assert kinds(f"seed: {seed[:-1]}{'A' if seed[-1] != 'A' else 'B'}\n", "nats.creds") == []
+
+
+def test_only_lines_that_a_change_adds_count() -> None:
+    data = f'a = 1\nPASSWORD = "Tr0ub4dor&3zq"\nb = "{TOKENS["GitHub token"]}"\n'.encode()
+    assert [s.line for s in scan(SOURCE, data)] == [2, 3]
+    assert [s.line for s in scan(SOURCE, data, {3})] == [3]
+    assert scan(SOURCE, data, {1}) == []
+
+
+def test_the_value_is_not_in_what_is_reported() -> None:
+    found = scan(SOURCE, f'x = "{TOKENS["GitHub token"]}"'.encode())
+    assert TOKENS["GitHub token"] not in repr(found)
+
+
+def test_content_that_is_not_text_has_no_credentials_and_takes_no_time() -> None:
+    assert scan("a.bin", b"\0" * 100 + TOKENS["GitHub token"].encode()) == []
+    assert kinds(TOKENS["GitHub token"] + "\ufffd") == ["GitHub token"]
+    assert [s.kind for s in scan("a.ps1", TOKENS["npm token"].encode("utf-16"))] == ["npm token"]
+    assert scan("min.js", b'token="' * 300_000) == []
+
+
+def test_entropy_is_in_bits_per_character() -> None:
+    assert plausible.entropy("aaaa") == 0
+    assert plausible.entropy("abcd") == 2
