@@ -154,7 +154,8 @@ def test_every_spelling_of_git_internals_is_recognised(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["Web/SRC/App.tsx", "./web//src/./App.tsx", "shop/../web/src/x.ts", "shop\\..\\web\\src\\x.ts",
-     "w\u200beb/src/x.ts", "\uff57eb/src/x.json", "web./src/x.ts", "web/src/App.tsx::$DATA", "shop/\uff0e\uff0e/web/x.ts"],
+     "w\u200beb/src/x.ts", "\uff57eb/src/x.json",
+     "web./src/x.ts", "web/src/App.tsx::$DATA", "shop/\uff0e\uff0e/web/x.ts"],
 )  # fmt: skip
 def test_another_spelling_of_a_frontend_path_is_still_frontend(path: str) -> None:
     assert owner(path, SHOP) == "frontend"
