@@ -151,11 +151,12 @@ def digest(tool: str, actions: tuple[Action, ...]) -> str:
     action holds only what a guard or a person judges; facts, previews and prepared data are left out on purpose.
 
     The version of the world is what an approval is bound to besides the digest: with it inside, a call whose world
-    moved could not be told from another call.
+    moved could not be told from another call. A path that is not UTF-8 has lone surrogates (`os.fsdecode`); they
+    count as they are.
     """
     canonical = [FORMAT, tool, [[type(action).__name__, _fields(action)] for action in actions]]
     text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _fields(action: Action) -> dict[str, object]:

@@ -212,7 +212,7 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
 
 
 def _clean(text: str) -> str:
-    return hide_credentials(text)[:300]
+    return hide_credentials(text).encode("utf-8", "backslashreplace").decode()[:300]
 
 
 class _Entry:

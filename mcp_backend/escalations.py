@@ -100,8 +100,8 @@ async def open_approval(
             store,
             kind,
             f"approve {tool}",
-            reason,
-            {"preview": preview, "constraint": constraint.statement},
+            _storable(reason),
+            {"preview": _storable(preview), "constraint": constraint.statement},
             digest,
             blocking=True,
             asker=asker,
@@ -113,6 +113,11 @@ async def open_approval(
     row = await store.row("escalation_get", id=identifier)
     assert row is not None
     return row
+
+
+def _storable(text: str) -> str:
+    """`text` with lone surrogates (of file names that are not UTF-8) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 async def _unspent(store: Store, identifier: str, now: float) -> bool:

@@ -193,6 +193,10 @@ def _tool(tool: type[Tool]) -> types.Tool:
 
 def _result(body: dict[str, Json], *, is_error: bool) -> types.CallToolResult:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        # A file name that is not UTF-8 must not end the connection: no transport can encode a lone surrogate.
+        text = text.encode("utf-8", "replace").decode()
+        body = json.loads(text)
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=body, is_error=is_error
     )

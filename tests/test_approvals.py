@@ -103,6 +103,18 @@ async def test_an_approval_is_for_exactly_this_call(tmp_path: Path, change: dict
         await call(app, Migrate, {})
 
 
+async def test_what_is_not_unicode_can_be_approved(tmp_path: Path) -> None:
+    async with open_app(tmp_path) as app:
+        constraint, kind = app.policy.constraint("data-consistency"), app.persona.kind("approval")
+        assert constraint is not None
+        assert kind is not None
+        row = await escalations.open_approval(
+            app.store, kind, constraint, tool="t", digest="d", at_version="", preview="a\udcff.sql", reason="\udcff",
+            asker="x", now=app.now(),
+        )  # fmt: skip
+        assert (row["question"], "a\\\\udcff.sql" in row["details"]) == ("\\udcff", True)
+
+
 async def test_an_approval_lapses_with_the_world_it_was_given_in(tmp_path: Path) -> None:
     async with open_app(tmp_path) as app:
         identifier = await asked(app)

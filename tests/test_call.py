@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mcp_backend import server
 from mcp_backend.actions import ExecuteSql, WriteFile
 from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import SHOWN, call
@@ -35,7 +37,9 @@ class Probe(Tool):
     async def plan(self, app: App) -> Plan:
         await self.act(app, "plan")
         owner = Ownership("frontend" if self.where == "frontend" else "backend", "a rule")
-        path = "https://ana:hunter2@example.org/x" if self.where == "secret" else "src/app.py"
+        path = {"secret": "https://ana:hunter2@example.org/x", "bytes": os.fsdecode(b"src/\xff.py")}.get(
+            self.where, "src/app.py"
+        )
         writes = tuple(WriteFile(path, None, f"{i:064}") for i in range(30 if self.where == "many" else 1))
         return Plan(writes, Facts(owners={path: owner}))
 
@@ -150,6 +154,18 @@ async def test_records_describe_without_secrets_and_are_bounded(tmp_path: Path) 
         assert records[0]["actions"] == ["write https://ana:***@example.org/x"]
         assert len(records[2]["actions"]) == SHOWN
         assert records[2]["actions_left_out"] == 30 - SHOWN
+
+
+async def test_a_path_that_is_not_unicode_is_recorded_escaped(tmp_path: Path) -> None:
+    async with open_app(tmp_path) as app:
+        assert await call(app, Probe, {"where": "bytes"}) == {"did": True}
+        assert (await records_of(app))[0]["actions"] == ["write src/\\udcff.py"]
+
+
+def test_a_result_with_a_name_that_is_not_unicode_can_be_sent() -> None:
+    sent = server._result({"files": [os.fsdecode(b"a\xff.py"), "ü"]}, is_error=False)  # pyright: ignore[reportPrivateUsage]
+    assert sent.structured_content == {"files": ["a?.py", "ü"]}
+    assert "a?.py" in sent.model_dump_json()
 
 
 async def test_a_plan_whose_parts_disagree_on_the_world_is_a_fault() -> None:
