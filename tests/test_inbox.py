@@ -18,7 +18,6 @@ from mcp_backend.cli import main
 from mcp_backend.settings import user, workspace
 from mcp_backend.store import Row, open_store
 from mcp_backend.terminal import hidden, plain
-from tests import at_a_terminal
 
 DIGEST = "ab" * 30 + "c0de"
 HIDING = "approve\u202e lla ,esrever\u202c z\u200bero\u200d \ufeffwidth\u2066 \x1b[31mred\x07 \U000e0041tag\u00ad"
@@ -251,70 +250,6 @@ def test_the_processes_above_are_found() -> None:
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert printed[0] == str(os.getpid())
     assert "1" not in printed
-
-
-@pytest.fixture
-def unmarked(tmp_path: Path) -> Path:
-    """A folder outside any repository that people work in."""
-    return tmp_path
-
-
-def test_a_person_approves_at_a_terminal_by_retyping_the_end_of_the_digest(unmarked: Path) -> None:
-    identifier = ask_approval(unmarked, "DROP TABLE orders", asker=user())
-    code, seen = at_a_terminal.run(
-        ["inbox", "answer", identifier, "--approve"], typed={"leave it: ": "c0de\n"}, cwd=unmarked
-    )
-    assert code == 0, seen
-    assert seen.index("DROP TABLE orders") < seen.index("if yes") < seen.index(DIGEST) < seen.index("to approve")
-    assert "approved" in seen
-    assert "\x1b[" in seen, "colours where a person looks"
-    row = stored(unmarked, identifier)
-    assert (row["status"], row["answered_by"], row["channel"]) == ("approved", user(), "terminal")
-    granted = row["granted"]
-    assert granted is not None
-    assert (granted["approver"], granted["spent"]) == (user(), None)
-    assert granted["expires"] - granted["granted"] == 4 * 3600
-
-
-@pytest.mark.parametrize("typed", ["yes\n", "c0d\n", "\n", "\x04"], ids=["yes", "too short", "enter", "end of input"])
-def test_anything_else_approves_nothing(unmarked: Path, typed: str) -> None:
-    identifier = ask_approval(unmarked)
-    code, seen = at_a_terminal.run(
-        ["inbox", "answer", identifier, "--approve"], typed={"leave it: ": typed}, cwd=unmarked
-    )
-    assert code == 1
-    assert "nothing was decided" in seen
-    assert stored(unmarked, identifier)["status"] == "open"
-
-
-def test_a_person_denies_with_a_reason(unmarked: Path) -> None:
-    identifier = ask_approval(unmarked)
-    arguments = ["inbox", "answer", identifier, "--deny", "--reason", "not on a Friday", "--json"]
-    code, seen = at_a_terminal.run(arguments, typed={}, cwd=unmarked, environment={"NO_COLOR": "1"})
-    assert code == 0
-    assert "\x1b[" not in seen
-    row = stored(unmarked, identifier)
-    assert (row["status"], row["answer"], row["granted"]) == ("denied", "not on a Friday", None)
-
-
-def test_a_terminal_of_an_agent_is_none(unmarked: Path) -> None:
-    identifier = ask_approval(unmarked)
-    arguments = ["inbox", "answer", identifier, "--approve"]
-    code, seen = at_a_terminal.run(arguments, typed={}, cwd=unmarked, environment={"GEMINI_CLI": "1"})
-    assert code == 1
-    assert "Gemini CLI (GEMINI_CLI)" in seen
-
-
-@pytest.mark.parametrize(("people", "code"), [("somebody-else", 1), (user(), 0)])
-def test_only_the_people_of_the_policy_approve(unmarked: Path, people: str, code: int) -> None:
-    (unmarked / "mcp-backend.toml").write_text(f'[people]\ndata_owner = ["{people}"]\n')
-    identifier = ask_approval(unmarked)
-    ended, seen = at_a_terminal.run(
-        ["inbox", "answer", identifier, "--approve"], typed={"leave it: ": "c0de\n"}, cwd=unmarked
-    )
-    assert ended == code
-    assert ("not for" in seen) == bool(code)
-    assert stored(unmarked, identifier)["status"] == ("open" if code else "approved")
 
 
 def test_what_a_reader_would_not_see_is_taken_out_and_told(inbox: Inbox, tmp_path: Path) -> None:
