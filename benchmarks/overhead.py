@@ -31,6 +31,7 @@ async def measure() -> list[str]:
         os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
         root = Path(name, "work")
         root.mkdir()
+        (root / "mcp-backend.toml").write_text("[engines.postgresql]\n[engines.nats]\n")
         place = workspace(root)
         database = await embedded.lease("postgresql", place)
         broker = await embedded.lease("nats", place)

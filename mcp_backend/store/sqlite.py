@@ -33,6 +33,7 @@ class Store:
         self._connection = connection
         self._writing = asyncio.Lock()
         self._queries = queries()
+        self._durable: bool | None = None
 
     async def rows(self, query: str, **parameters: object) -> list[Row]:
         """All rows of a named query."""
@@ -63,7 +64,9 @@ class Store:
         death of every process but the last moments may be missing after a loss of power.
         """
         async with self._writing:
-            self._execute(f"pragma synchronous = {'full' if durable else 'normal'}", {})
+            if durable != self._durable:
+                self._execute(f"pragma synchronous = {'full' if durable else 'normal'}", {})
+                self._durable = durable
             self._execute("begin immediate", {})
             try:
                 yield
