@@ -73,8 +73,9 @@ class DbQuery(Tool):
         ready: _Ready = plan.prepared
         engine, shape = ready.engine, ready.shape
         asked = reading.Question(
-            shape.text, self.parameters, self.limit, self.timeout_seconds, direct=shape.kind != "select"
-        )
+            shape.text, self.parameters, self.limit, self.timeout_seconds,
+            direct=shape.kind != "select", estimated=shape.kind == "select" and bool(shape.mentions),
+        )  # fmt: skip
         if self.explain != "no":
             explained = await engine.converse(
                 lambda pgconn: explaining.explain(pgconn, asked, shape.mentions), self.timeout_seconds

@@ -52,7 +52,7 @@ with recursive member as materialized (
     pg_catalog.pg_get_expr(d.adbin, d.adrelid),
     case when a.attcollation <> t.typcollation then a.attcollation::pg_catalog.regcollation::text end,
     case when a.attstorage <> t.typstorage then a.attstorage::text end, a.attislocal, a.attinhcount > 0,
-    nullif(pg_catalog.to_jsonb(a) ->> 'attcompression', ''), nullif(pg_catalog.to_jsonb(a) ->> 'attstattarget', '-1'),
+    a.attcompression::text, nullif(a.attstattarget, -1),
     a.attoptions::text, a.attfdwoptions::text)
   from rel join pg_catalog.pg_attribute a on a.attrelid = rel.oid and a.attnum > 0 and not a.attisdropped
     join pg_catalog.pg_type t on t.oid = a.atttypid

@@ -5,6 +5,7 @@ timeouts that live inside it, a cursor of which `limit` rows are taken, values t
 that is discarded afterwards. https://www.postgresql.org/docs/current/sql-set-transaction.html
 """
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from psycopg import pq
 
 from mcp_backend.engines.pg import values
 from mcp_backend.engines.pg.errors import ServerError, refusal
+from mcp_backend.engines.pg.estimate import refuse_hopeless
 from mcp_backend.engines.pg.wire import SYNC, Column, Reply, Step, exchange
 from mcp_backend.errors import BackendError, InvalidArgument, Json
 
@@ -34,6 +36,8 @@ class Question:
     limit: int
     timeout_seconds: float
     direct: bool = False
+    estimated: bool = False
+    """Whether it names anything that could make it long: then the planner is asked first."""
     most_characters: int = MOST_CHARACTERS
 
 
@@ -49,27 +53,33 @@ class Answer:
 
 
 def opening(pgconn: pq.abc.PGconn, timeout_seconds: float) -> tuple[Step, ...]:
-    """Opens the transaction and sets what holds inside it, whatever the session or the role says otherwise."""
+    """Opens the transaction and sets what holds inside it, whatever the session says; a role's own limits stay when
+    they are tighter."""
     milliseconds = max(1, int(timeout_seconds * 1000))
-    settings = {
-        "statement_timeout": f"{milliseconds}ms",
-        "lock_timeout": f"{min(milliseconds, LOCK_MILLISECONDS)}ms",
-        "idle_in_transaction_session_timeout": f"{milliseconds + 60_000}ms",
-        "standard_conforming_strings": "on",
-        "datestyle": "ISO",
-        "intervalstyle": "postgres",
-        "bytea_output": "hex",
-        "extra_float_digits": "1",
+    limits = {
+        "statement_timeout": milliseconds,
+        "lock_timeout": min(milliseconds, LOCK_MILLISECONDS),
+        "idle_in_transaction_session_timeout": milliseconds + 60_000,
     }
-    if pgconn.server_version >= 140000:
-        # The server looks for a vanished client while it works.
-        settings["client_connection_check_interval"] = "1s"
-    calls = ", ".join(f"pg_catalog.set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
-    return (
-        Step("begin transaction read only"),
-        Step(f"select {calls}", [text for pair in settings.items() for text in pair]),
-    )
+    calls = [_LIMIT.format(name=name, value=value) for name, value in limits.items()]
+    # The server looks for a vanished client while it works.
+    vanished = {"client_connection_check_interval": "1s"} if pgconn.server_version >= 140000 else {}
+    calls += [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in {**_FORMS, **vanished}.items()]
+    return Step("begin transaction read only"), Step(f"select {', '.join(calls)}")
 
+
+_LIMIT = (
+    "pg_catalog.set_config('{name}', least({value}, nullif(1000 * extract(epoch from "
+    "pg_catalog.current_setting('{name}')::interval), 0))::int8::text, true)"
+)
+_FORMS = {
+    "standard_conforming_strings": "on",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+}
+"""How values are written. The first also keeps the server's reading of the statement that of the grammar here."""
 
 CLOSING = (Step("rollback"), SYNC, Step("discard all"), SYNC)
 
@@ -90,6 +100,8 @@ async def read(pgconn: pq.abc.PGconn, question: Question) -> Answer:
         if described.error is not None:
             raise refusal(described.error, timeout_seconds=question.timeout_seconds)
         parameters = _parameters(question, described.parameters)
+        if question.estimated:
+            await _expect(pgconn, question, parameters, described.parameters)
         steps = _steps(question, described, parameters)
     except BackendError:
         await exchange(pgconn, CLOSING)
@@ -103,6 +115,17 @@ async def read(pgconn: pq.abc.PGconn, question: Question) -> Answer:
     rows = next(r for r, step in zip(replies, steps, strict=False) if step.streamed).rows
     elapsed = round((time.monotonic() - began) * 1000, 1)
     return _answer(described.columns, names, rows, budget, elapsed)
+
+
+async def _expect(
+    pgconn: pq.abc.PGconn, question: Question, parameters: Sequence[str | None], types: tuple[int, ...]
+) -> None:
+    explain = Step(f"explain (format json) {question.sql}", parameters, types=types)
+    (reply,) = await exchange(pgconn, [explain, SYNC])
+    if reply.error is not None:
+        raise refusal(reply.error, timeout_seconds=question.timeout_seconds)
+    plan = json.loads(reply.rows[0][0] or "[{}]")[0]["Plan"]
+    refuse_hopeless(plan, question.limit + 1, question.timeout_seconds)
 
 
 def _parameters(question: Question, types: tuple[int, ...]) -> list[str | None]:
@@ -143,15 +166,21 @@ def bounded(sql: str, columns: Sequence[Column], longest: int) -> str:
     twice."""
     if all(column.oid in values.FIXED for column in columns):
         return sql
-    cut = f"pg_catalog.left(pg_catalog.concat(q.c{{}}), {longest + 1})"
-    shown = ", ".join(
-        f"q.c{i}"
-        if column.oid in values.FIXED
-        else f"case pg_catalog.num_nulls(q.c{i}) when 0 then {cut.format(i)} end"
-        for i, column in enumerate(columns)
-    )
+    shown = ", ".join(_short(f"q.c{i}", column.oid, longest + 1) for i, column in enumerate(columns))
     names = ", ".join(f"c{i}" for i in range(len(columns)))
     return f"select {shown} from (select * from (\n{sql}\n) statement offset 0) q({names})"
+
+
+def _short(value: str, oid: int, longest: int) -> str:
+    """An expression for at most so many characters of a value's text form. `concat` uses the type's output function,
+    where a cast to text could be anybody's."""
+    if oid in values.FIXED:
+        return value
+    if oid in (values.TEXT, values.VARCHAR):
+        return f"pg_catalog.left({value}, {longest})"
+    if oid == values.BYTEA:
+        return f"pg_catalog.substr({value}, 1, {longest // 2})"
+    return f"case pg_catalog.num_nulls({value}) when 0 then pg_catalog.left(pg_catalog.concat({value}), {longest}) end"
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from mcp_backend.errors import Json
 Reader: TypeAlias = Callable[[str], Json]
 
 EXACT = 2**53
+TEXT, VARCHAR, BYTEA = 25, 1043, 17
 JSON_TYPES = (114, 3802)
 CUT = "… (cut)"
 
