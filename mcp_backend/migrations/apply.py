@@ -13,6 +13,7 @@ import psycopg
 from mcp_backend.engines.postgresql import Connection, Postgresql, schema_version
 from mcp_backend.errors import Aborted, DeadlineExceeded
 from mcp_backend.migrations import history, lost, order, parts, snapshot
+from mcp_backend.migrations.failures import refused
 from mcp_backend.migrations.history import History
 from mcp_backend.migrations.run import Done, Limits, Outcome, Prepared, Progress, Run
 from mcp_backend.migrations.steps import Step
@@ -44,11 +45,12 @@ async def apply(engine: Postgresql, prepared: Prepared, limits: Limits, progress
             try:
                 await _step(conn, run, step, create=prepared.history.create if index == 0 else ())
             except psycopg.Error as error:
-                if not lost.gone(conn, error):
-                    raise
-                raise await lost.verdict(run, step, error) from None
+                if lost.gone(conn, error):
+                    raise await lost.verdict(run, step) from None
+                left = run.left(f"{step.file.version} is not recorded")
+                raise refused(error, step, run.statement, left, statement_timeout=limits.statement) from None
             run.done.append(Done(step.file.version, step.file.name, round((time.monotonic() - began) * 1000, 1)))
-        with lost.after(conn, engine, run.done):
+        with lost.after(engine, run.done):
             after = await snapshot.take(conn)
             version_after = await version(conn, await history.read(conn, prepared.table))
     return Outcome(tuple(run.done), version_after, round(run.waited_ms, 1), tuple(snapshot.difference(before, after)))

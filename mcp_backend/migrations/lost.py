@@ -24,12 +24,12 @@ def gone(conn: Connection, error: psycopg.Error) -> bool:
 
 @contextmanager
 def before(conn: Connection, engine: Postgresql) -> Generator[None]:
-    """A connection that is lost in the block, before anything was executed, is `Unavailable`."""
+    """Errors in the block, before anything was executed: a lost connection is `Unavailable`."""
     try:
         yield
     except psycopg.Error as error:
         if not gone(conn, error):
-            raise
+            raise errors.refusal(errors.server_error(error), field="migrations") from None
         raise Unavailable(
             f"postgresql engine {engine.settings.name!r}: the connection was lost before anything was executed; "
             "repeat the call once it is back",
@@ -38,22 +38,20 @@ def before(conn: Connection, engine: Postgresql) -> Generator[None]:
 
 
 @contextmanager
-def after(conn: Connection, engine: Postgresql, done: Sequence[Done]) -> Generator[None]:
-    """A connection that is lost in the block, after everything was committed, is `Unavailable` and says so."""
+def after(engine: Postgresql, done: Sequence[Done]) -> Generator[None]:
+    """Errors in the block, after everything was committed, say that it was."""
     try:
         yield
     except psycopg.Error as error:
-        if not gone(conn, error):
-            raise
         versions = [step.version for step in done]
         raise Unavailable(
-            f"postgresql engine {engine.settings.name!r}: {', '.join(versions)} applied and committed, "
-            "then the connection was lost; there is nothing to repeat",
+            f"postgresql engine {engine.settings.name!r}: {', '.join(versions)} applied and committed, then the schema "
+            f"could not be read: {errors.server_error(error).message}. There is nothing to repeat",
             details={"engine": engine.settings.name, "applied": list[Json](versions)},
         ) from None
 
 
-async def verdict(run: Run, step: Step, error: psycopg.Error) -> BackendError:
+async def verdict(run: Run, step: Step) -> BackendError:
     """The error to raise for a connection that was lost during a step.
 
     Without a commit on its way a transaction is rolled back, whatever else happens. With one, the history is looked

@@ -69,8 +69,11 @@ async def plain(
     run.unsafe = True
     # A killed client must not end CREATE INDEX CONCURRENTLY half-way: finished it is good, stopped it is invalid.
     await conn.execute(_check(conn, "session", 0).encode())
+    for sql in create:
+        await execute(conn, sql)
     before = await _invalid(conn)
-    for index, statement in enumerate(part.statements):
+    began: Statement | None = None
+    for statement in part.statements:
         await conn.execute(_timeouts("session", 0 if statement.patient else limits.lock, limits.statement).encode())
         run.statement = statement
         attempt = 0
@@ -80,18 +83,20 @@ async def plain(
             try:
                 await watched(run.engine, conn, statement.sql, waits, limits.lock)
                 run.waited_ms += waits.milliseconds
+                own = conn.info.transaction_status != IDLE
+                began = (began or statement) if own else None
                 break
             except psycopg.Error as error:
                 if lost.gone(conn, error):
                     raise
-                own = conn.info.transaction_status != IDLE
                 await conn.execute(b"rollback")
-                if error.sqlstate in RETRIED and not statement.patient and not own and attempt < limits.attempts:
+                if error.sqlstate in RETRIED and not statement.patient and not began and attempt < limits.attempts:
                     run.waited_ms += max(waits.milliseconds, limits.lock * 1000)
                     await _pause(run, attempt)
                     continue
-                nothing = first and index == 0
-                about = f"{step.file.version} is not recorded" if nothing else _partly(step, statement)
+                kept = began or statement
+                nothing = first and kept is part.statements[0]
+                about = f"{step.file.version} is not recorded" if nothing else _partly(step, kept)
                 invalid = tuple(name for name in await _invalid(conn) if name not in before)
                 raise refused(
                     error, step, statement, run.left(about, invalid),
@@ -102,7 +107,7 @@ async def plain(
         await conn.execute(b"rollback")
         raise InvalidArgument(
             f"{step.file.where}: it begins a transaction and does not commit it; add COMMIT. "
-            f"{run.left(_partly(step, None)).words}"
+            f"{run.left(_partly(step, began)).words}"
         )
     wanted = {s.index for s in part.statements if s.index}
     if broken := [name for name in await _invalid(conn) if name.rpartition(".")[2] in wanted]:
@@ -111,8 +116,6 @@ async def plain(
             "EXISTS passes over it. Write DROP INDEX CONCURRENTLY IF EXISTS before it and repeat the call; "
             f"{run.left(f'{step.file.version} is not recorded').words}"
         )
-    for sql in create:
-        await execute(conn, sql)
     if record:
         await conn.execute(b"set session authorization default; reset role")
         await execute(conn, record)

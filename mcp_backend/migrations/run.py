@@ -10,6 +10,8 @@ from mcp_backend.migrations.history import History
 from mcp_backend.migrations.statements import Statement
 from mcp_backend.migrations.steps import Step
 
+TURN_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -18,7 +20,7 @@ class Limits:
     lock: float = 1.0
     statement: float = 900.0
     attempts: int = 5
-    turn: float = 30.0
+    turn: float = field(default_factory=lambda: TURN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from mcp_backend.resources.base import Resource
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
     from mcp_backend import migrations
-    from mcp_backend.migrations import steps
+    from mcp_backend.migrations import lost, steps
 
     settings = app.engines.choose(values["engine"], ("postgresql",))
     root = app.workspace.root
-    async with app.engines.postgresql(settings.name).session(True, 15) as conn:
-        found = await migrations.status(conn, steps.folder(root, settings), root)
+    engine = app.engines.postgresql(settings.name)
+    async with engine.session(True, 15) as conn:
+        with lost.before(conn, engine):
+            found = await migrations.status(conn, steps.folder(root, settings), root)
     about = {"engine": settings.name, "environment": settings.environment, **found}
     return json.dumps(about, ensure_ascii=False)
 

@@ -51,7 +51,7 @@ class RunMigration(Tool):
     lock_timeout_ms: int = Field(default=1000, ge=50, le=5000, description="for one wait for a lock; tried 5 times")
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend.migrations import apply, history, steps
+        from mcp_backend.migrations import apply, history, lost, steps
         from mcp_backend.migrations.run import Prepared
 
         settings = app.engines.choose(self.engine, ("postgresql",))
@@ -60,8 +60,9 @@ class RunMigration(Tool):
         files = steps.find(steps.folder(root, settings), root, settings.name)
         table = history.table_name(root)
         async with engine.session(True, 30) as conn:
-            past = await history.read(conn, table)
-            at_version = await apply.version(conn, past)
+            with lost.before(conn, engine):
+                past = await history.read(conn, table)
+                at_version = await apply.version(conn, past)
         todo = await asyncio.to_thread(steps.steps, files, past, self.version, self.direction, root)
         prepared = Prepared(todo, past, table, at_version)
         if not todo:

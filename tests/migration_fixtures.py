@@ -1,0 +1,105 @@
+"""A repository with a folder of migrations and a database, for the tests of run_migration."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from mcp.client import Client
+from mcp_types import TextContent
+
+from tests.conftest import Connect, Era
+
+MIGRATING = (
+    "from pg_stat_activity where application_name = 'mcp-backend run_migration' and datname = current_database()"
+)
+WAITING = f"select count(*) {MIGRATING} and wait_event_type = 'Lock'"
+"""How many migrations of this database wait for a lock."""
+NOBODY = f"select (count(*) = 0)::int {MIGRATING}"
+"""1 once no migration runs in this database any more."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The repository, its database as a person reaches it, and a way to call the tool."""
+
+    root: Path
+    url: str
+    connect: Connect
+    admin: psycopg.Connection[tuple[Any, ...]] = field(repr=False)
+
+    def policy(self, environment: str = "development", **more: str) -> None:
+        """Writes the policy file."""
+        settings = {"kind": "postgresql", "url": self.url, "environment": environment, **more}
+        lines = [f'{key} = "{value}"' for key, value in settings.items()]
+        (self.root / "mcp-backend.toml").write_text("[engines.main]\n" + "\n".join(lines) + "\n")
+
+    def write(self, name: str, up: str, down: str = "", option: str = "") -> Path:
+        """Writes a migration file."""
+        path = self.root / "db" / "migrations" / f"{name}.sql"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"-- migrate:up{option}\n{up}\n-- migrate:down{option}\n{down}\n")
+        return path
+
+    @asynccontextmanager
+    async def server(self, era: Era = "auto") -> AsyncGenerator[Client]:
+        """A server of the repository, in memory."""
+        async with self.connect(self.root, mode=era) as client:
+            yield client
+
+    async def run(self, **arguments: Any) -> dict[str, Any]:
+        """One call on a server of its own: its result, or its error."""
+        async with self.server() as client:
+            return await call(client, **arguments)
+
+    def ask(self, sql: str) -> list[Any]:
+        """The first column of a query."""
+        return [row[0] for row in self.admin.execute(sql.encode())]
+
+    @property
+    def applied(self) -> list[str]:
+        """What the history says."""
+        return self.ask("select version from schema_migrations order by version")
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables without the history."""
+        return self.ask(
+            "select tablename from pg_tables where schemaname = 'public' "
+            "and tablename <> 'schema_migrations' order by 1"
+        )
+
+    async def until(self, sql: str) -> None:
+        """Returns once the query is not zero any more, and fails when that does not happen."""
+        async with asyncio.timeout(20):
+            while self.ask(sql) == [0]:
+                await asyncio.sleep(0.01)
+
+
+async def call(client: Client, **arguments: Any) -> dict[str, Any]:
+    """Calls run_migration: its result, or its error with `code`."""
+    answer = await client.call_tool("run_migration", arguments)
+    body = answer.structured_content
+    assert body is not None
+    assert answer.is_error == ("error" in body)
+    (content,) = answer.content
+    assert isinstance(content, TextContent)
+    assert json.loads(content.text) == body
+    return body.get("error", body)
+
+
+@pytest.fixture
+def project(
+    repository: Path, postgres_url: str, postgres_admin_url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> Generator[Project]:
+    """An empty database in development and a repository without migrations."""
+    monkeypatch.delenv("DBMATE_MIGRATIONS_TABLE", raising=False)
+    with psycopg.connect(postgres_admin_url, autocommit=True) as admin:
+        made = Project(repository, postgres_url, connect, admin)
+        made.policy()
+        yield made
