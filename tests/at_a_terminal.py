@@ -14,19 +14,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mcp_backend.demo.person import LEAVE
 from mcp_backend.seat import MARKERS
 
 SECONDS = 30.0
-_LEAVE = """
-import os, sys
-if os.fork():
-    os._exit(0)
-os.setsid()
-terminal = os.open(sys.argv[1], os.O_RDWR)
-for stream in (0, 1, 2):
-    os.dup2(terminal, stream)
-os.execvp("sh", ["sh", "-c", '"$@"; echo "[exit $?]"', "sh", *sys.argv[2:]])
-"""
 
 
 def run(
@@ -36,9 +27,10 @@ def run(
     the terminal, then its value is typed."""
     ours, theirs = pty.openpty()
     own = {name: value for name, value in os.environ.items() if name not in MARKERS}
-    command = [sys.executable, "-c", _LEAVE, os.ttyname(theirs), sys.executable, "-m", "mcp_backend", *arguments]
+    command = [sys.executable, "-c", LEAVE, os.ttyname(theirs), sys.executable, "-m", "mcp_backend", *arguments]
     try:
-        subprocess.run(command, cwd=cwd, env={**own, "TERM": "xterm", **(environment or {})}, check=True)
+        variables = {**own, "TERM": "xterm", **(environment or {})}
+        subprocess.run(command, cwd=cwd, env=variables, stdin=theirs, stdout=theirs, stderr=theirs, check=True)
         return _talk(ours, dict(typed))
     finally:
         os.close(ours)
