@@ -1,5 +1,6 @@
 """A real nats-server of a test's own, which it can stop, freeze, kill and start again."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -69,7 +70,64 @@ class Natsd:
     def freeze(self) -> None:
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        while any(b") T " not in task.joinpath("stat").read_bytes() for task in tasks.iterdir()):
+            time.sleep(0.001)  # the signal stops one thread after the other
 
     def thaw(self) -> None:
         assert self._process
         self._process.send_signal(signal.SIGCONT)
+
+
+class Proxy:
+    """A TCP proxy that can cut the answers: what the client sends still arrives, then its connection is reset."""
+
+    def __init__(self, upstream: int) -> None:
+        self._upstream, self.port, self.cuts = upstream, 0, 0
+        self.cutting = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+
+        async def answers() -> None:
+            while data := await up_reader.read(65536):
+                if self.cutting and b"PONG" not in data:
+                    self.cuts += 1
+                    writer.transport.abort()
+                    return
+                writer.write(data)
+            writer.close()
+
+        async def requests() -> None:
+            while data := await reader.read(65536):
+                up_writer.write(data)
+
+        try:
+            await asyncio.gather(answers(), requests())
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            up_writer.close()
+            writer.close()
+
+
+def policy(root: Path, url: str, more: str = "") -> Path:
+    """Writes a policy with one NATS engine into a workspace, and returns the workspace."""
+    (root / "mcp-backend.toml").write_text(f'[engines.nats]\nurl = "{url}"\nenvironment = "development"\n{more}')
+    return root

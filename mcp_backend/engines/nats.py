@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 API_SECONDS = 3.0
 STREAM_CACHE_SECONDS = 5.0
+RESTART_PAUSES = (0.0, 0.1, 0.4, 1.0)
+"""A local server that was ended from outside is started again by a new lease, perhaps on another port; it takes a
+moment until its keeper has seen the end of the old one."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -107,19 +110,19 @@ class Nats:
 
     async def _open(self) -> Connection:
         problem: CannotOpen | None = None
-        for again in (False, True):
-            for address in await self._addresses(again):
+        for pause in (0.0, *RESTART_PAUSES):
+            await asyncio.sleep(pause)
+            for address in await self._addresses(again=problem is not None):
                 try:
                     return await Connection.open(address)
                 except CannotOpen as error:
                     problem = problem or error
-            # A local server may have been ended from outside: a new lease starts it, perhaps on another port.
             if self._lease is None:
                 break
         assert problem is not None, "an address either opens or tells why not"
         raise self.unavailable(str(problem), problem.cause) from problem
 
-    async def _addresses(self, again: bool) -> tuple[Address, ...]:
+    async def _addresses(self, *, again: bool) -> tuple[Address, ...]:
         field = f"engines.{self.settings.name}.url"
         if not self.settings.url.startswith("embedded:"):
             return addresses(resolve(self.settings.url, field=field), field=field)

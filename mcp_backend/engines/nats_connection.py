@@ -121,32 +121,32 @@ class Connection:
         """Publishes without asking for an answer; `flush` tells whether the server has got it. Raises `NotSent`."""
         await self._send(subject, payload, headers, "")
 
-    async def flush(self, subject: str, *, seconds: int) -> None:
+    async def flush(self, subject: str, *, seconds: float) -> None:
         """Waits until the server has processed everything sent so far.
 
-        Raises `Denied` when it refused what was sent to `subject`, `Unanswered` when that cannot be known.
+        A message to our own inbox comes back after all that went before it, or is refused after it, which tells the
+        same. nats-py's `flush` is not used: its PING overtakes what waits to be written, and when it is cancelled the
+        late PONG ends the read loop. Raises `Denied` when what was sent to `subject` was refused, else `Unanswered`.
         """
-        token = str(next(self._tokens))
-        refused: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = _Waiting(subject, refused)
-        # Never cancelled: the late PONG of a cancelled flush ends nats-py's read loop, and nothing is heard any more.
-        flushing = asyncio.create_task(self._flushed(seconds))
+        loop = asyncio.get_running_loop()
+        first, second = str(next(self._tokens)), str(next(self._tokens))
+        refused: asyncio.Future[Msg] = loop.create_future()
+        echo: asyncio.Future[Msg] = loop.create_future()
+        self._waiting[first] = _Waiting(subject, refused)
+        self._waiting[second] = _Waiting(self._prefix + second, echo)
         try:
-            await asyncio.wait((flushing, refused), return_when=asyncio.FIRST_COMPLETED)
+            await self._send(self._prefix + second, b"", None, "")
+            await asyncio.wait((echo, refused), return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
             if refused.done():
                 await refused
-            if not flushing.result():
-                raise Unanswered(f"no answer within {seconds} s")
+            if not echo.done():
+                raise Unanswered(f"no answer within {seconds:.1f} s")
+            with suppress(Denied):
+                await echo
+        except NotSent as error:
+            raise Lost("the connection was lost") from error
         finally:
-            del self._waiting[token]
-
-    async def _flushed(self, seconds: int) -> bool:
-        try:
-            await self._client.flush(timeout=seconds)
-        except (errors.Error, OSError):
-            self._fail_all("the server stopped answering")
-            return False
-        return True
+            del self._waiting[first], self._waiting[second]
 
     async def close(self) -> None:
         """Ends the connection; whoever still waits gets `Unanswered`."""
@@ -176,16 +176,15 @@ class Connection:
                 await self._client.subscribe(  # pyright: ignore[reportUnknownMemberType]
                     self._prefix + "*", cb=self._on_answer
                 )
-                await self.flush("", seconds=2)
+                await self.flush("", seconds=OPEN_SECONDS)
         except (errors.Error, OSError, TimeoutError, ValueError, Unanswered) as error:
             await self.close()
+            if self._deaf:
+                raise CannotOpen("credentials", f"{address}: {self._deaf}") from error
             raise _sorted(error, self._trouble, address) from error
         except BaseException:
             await self.close()
             raise
-        if self._deaf:
-            await self.close()
-            raise CannotOpen("credentials", f"{address}: {self._deaf}")
 
     async def _on_answer(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._prefix) :])
@@ -203,6 +202,7 @@ class Connection:
         verb, subject = refused.groups()
         if verb == "subscription":
             self._deaf = "this user may not subscribe to _INBOX.>, so no acknowledgement can reach it"
+            self._fail_all(self._deaf)
         for waiting in list(self._waiting.values()):
             if verb == "publish" and waiting.subject.lower() == subject:
                 waiting.fail(Denied(f"this user may not publish to {waiting.subject}"))

@@ -7,7 +7,6 @@ Headers: https://docs.nats.io/nats-concepts/jetstream/headers
 
 import asyncio
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -234,7 +233,7 @@ async def _without_ack(nats: Nats, message: Message, stream: Stream) -> Outcome:
     try:
         connection = await nats.connection()
         await connection.tell(message.subject, message.payload, {**message.headers, "Nats-Msg-Id": message.message_id})
-        await connection.flush(message.subject, seconds=math.ceil(ACK_SECONDS))
+        await connection.flush(message.subject, seconds=ACK_SECONDS)
         last = await nats.message(stream.name, last_by_subj=message.subject)
     except (NotSent, Denied) as error:
         return Outcome("no", "denied" if isinstance(error, Denied) else "unreachable", str(error))
@@ -259,7 +258,7 @@ async def tell_all(nats: Nats, messages: Sequence[Message]) -> list[Outcome]:
             headers = {**message.headers, "Nats-Msg-Id": message.message_id}
             await connection.tell(message.subject, message.payload, headers)
             handed += 1
-        await connection.flush(subject, seconds=math.ceil(ACK_SECONDS))
+        await connection.flush(subject, seconds=ACK_SECONDS)
     except NotSent as error:
         problem = f"not sent: {error}"
     except Denied as error:
