@@ -105,7 +105,7 @@ def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
     changes = [
         Changed(d.path, prepared.owners[d.path].owner, d.letter, blobs.get(d.old), blobs.get(d.new),
                 pure_rename=d.source is not None)
-        for d in prepared.differences
+        for d in prepared.differences if (d.old_mode if d.letter == "D" else d.new_mode).startswith("100")
     ]  # fmt: skip
     changes += [Changed(d.source, prepared.owners[d.source].owner, "D") for d in prepared.differences if d.source]
     return Facts(

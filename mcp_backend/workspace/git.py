@@ -27,13 +27,15 @@ _IN_PROGRESS = (
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One work tree and the environment git runs in. `passed` are the user's own settings that were taken over."""
+    """One work tree and the environment git runs in. `passed` are the user's own settings that were taken over,
+    `filters` the filters that git itself would run here and this server does not."""
 
     root: Path
     git_dir: Path
     common_dir: Path
     environment: Mapping[str, str]
     passed: Mapping[str, str] = field(default_factory=dict[str, str])
+    filters: frozenset[str] = frozenset()
     lfs: bool = False
 
 

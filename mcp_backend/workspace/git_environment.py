@@ -110,7 +110,9 @@ def open_repository(workspace: Workspace) -> Repository:
         settings.append((f"filter.{name}.required", "false"))
     if lfs:
         settings += [(f"filter.lfs.{key}", value) for key, value in LFS.items()]
-    return Repository(root, git_dir, common_dir, pinned | _numbered(settings), user, lfs)
+    foreign = filters | {name for key in user if (name := _filter(key))}
+    foreign -= {"lfs"} if lfs else set[str]()
+    return Repository(root, git_dir, common_dir, pinned | _numbered(settings), user, frozenset(foreign), lfs)
 
 
 def identity(repository: Repository) -> dict[str, str]:
@@ -169,14 +171,18 @@ def _audited(git_dir: Path, common_dir: Path, environment: Mapping[str, str]) ->
                     f"{file} has {key}: files that git configuration includes can start programs and are not under "
                     "this server's control. A person moves those settings into the file itself, or removes the key"
                 )
-            if key.startswith("filter.") and key.count(".") > 1:
-                filters.add(key.removeprefix("filter.").rpartition(".")[0])
+            filters |= {name} if (name := _filter(key)) else set[str]()
     return filters
+
+
+def _filter(key: str) -> str:
+    """The name of the filter that a key of the configuration is about, or nothing."""
+    return key.removeprefix("filter.").rpartition(".")[0] if key.startswith("filter.") else ""
 
 
 def _effective(repository: Repository) -> dict[str, str]:
     """The settings git itself would use here, of those that matter to a commit. Reading starts no program."""
-    pattern = r"^(" + "|".join(re.escape(key) for key in _PASSED_ON) + r"|filter\.lfs\..*)$"
+    pattern = r"^(" + "|".join(re.escape(key) for key in _PASSED_ON) + r"|filter\..*)$"
     found: dict[str, str] = {}
     for entry in text(run(repository, "config", "-z", "--get-regexp", pattern, accept=(0, 1))).split("\0"):
         key, separator, value = entry.partition("\n")

@@ -1,6 +1,7 @@
 """Commits as GitPython reads them. It only reads, in the pinned environment, and its processes end with the call."""
 
 import os
+import shutil
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ SUBJECT = 200
 
 def newest(repository: Repository, commit: str, count: int) -> list[Json]:
     """The `count` newest commits that `commit` (a full id) reaches, newest first."""
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # GitPython runs `git version` when it is imported: with the program that everything else here runs.
+    program = shutil.which("git", path=repository.environment["PATH"])
+    os.environ |= {"GIT_PYTHON_REFRESH": "quiet", "GIT_PYTHON_GIT_EXECUTABLE": program or "git"}
     from git import Repo
 
     with Repo(repository.root, expand_vars=False) as repo:

@@ -1,6 +1,7 @@
 """The files of a workspace: what git tracks or would add, or a bounded walk where there is no git."""
 
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Iterable
@@ -8,15 +9,19 @@ from pathlib import Path
 
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.childenv import clean_path
 
 LIMIT = 50_000
 """Files. A walk outside git stops there; git's own index has no limit."""
+LARGE = 1_500
+"""Files from which on a repository says what it uses in what it tracks."""
 SECONDS = 20
 SKIPPED = words(
     ".git .hg .svn .venv venv .tox .nox node_modules bower_components __pycache__ .mypy_cache .ruff_cache "
     ".pytest_cache .gradle .terraform .next .nuxt .cache"
 )
 """Folders a walk does not enter: they hold what tools made, not what people wrote."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
 """Listing runs no program of the repository: `core.fsmonitor` may name one (https://git-scm.com/docs/git-config)."""
 
@@ -29,6 +34,16 @@ def files(workspace: Workspace) -> tuple[str, ...]:
         if listed is not None:
             return listed
     return _walked(workspace.root)
+
+
+def tracked(workspace: Workspace) -> tuple[str, ...]:
+    """As `files`, but of a large repository only what git tracks: that is in its index and takes no look at the
+    folders, which costs far more than everything else at the start of a server."""
+    if workspace.repository:
+        known = _git(workspace.root, "ls-files", "-z", "--cached")
+        if known is not None and known.count(b"\0") >= LARGE:
+            return _names(known)
+    return files(workspace)
 
 
 def committed(root: Path) -> str | None:
@@ -88,6 +103,7 @@ def _git(root: Path, *arguments: str, given: bytes | None = None) -> bytes | Non
     """What git printed, or `None` where it is missing, refuses or hangs."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     clean |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
+    clean["PATH"] = clean_path(clean.get("PATH", os.defpath), root)
     try:
         answer = subprocess.run(
             [*_GIT, *arguments], cwd=root, env=clean, input=given, capture_output=True, timeout=SECONDS, check=False
@@ -111,4 +127,4 @@ def _walked(root: Path) -> tuple[str, ...]:
 
 def _printable(name: str) -> bool:
     """Whether it was UTF-8: `os.fsdecode` keeps other bytes as lone surrogates."""
-    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
+    return name.isascii() or _SURROGATE.search(name) is None

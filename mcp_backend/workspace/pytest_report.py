@@ -30,11 +30,11 @@ class Canary(pytest.Function):
     """A test that fails."""
 
 
-def _write(folder: str, event: str, **about: Any) -> None:
+def _write(into: str, event: str, **about: Any) -> None:
     line = json.dumps({"event": event, **about}).encode() + b"\n"
     # Opened for each line: tests fork, and close descriptors that are not theirs.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(os.path.join(folder, f"{os.getpid()}.jsonl"), flags, 0o600)
+    descriptor = os.open(os.path.join(into, f"{os.getpid()}.jsonl"), flags, 0o600)
     try:
         os.write(descriptor, line)
     finally:

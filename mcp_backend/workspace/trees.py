@@ -218,7 +218,8 @@ class Trees:
     def _unfiltered(self, paths: set[str]) -> None:
         fields = text(self.git("check-attr", "-z", "--stdin", "filter", given=_joined(paths))).split("\0")
         for path, value in zip(fields[::3], fields[2::3], strict=False):
-            if value not in ("unspecified", "unset") and not (value == "lfs" and self.repository.lfs):
+            # A filter that is nowhere defined is none, but git-lfs that is not installed means a mistake.
+            if value in self.repository.filters or (value == "lfs" and not self.repository.lfs):
                 raise FailedPrecondition(
                     f"paths: {shown(path)} is stored through the filter {value!r} (.gitattributes), a program this "
                     "server does not run: a person commits it"
