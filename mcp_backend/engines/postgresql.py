@@ -17,6 +17,7 @@ from mcp_backend.engines.pg.address import Address
 from mcp_backend.engines.pg.connections import CLEAN, Connection, Open, cancel_and_close, canceller, opening
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.pg.roles import Role
+from mcp_backend.engines.pg.schema import Memory
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import BackendError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from mcp_backend.policy import EngineSettings
@@ -52,6 +53,8 @@ class Postgresql:
         self._ending: set[asyncio.Task[None]] = set()
         self._since: datetime | None = None
         self._role: tuple[float, Role] | None = None
+        self.memory = Memory()
+        """What readers of the schema remember of this database."""
 
     @property
     def settings(self) -> EngineSettings:

@@ -1,6 +1,15 @@
 """`RESOURCES`: one resource (or template), one file, one line."""
 
-from mcp_backend.resources import audit_recent, escalation, migrations, persona_, policy_effective, receipt, topology
+from mcp_backend.resources import (
+    audit_recent,
+    escalation,
+    migrations,
+    persona_,
+    policy_effective,
+    receipt,
+    schema,
+    topology,
+)
 from mcp_backend.resources.base import Resource
 
 RESOURCES: tuple[Resource, ...] = (
@@ -11,6 +20,8 @@ RESOURCES: tuple[Resource, ...] = (
     topology.TOPOLOGY,
     receipt.RECEIPT,
     audit_recent.RECENT,
+    schema.TABLE,
+    schema.DATABASE,
     migrations.MIGRATIONS,
 )
 

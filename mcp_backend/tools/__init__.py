@@ -3,6 +3,7 @@
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.db_query import DbQuery
+from mcp_backend.tools.db_schema import DbSchema
 from mcp_backend.tools.escalate import Escalate
 from mcp_backend.tools.git_commit import GitCommit
 from mcp_backend.tools.git_status import GitStatus
@@ -14,6 +15,7 @@ from mcp_backend.tools.run_tests import RunTests
 TOOLS: tuple[type[Tool], ...] = (
     Escalate,
     CheckEscalation,
+    DbSchema,
     DbQuery,
     RunMigration,
     MessageTopology,

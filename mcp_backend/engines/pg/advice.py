@@ -49,10 +49,12 @@ select pg_catalog.json_build_object('as', q.name, 'name', pg_catalog.format('%s'
       left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum and k.attnum > 0
       where k.n <= i.indnkeyatts))
     from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisvalid and i.indpred is null))
-from pg_catalog.unnest($1::text[]) q(name) join pg_catalog.pg_class c on c.relname = q.name::name
+from pg_catalog.unnest($1::text[]) q(name) join pg_catalog.pg_class c on c.relname = q.name::name,
+  (select pg_catalog.array_agg(n.oid) as visible from pg_catalog.pg_namespace n
+   where n.nspname = any (pg_catalog.current_setting('mcp_backend.schemas')::name[])) p
 where c.relkind in ('r', 'p', 'm') and not exists (
   select from pg_catalog.pg_class o where o.relname = c.relname and o.oid <> c.oid and o.relkind in ('r', 'p', 'm')
-    and (not pg_catalog.pg_table_is_visible(c.oid) or pg_catalog.pg_table_is_visible(o.oid)))"""
+    and (c.relnamespace <> all (p.visible) or o.relnamespace = any (p.visible)))"""
 
 
 def lookups(nodes: Sequence[tuple[int, Node]]) -> list[Step]:

@@ -69,7 +69,8 @@ class Conversion:
 _NAMED = """rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) q(schema, name)
     join pg_catalog.{table} x on x.{column} = q.name::name
     join pg_catalog.pg_namespace n on n.oid = x.{namespace}
-      and (n.nspname = q.schema or q.schema = '' and n.nspname = any (pg_catalog.current_schemas(true)))"""
+      and (n.nspname = q.schema or q.schema = ''
+        and n.nspname = any (pg_catalog.current_setting('mcp_backend.schemas')::name[]))"""
 
 _RELATIONS = f"""
 select pg_catalog.json_build_object('schema', n.nspname, 'name', x.relname, 'kind', x.relkind,

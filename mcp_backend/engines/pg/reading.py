@@ -84,9 +84,15 @@ _FORMS = {
 CLOSING = (Step("rollback"), SYNC, Step("discard all"), SYNC)
 
 
+KEEP_PATH = "select pg_catalog.set_config('mcp_backend.schemas', pg_catalog.current_schemas(true)::text, true)"
+CLEAR_PATH = "select pg_catalog.set_config('search_path', '', true)"
+"""Our own queries run with an empty path, in which nobody can put an operator of his own; what the path was is kept in
+a setting, because it decides what the names in a statement mean."""
+
+
 async def look_up(pgconn: pq.abc.PGconn, steps: Sequence[Step], timeout_seconds: float) -> list[Reply]:
     """The replies to catalog queries of our own, run the same way in one round trip."""
-    before = opening(pgconn, timeout_seconds)
+    before = (*opening(pgconn, timeout_seconds), Step(KEEP_PATH), Step(CLEAR_PATH))
     replies = await exchange(pgconn, [*before, *steps, SYNC, *CLOSING])
     return replies[len(before) : len(before) + len(steps)]
 

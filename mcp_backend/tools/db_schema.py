@@ -1,0 +1,87 @@
+"""db_schema: what a database looks like."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from mcp_backend.app import App
+from mcp_backend.tools.base import Plan, Result, Tool
+
+if TYPE_CHECKING:
+    from mcp_backend.engines.postgresql import Postgresql
+
+
+SECONDS = 30.0
+RECENT_MIGRATIONS = 3
+MOST_BYTES = 8_000
+"""Of a listing, about 2,000 tokens. One table may take more, because it was asked for."""
+
+
+class DbSchema(Tool):
+    """Show a database's schema: all tables in brief, a search over names, columns and comments, or one table in full.
+
+    Start without table: columns for dozens of tables, names and row counts for thousands, the most useful first; pass
+    "next" back as after. A table shows columns, keys, indexes, constraints, foreign keys both ways, triggers, policies,
+    partitions, comments, rows and bytes. version is the schema's fingerprint.
+    """
+
+    name = "db_schema"
+    title = "Show a database schema"
+    toolset = "database"
+    read_only = True
+    idempotent = True
+    output = {"engine": {"type": "string"}, "version": {"type": "string"}}
+
+    engine: str | None = None
+    table: str | None = Field(default=None, min_length=1, max_length=300)
+    search: str | None = Field(default=None, max_length=200, description="words, all of which must occur")
+    detail: Literal["auto", "names", "columns", "full"] = "auto"
+    after: str | None = Field(default=None, max_length=400)
+
+    async def plan(self, app: App) -> Plan:
+        return Plan(prepared=app.engines.postgresql(self.engine))
+
+    async def run(self, app: App, plan: Plan) -> Result:
+        return await show(app, plan.prepared, self.table, self.search or "", self.after, self.detail)
+
+
+async def show(
+    app: App,
+    engine: "Postgresql",
+    table: str | None,
+    search: str = "",
+    after: str | None = None,
+    detail: Literal["auto", "names", "columns", "full"] = "auto",
+) -> Result:
+    """The answer of the tool and of the resources."""
+    import psycopg
+
+    from mcp_backend import migrations
+    from mcp_backend.engines.pg import errors, schema
+    from mcp_backend.engines.pg import table as one_table
+    from mcp_backend.migrations import steps
+
+    try:
+        async with engine.session(True, SECONDS) as conn:
+            root = app.workspace.root
+            applied = await migrations.status(conn, steps.folder(root, engine.settings), root, RECENT_MIGRATIONS)
+            version = await schema.prepare(conn, engine.memory)
+            number = conn.info.server_version
+            result: Result = {
+                "engine": engine.settings.name,
+                "dialect": f"postgresql {number // 10000}.{number % 10000}",
+                "environment": engine.settings.environment,
+                "version": version,
+            }
+            if table is None:
+                room = MOST_BYTES - schema.size({**result, "migrations": applied})
+                result |= await schema.listing(conn, engine.memory, search, after, detail, max(room, MOST_BYTES // 4))
+            else:
+                shown, following = await one_table.describe(conn, await one_table.find(conn, table), after)
+                result |= {"table": shown, "truncated": following is not None}
+                if following is not None:
+                    result["next"] = following
+            result["migrations"] = applied
+    except psycopg.Error as error:
+        raise errors.refusal(errors.server_error(error), field="table", timeout_seconds=SECONDS) from None
+    return result
