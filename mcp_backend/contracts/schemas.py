@@ -122,10 +122,21 @@ class Schemas:
                 specification = specification_with(dialect)
             found.append((uri, Resource(contents=content, specification=specification)))
             for reference in _references(content, set()):
-                target = urldefrag(urljoin(urljoin(uri, base), reference)).url
-                with suppress(Broken):
-                    todo.append((target, self._documents.path_of(target)))
+                # Some resolve against the document's `$id`, some against where it was found: both lead there.
+                targets = [
+                    urldefrag(urljoin(urljoin(uri, base), reference)).url,
+                    urldefrag(urljoin(uri, reference)).url,
+                ]
+                leads = next(filter(None, map(self._existing, targets)), None)
+                todo += [(target, leads) for target in targets if leads]
         return found
+
+    def _existing(self, uri: str) -> str | None:
+        with suppress(Broken):
+            path = self._documents.path_of(uri)
+            self._documents.load(path)
+            return path
+        return None
 
     def _refused(self, uri: str) -> Any:
         from referencing.exceptions import NoSuchResource

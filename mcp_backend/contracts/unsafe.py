@@ -38,17 +38,16 @@ def _sniff(data: bytes) -> str | None:
 
 
 def _is_pickle(data: bytes) -> bool:
-    """Whether all of it reads as pickle: `genops` takes the opcodes apart and executes none. Before protocol 2 a
-    pickle has no mark of its own, and short texts read as one, so there it has to build or call something."""
-    if not data.endswith(b"."):
-        return False
+    """Whether it reads as pickle up to its end mark; a reader ignores what follows. `genops` takes the opcodes apart
+    and executes none. Before protocol 2 a pickle has no mark of its own, and short texts read as one, so there it has
+    to build or call something."""
     marked = data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
     builds = False
     try:
-        for opcode, _, position in pickletools.genops(data):
-            builds = builds or opcode.name in ("GLOBAL", "INST", "REDUCE", "BUILD", "OBJ", "PUT", "BINPUT")
+        for opcode, _, _ in pickletools.genops(data):
             if opcode.name == "STOP":
-                return position == len(data) - 1 and (marked or builds)
+                return marked or builds
+            builds = builds or opcode.name in ("GLOBAL", "INST", "REDUCE", "BUILD", "OBJ", "PUT", "BINPUT")
     except (ValueError, IndexError, OverflowError, UnicodeDecodeError, MemoryError):
         # A damaged pickle is no other format either: the mark of protocol 4 and 5 is followed by a frame.
         return marked and data[2:3] == b"\x95"

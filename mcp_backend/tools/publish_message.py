@@ -55,7 +55,7 @@ class PublishMessage(Tool):
 
     A stream stores a message once however often you repeat the call within its dedupe window: repeat it unchanged
     after "unknown" (delivery "exactly_once"; "at_least_once" where the window is short). Without a stream only who
-    listens right now gets it ("at_most_once"). A message that fits no declared contract needs `justification`.
+    listens right now gets it ("at_most_once"). Where no contract is declared, `justification` is needed.
     Messages of one `key` stop at the first that fails; `expected_last_sequence` is the last sequence of this subject
     (0: none yet) and makes the batch go one by one.
     """
