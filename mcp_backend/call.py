@@ -140,7 +140,7 @@ async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry
         moved = await approvals.moved(app.store, digest, plan.at_version, now)
     if moved is not None:
         raise Aborted(
-            f"approved at version {moved[:12]}, but the world is at {plan.at_version[:12]} now; look at what changed "
+            f"approved at version {moved}, but the world is at {plan.at_version} now; look at what changed "
             "and repeat this call to ask again",
             constraint=constraint.id,
         )

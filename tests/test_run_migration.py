@@ -184,8 +184,8 @@ async def test_an_own_transaction_that_stays_open_is_refused(project: Project) -
 
 
 async def test_a_migration_leaves_nothing_in_the_session_of_the_next(project: Project) -> None:
-    project.write("1_a", "select set_config('search_path', '', false); set statement_timeout = 1; prepare p as select 1;"
-                         "create temp table t(); select pg_advisory_unlock_all();")  # fmt: skip
+    project.write("1_a", "select set_config('search_path', '', false); set statement_timeout = 1;"
+                         "prepare p as select 1; create temp table t(); select pg_advisory_unlock_all();")  # fmt: skip
     project.write("2_b", "create table b(); prepare p as select 2; create temp table t();")
     assert [m["version"] for m in (await project.run())["applied"]] == ["1", "2"]
     assert project.tables == ["b"]
