@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mcp_types as types
 from mcp.client import Client
@@ -48,8 +48,7 @@ async def _measure(root: Path, database_url: str, broker_url: str) -> list[str]:
     import nats
     from psycopg_pool import AsyncConnectionPool
 
-    connect: Any = nats.connect  # its signature is not typed
-    broker = await connect(broker_url)
+    broker = await cast("Any", nats).connect(broker_url)
     stream = broker.jetstream()
     await stream.add_stream(name="BENCH", subjects=["bench.>"])
     async with AsyncConnectionPool(database_url, min_size=1, kwargs={"autocommit": True}, open=False) as pool:

