@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_backend import __version__, cli_audit, cli_check, cli_engines, cli_inbox
+from mcp_backend import __version__, cli_audit, cli_check, cli_doctor, cli_engines, cli_inbox, cli_init
 from mcp_backend.errors import BackendError
 
 TRANSPORTS = ("stdio", "sse", "http")
@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
     _workspace(serve)
     serve.set_defaults(run=_serve)
+    cli_init.add(commands)
+    cli_doctor.add(commands)
     cli_engines.add(commands)
 
     demo = commands.add_parser("demo", help="play a host's session on a small real backend")

@@ -1,7 +1,8 @@
-"""`mcp-backend check --promises`: what the engineer promises, and what keeps each promise."""
+"""`mcp-backend check`: what the engineer promises and what keeps each promise, and whose a path is and why."""
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,39 @@ if TYPE_CHECKING:
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
     """Adds the command to the command line."""
-    command = commands.add_parser("check", help="what is promised, and what keeps each promise")
-    command.add_argument("--promises", action="store_true", required=True, help="list the promises in force here")
+    command = commands.add_parser("check", help="what is promised, and what keeps each promise; whose a path is")
+    asked = command.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--promises", action="store_true", help="list the promises in force here")
+    asked.add_argument("--why", nargs="+", metavar="PATH", help="say whose each path is, and by which rule")
     command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
     command.add_argument("--json", action="store_true", help="for programs")
-    command.set_defaults(run=_promises)
+    command.set_defaults(run=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    return _why(options) if options.why else _promises(options)
+
+
+def _why(options: argparse.Namespace) -> int:
+    from mcp_backend import persona, policy
+    from mcp_backend.settings import workspace
+    from mcp_backend.terminal import plain
+    from mcp_backend.workspace import ownership
+
+    place, here = workspace(options.workspace), options.workspace.resolve()
+    settings = policy.load(policy.find(here), persona.load().constraints)
+    asked = [os.path.normpath(here / path) for path in options.why]
+    if options.json:
+        found = ownership.owners(asked, place, settings)
+        rows = [
+            {"path": path, "owner": found[full].owner, "rule": found[full].rule}
+            for path, full in zip(options.why, asked, strict=True)
+        ]
+        print(json.dumps({"workspace": str(place.root), "paths": rows}))
+        return 0
+    for line in ownership.why(asked, place, settings):
+        print(plain(line.removeprefix(f"{place.root}/")))
+    return 0
 
 
 def status(promise: "Constraint") -> str:

@@ -1,0 +1,36 @@
+"""`mcp-backend doctor`: whether everything this server needs is in place here."""
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    command = commands.add_parser("doctor", help="check engines, tests, guards and store (exit 1 if anything is bad)")
+    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+    command.add_argument("--json", action="store_true", help="for programs")
+    command.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import asyncio
+    import json
+
+    from mcp_backend.doctor import examine
+    from mcp_backend.settings import workspace
+    from mcp_backend.terminal import paint, plain
+
+    place = workspace(options.workspace)
+    findings = asyncio.run(examine(place, options.workspace))
+    bad = [finding for finding in findings if finding.state == "bad"]
+    if options.json:
+        rows = [{"name": f.name, "state": f.state, "words": f.words, **f.facts} for f in findings]
+        print(json.dumps({"ok": not bad, "findings": rows}))
+        return int(bool(bad))
+    marks = {"ok": paint("ok  ", "green"), "note": paint("note", "yellow"), "bad": paint("BAD ", "red", "bold")}
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{marks[finding.state]}  {finding.name.ljust(width)}  {plain(finding.words)}")
+    if bad:
+        print(paint(f"{len(bad)} to be mended", "red"))
+    return int(bool(bad))

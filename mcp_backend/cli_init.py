@@ -1,0 +1,136 @@
+"""`mcp-backend init`: looks at a repository, writes `mcp-backend.toml` for review, and says what holds from now on."""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcp_backend.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from mcp_backend.policy import Policy
+    from mcp_backend.workspace.detect import Findings
+    from mcp_backend.workspace.overview import Overview
+
+SHOWN = 8
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    command = commands.add_parser("init", help="look at a repository and write mcp-backend.toml for review")
+    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+    command.add_argument("--force", action="store_true", help="replace a mcp-backend.toml that is there")
+    command.add_argument("--print", action="store_true", dest="only_print", help="print the file, write nothing")
+    command.set_defaults(run=_init)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from mcp_backend import connecting, draft, persona, policy
+    from mcp_backend.settings import workspace
+    from mcp_backend.terminal import paint, plain
+    from mcp_backend.workspace import detect
+    from mcp_backend.workspace.overview import overview
+
+    place = workspace(options.workspace)
+    target = place.root / policy.POLICY_FILE
+    if target.exists() and not (options.force or options.only_print):
+        raise FailedPrecondition(
+            f"{target} is there already and stays as it is; `mcp-backend init --print` shows what would be written, "
+            "--force replaces it"
+        )
+    found, seen = detect.look(place), overview(place, policy.Policy())
+    text = draft.toml(found, seen)
+    if options.only_print:
+        sys.stdout.write(text)
+        return 0
+    _write(target, text, replace=options.force)
+    effective = detect.fill(policy.load(target, persona.load().constraints), place)
+    print(f"{paint('wrote', 'green')} {target} (looked at {found.files} files)")
+    print("Read it: people edit it, the engineer cannot.")
+    for title, lines in (
+        ("Found", _found(found)),
+        ("Guarded", _guarded(seen, effective)),
+        ("Not guarded", _not_guarded(seen, effective)),
+        ("Connect", connecting.lines(place.root, _variables(effective))),
+    ):
+        print(f"\n{paint(title, 'bold')}")
+        for line in lines:
+            print(plain(line))
+    print(f"\nNext: {paint('mcp-backend doctor', 'cyan')} checks that everything is in place.")
+    return 0
+
+
+def _write(target: Path, text: str, *, replace: bool) -> None:
+    """Puts the file there whole or not at all. Raises `FailedPrecondition` when it came into being meanwhile, or the
+    folder cannot be written."""
+    descriptor, name = -1, ""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, 0o666 & ~_umask())
+        if replace:
+            os.replace(name, target)
+        else:
+            os.link(name, target)
+            os.unlink(name)
+    except FileExistsError as error:
+        os.unlink(name)
+        raise FailedPrecondition(f"{target} came into being meanwhile and stays as it is") from error
+    except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise FailedPrecondition(f"cannot write {target}: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _found(found: "Findings") -> list[str]:
+    tools = [f"{m.folder} ({m.tool or 'tool unknown'})" for m in found.migrations]
+    return [
+        f"  uses        {_some([u.kind for u in found.uses]) or 'no engine that shows'}",
+        f"  frameworks  {_some(found.frameworks) or 'none that is known here'}",
+        f"  migrations  {_some(tools) or 'none'}",
+        f"  tests       {found.test or 'none: name the command in [commands], commits of backend code need it'}",
+    ]
+
+
+def _guarded(seen: "Overview", policy: "Policy") -> list[str]:
+    anywhere = f"UI source anywhere ({seen.elsewhere} such files now)" if seen.elsewhere else "UI source anywhere"
+    frontend = _some([*(f"{root.folder}/" for root in seen.frontends), anywhere])
+    production = _some([name for name, e in policy.engines.items() if e.environment != "development"])
+    waiting = f"{production}: wait for a person" if production else "all engines are for development: need no approval"
+    return [
+        f"  frontend    {frontend}: commits of these are refused",
+        f"  contracts   {_some(seen.specs) or 'specification files, none now'}: the architect's, commits are refused",
+        f"  settings    {len(seen.protected)} files now: policy, host settings, agent instructions, CI, hooks, .git",
+        "  commits     only a tree on which the tests passed, with a test beside changed behaviour, no credentials",
+        "  reads       a query cannot change data, schema, session or files",
+        f"  changes     {waiting}",
+    ]
+
+
+def _not_guarded(seen: "Overview", policy: "Policy") -> list[str]:
+    open_promises = [c.id for c in policy.constraints if not c.guard]
+    return [
+        "  your host's own tools: its editor and its terminal do not pass through this server",
+        "  commands that tests start: they run as you, without a fence",
+        f"  {seen.grey} templates, scripts and pictures that either side may own: allowed with a warning",
+        *([f"  promises no guard keeps yet: {', '.join(open_promises)}"] if open_promises else []),
+    ]
+
+
+def _variables(policy: "Policy") -> list[str]:
+    return [e.url.removeprefix("env:") for e in policy.engines.values() if e.url.startswith("env:")]
+
+
+def _some(items: Sequence[str]) -> str:
+    rest = len(items) - SHOWN
+    return ", ".join(items[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,47 @@
+"""How a host is told to start this server: the exact command or JSON for the hosts most people use."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
+
+
+def launcher() -> tuple[str, ...]:
+    """The words that start this very installation, whatever the search path of a host is.
+
+    Hosts with a window start servers with the short path of the desktop, so the program is named in full. A program
+    that `uvx` runs lies in a cache that may be emptied: there the host runs `uvx` too.
+    """
+    if "archive-v0" in Path(sys.prefix).parts:
+        return (shutil.which("uvx") or "uvx", "--from", "mcp-backend[all]", "mcp-backend")
+    beside = Path(sys.executable).with_name("mcp-backend")
+    if os.access(beside, os.X_OK):
+        return (str(beside),)
+    found = shutil.which("mcp-backend")
+    return (found,) if found else (sys.executable, "-m", "mcp_backend")
+
+
+def lines(root: Path, variables: Sequence[str] = ()) -> list[str]:
+    """What a person does in each host. `variables` must be in the server's environment: an engine's url names them."""
+    command, *arguments = [*launcher(), "serve", "--workspace", str(root)]
+    entry = {"command": command, "args": arguments}
+    claude = " ".join(["claude mcp add backend --", *map(quote, (command, *arguments))])
+    told = [
+        "Claude Code: run this in the repository",
+        f"    {claude}",
+        "Claude Desktop: add to claude_desktop_config.json (Settings, Developer, Edit Config), then restart it",
+        f"    {json.dumps({'mcpServers': {'backend': entry}})}",
+        "Cursor: put into .cursor/mcp.json of the repository",
+        f"    {json.dumps({'mcpServers': {'backend': entry}})}",
+        "VS Code: put into .vscode/mcp.json of the repository",
+        f"    {json.dumps({'servers': {'backend': {'type': 'stdio', **entry}}})}",
+    ]
+    if variables:
+        told.append(
+            f"The server needs {', '.join(variables)} in its environment: start the host where it is set, or add "
+            f'"env": {{"{variables[0]}": "…"}} beside "args", in a file that is not committed'
+        )
+    return told

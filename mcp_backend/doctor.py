@@ -1,0 +1,242 @@
+"""Whether everything this server needs is in place: one finding per thing, each within seconds, never a secret.
+
+Nothing is started or changed, except that the store is opened, which makes its folder.
+"""
+
+import asyncio
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from mcp_backend import persona, policy
+from mcp_backend.engines import ENGINES
+from mcp_backend.errors import BackendError, Json
+from mcp_backend.policy import EngineSettings, Policy
+from mcp_backend.settings import Workspace, hide_credentials
+from mcp_backend.workspace import detect
+
+State: TypeAlias = Literal["ok", "note", "bad"]
+"""`note`: works, and a person should know this. `bad`: something that is asked for does not work."""
+ENGINE_SECONDS = 3.0
+_NEEDS = {"postgresql": ("psycopg", "postgast", "sqlglot"), "nats": ("nats",), "clickhouse": ("clickhouse_connect",),
+          "kafka": ("confluent_kafka",), "redis": ("redis",)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, in words for people; `facts` are the same for programs."""
+
+    name: str
+    state: State
+    words: str
+    facts: dict[str, Json] = field(default_factory=dict[str, Json])
+
+
+async def examine(place: Workspace, start: Path) -> list[Finding]:
+    """All findings about the workspace that `start` belongs to."""
+    found = [_workspace(place), _python(), _git(place)]
+    settings, about = _policy(place, start)
+    found.append(about)
+    if settings is None:
+        return found
+    looks: Iterable[Callable[[], Awaitable[Finding]]] = [
+        *((lambda e=engine: _engine(e, place)) for engine in settings.engines.values()),
+        lambda: asyncio.to_thread(_frontend, place, settings),
+        lambda: _store(place),
+    ]
+    answers = await asyncio.gather(*(look() for look in looks))
+    return [*found, *answers[:-2], _tests(settings, place), answers[-2], _promises(settings), answers[-1], _sandbox()]
+
+
+def _workspace(place: Workspace) -> Finding:
+    return Finding("workspace", "ok", str(place.root), {"root": str(place.root), "state_folder": str(place.state)})
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    return Finding("python", "ok", f"{version} ({sys.executable})", {"version": version, "path": sys.executable})
+
+
+def _git(place: Workspace) -> Finding:
+    program = shutil.which("git")
+    if program is None:
+        return Finding("git", "bad", "not found: install git, or put it on the PATH of this server")
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=ENGINE_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("git", "bad", f"{program} does not run: {type(error).__name__}")
+    version = said.stdout.strip().removeprefix("git version ")
+    if not place.repository:
+        return Finding(
+            "git", "note", f"{version}, but this is no repository: commits need `git init`", {"version": version}
+        )
+    return Finding("git", "ok", version, {"version": version})
+
+
+def _policy(place: Workspace, start: Path) -> tuple[Policy | None, Finding]:
+    path = policy.find(start.resolve())
+    try:
+        loaded = policy.load(path, persona.load().constraints)
+    except BackendError as error:
+        return None, Finding("policy", "bad", error.reason, {"file": str(path)})
+    settings = detect.fill(loaded, place)
+    if path is None:
+        words = "no mcp-backend.toml: everything is detected; `mcp-backend init` writes it down for review"
+        return settings, Finding("policy", "note", words, {"file": None})
+    return settings, Finding("policy", "ok", str(path), {"file": str(path)})
+
+
+async def _engine(engine: EngineSettings, place: Workspace) -> Finding:
+    """Reachable, which version, which environment; a local engine that does not run is not started for this."""
+    name = f"engine {engine.name}"
+    facts: dict[str, Json] = {
+        "kind": engine.kind, "url": hide_credentials(engine.url), "environment": engine.environment,
+        "origin": engine.origin, "migrations": engine.migrations, "reachable": None,
+    }  # fmt: skip
+    about = f"{engine.environment}, {_ORIGINS.get(engine.origin, engine.origin)}, {hide_credentials(engine.url)}"
+    if engine.kind not in ENGINES:
+        return Finding(name, "note", f"{engine.kind} has no tools yet; {about}", facts)
+    if missing := [module for module in _NEEDS[engine.kind] if find_spec(module) is None]:
+        need = f"{', '.join(missing)} not installed: pip install 'mcp-backend[{engine.kind}]'"
+        return Finding(name, "bad", f"{need}; {about}", facts)
+    try:
+        async with asyncio.timeout(ENGINE_SECONDS):
+            local = engine.url.startswith("embedded:")
+            version = await (_local(engine, place) if local else _remote(engine, place))
+    except TimeoutError:
+        facts["reachable"] = False
+        return Finding(name, "bad", f"does not answer within {ENGINE_SECONDS:.0f} s; {about}", facts)
+    except BackendError as error:
+        facts["reachable"] = False
+        return Finding(name, "bad", f"{hide_credentials(error.reason)}; {about}", facts)
+    if version is None:
+        return Finding(name, "ok", f"not running now, starts on first use; {about}", facts)
+    return Finding(name, "ok", f"{version}; {about}", facts | {"reachable": True, "version": version})
+
+
+_ORIGINS = {"policy": "from the policy", "detected": "detected", "default": "the default"}
+
+
+async def _local(engine: EngineSettings, place: Workspace) -> str | None:
+    """The version of a local engine that runs, `None` for one that can be started. Raises what stands in the way."""
+    from mcp_backend.engines import binaries, embedded
+
+    kind = engine.url.removeprefix("embedded:")
+    embedded.engine_folder(kind, place)
+    running = await embedded.status(kind, place)
+    if running and running.get("running"):
+        return str(running.get("version"))
+    binaries.find(kind)
+    return None
+
+
+async def _remote(engine: EngineSettings, place: Workspace) -> str:
+    from mcp_backend.engines import Engines
+
+    engines = Engines({engine.name: engine}, place)
+    try:
+        if engine.kind == "nats":
+            return (await engines.nats(engine.name).connection()).version
+        async with engines.postgresql(engine.name).session(
+            read_only=True, timeout_seconds=ENGINE_SECONDS
+        ) as connection:
+            row = await (await connection.execute("show server_version")).fetchone()
+            return str(row[0]) if row else "unknown version"
+    finally:
+        await engines.close()
+
+
+def _tests(settings: Policy, place: Workspace) -> Finding:
+    from mcp_backend.workspace import runners
+
+    written = settings.commands.get("test", "")
+    if not written:
+        return Finding("tests", "note", 'none found: set [commands] test = "…"; commits of backend code wait for a run')
+    facts: dict[str, Json] = {"command": written}
+    try:
+        commands = runners.commands(written, place.root)
+    except BackendError as error:
+        return Finding("tests", "bad", error.reason, facts)
+    for command in commands:
+        program = command.argv[0]
+        if shutil.which(program, path=os.environ.get("PATH")) is None:
+            return Finding("tests", "bad", f"{written}: {program} is not found on the PATH of this server", facts)
+        if command.argv[1:3] == ("-m", "pytest") and not _has_pytest(program):
+            return Finding("tests", "bad", f"{written}: {program} has no pytest; install it there", facts)
+    return Finding("tests", "ok", written, facts)
+
+
+def _has_pytest(python: str) -> bool:
+    command = [python, "-I", "-c", "import importlib.util as u; raise SystemExit(u.find_spec('pytest') is None)"]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _frontend(place: Workspace, settings: Policy) -> Finding:
+    from mcp_backend.workspace.overview import overview
+
+    seen = overview(place, settings)
+    folders = [f"{root.folder}/" for root in seen.frontends]
+    named = ", ".join([*folders, *(f'"{glob}" (policy)' for glob in settings.frontend)])
+    words = (
+        f"{named or 'no folder'}; {seen.files.get('frontend', 0)} files are refused, {seen.grey} pass with a warning"
+    )
+    counts: dict[str, Json] = dict(sorted(seen.files.items()))
+    return Finding("frontend", "ok", words, {"roots": list[Json](folders), "files": counts})
+
+
+def _promises(settings: Policy) -> Finding:
+    from mcp_backend.cli_check import status
+
+    states = {c.id: status(c) for c in settings.constraints}
+    open_ones = [f"{i} ({state})" for i, state in states.items() if state != "kept"]
+    kept = len(states) - len(open_ones)
+    words = f"{kept} of {len(states)} kept" + (f"; {', '.join(open_ones)}" if open_ones else "")
+    return Finding("promises", "note" if open_ones else "ok", words, dict(states))
+
+
+async def _store(place: Workspace) -> Finding:
+    """Whether the store can be written and its audit chain holds."""
+    from mcp_backend import audit
+    from mcp_backend.seals import Seals, seals
+    from mcp_backend.store import open_store
+
+    try:
+        store = open_store(place.state)
+    except BackendError as error:
+        return Finding("store", "bad", error.reason)
+    try:
+        async with store.transaction(durable=False):
+            pass
+        try:
+            sealed = seals(place)
+        except BackendError:
+            sealed = Seals((), 0)
+        count, breaks = await audit.verify(store, sealed.own)
+    except (sqlite3.Error, BackendError) as error:
+        return Finding("store", "bad", f"{place.state} cannot be used: {error}")
+    finally:
+        store.close()
+    facts: dict[str, Json] = {"records": count, "breaks": len(breaks), "folder": str(place.state)}
+    if breaks:
+        return Finding(
+            "store", "bad", f"the audit log is broken: {breaks[0].problem} (`mcp-backend audit verify`)", facts
+        )
+    return Finding("store", "ok", f"writable, {count} audit records, the chain holds; {place.state}", facts)
+
+
+def _sandbox() -> Finding:
+    words = "none: commands that tests start run as you and are not fenced yet"
+    return Finding("sandbox", "note", words, {"tier": "none"})
