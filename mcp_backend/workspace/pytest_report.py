@@ -119,7 +119,7 @@ class Report:
         yield
         raised = raised or _raised(call)  # failures of unittest arrive only now
         if not isinstance(item, Canary) and (call.when == "call" or raised):
-            self.write("raw", test=item.nodeid, path=_path(item), raised=raised)
+            self.write("raw", test=item.nodeid, path=_path(item), raised=raised, trace=_trace(call))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -153,6 +153,12 @@ def _cut(text: str) -> str:
 def _raised(call: Any) -> bool:
     skips = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
     return call.excinfo is not None and not call.excinfo.errisinstance(skips)
+
+
+def _trace(call: Any) -> list[tuple[str, int]]:
+    """Where the exception passed, outermost first."""
+    entries: Any = call.excinfo.traceback[-40:] if call.excinfo is not None else []
+    return [(str(entry.path), entry.lineno + 1) for entry in entries]
 
 
 def _why(report: Any) -> dict[str, Any]:

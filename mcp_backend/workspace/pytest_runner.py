@@ -93,21 +93,21 @@ def outcome(records: Records, finished: Finished, root: Path) -> Outcome:
     if not starts:
         return _nothing(finished)
     ends = _all(records, "finish")
-    states, failures = _results(records, root)
+    raws = {str(event["test"]): event for event in _all(records, "raw")}
+    states, failures = _results(records, raws, root)
     counts = {
         state: sum(1 for s in states.values() if s == state) for state in ("passed", "failed", "error", "skipped")
     }
     broken = [event for event in _all(records, "collect") if event["state"] == "failed"]
-    failures = [_failure(event, root) for event in broken] + failures
+    failures = [_failure(event, (), root) for event in broken] + failures
     trouble, problem = "", ""
-    if len(ends) < len(starts):
+    if finished.exit_code == USAGE_ERROR and not states and not broken:
+        trouble = "refused"
+        problem = f"pytest does not accept its arguments: {last_lines(finished.tail)}"
+    elif len(ends) < len(starts):
         where = f" during {records.running}" if records.running else ""
         trouble = "broke off"
         problem = f"pytest ended before its end{where} (exit code {finished.exit_code}): os._exit, a signal or a crash"
-    elif any(event["exit"] == USAGE_ERROR for event in ends) and not states and not broken:
-        trouble = "refused"
-        problem = f"pytest does not accept its arguments: {last_lines(finished.tail)}"
-    raws = {str(event["test"]): event for event in _all(records, "raw")}
     files: dict[str, int] = {}
     for test, state in states.items():
         if state == "passed" and test in raws and len(files) < FILES:
@@ -142,7 +142,9 @@ def _nothing(finished: Finished) -> Outcome:
     )
 
 
-def _results(records: Records, root: Path) -> tuple[dict[str, str], list[Failure]]:
+def _results(
+    records: Records, raws: Mapping[str, Mapping[str, Any]], root: Path
+) -> tuple[dict[str, str], list[Failure]]:
     """The state of each test (a failing set-up or tear-down is an error, as pytest counts), and the failures."""
     states: dict[str, str] = {}
     failures: dict[str, Failure] = {}
@@ -152,7 +154,7 @@ def _results(records: Records, root: Path) -> tuple[dict[str, str], list[Failure
             continue
         if state == "failed":
             states[test] = "failed" if event["when"] == "call" else "error"
-            failures[test] = _failure(event, root)
+            failures[test] = _failure(event, raws.get(test, {}).get("trace") or (), root)
         elif event["when"] == "call" or state == "skipped":
             states[test] = state
             failures.pop(test, None)
@@ -191,19 +193,16 @@ def _all(records: Records, kind: str) -> list[dict[str, Any]]:
     return [event for event in records.events if event.get("event") == kind]
 
 
-def _failure(event: Mapping[str, Any], root: Path) -> Failure:
+def _failure(event: Mapping[str, Any], trace: Iterable[tuple[str, int]], root: Path) -> Failure:
+    """A failure at the last place in the project's own files that the exception passed."""
     excerpt = str(event.get("excerpt") or "")
     message = str(event.get("message") or excerpt.strip().rpartition("\n")[2])
     if printed := str(event.get("printed") or "").strip():
         excerpt += f"\n{printed}"
-    file = event.get("file")
-    return Failure(
-        test=str(event["test"]),
-        message=message,
-        file=relative(Path(str(file)), root) if file else str(event["test"]).partition("::")[0] or None,
-        line=int(event["line"]) if event.get("line") else None,
-        excerpt=excerpt,
-    )
+    places = [(str(event["file"]), int(event["line"]))] if event.get("file") else []
+    own = [place for place in (*places, *trace) if place[0].startswith(f"{root}/") and "site-packages" not in place[0]]
+    file, line = (own or places or [(str(event["test"]).partition("::")[0], 0)])[-1]
+    return Failure(str(event["test"]), message, relative(Path(file), root), line or None, excerpt)
 
 
 def _named(tests: list[str]) -> str:

@@ -139,7 +139,7 @@ class _One:
             await asyncio.sleep(LOOK_SECONDS)
             self._records.read()
             source = self._events if self._command.kind == "go" else self._records
-            if source.done != told:
+            if source.done != told and (source.done or self._records.total):
                 told = source.done
                 total = self._records.total
                 words = f"{told}{f' of {total}' if total else ''} tests done" + (

@@ -24,6 +24,8 @@ def select(items: Sequence[str], commands: Sequence[Command], root: Path) -> tup
         place = _place(path, root, item)
         if place is not None:
             command = _runner(place, commands, root)
+            if command.kind == "other":
+                continue
             arguments.setdefault(command, []).extend(_argument(command, place, test, path.endswith("/...")))
         elif _NAMES.fullmatch(item.strip()) and "::" not in item:
             for command in commands:

@@ -1,0 +1,121 @@
+"""git_status: what changed, whose it is, and nothing else happens."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ERAS, Connect, Era, git
+from tests.service import add_feature, ask, index, objects, refused, write
+
+pytest_plugins = ("tests.service_fixtures",)
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_it_shows_staged_unstaged_and_untracked_with_their_owners(
+    service: Path, connect: Connect, era: Era
+) -> None:
+    git(service, "mv", "config/settings.yaml", "config/service.yaml")
+    write(service, {"frontend/src/App.tsx": "changed\n", "orders/new.py": "x = 1\n", "api/openapi.yaml": "x\n"})
+    git(service, "add", "frontend")
+    before = (index(service), objects(service))
+    async with connect(service, mode=era) as client:
+        status = await ask(client, "git_status")
+    assert (status["branch"], status["upstream"], status["ahead"]) == ("main", None, None)
+    assert status["staged"] == [
+        {"path": "config/service.yaml", "change": "renamed", "from": "config/settings.yaml"},
+        {"path": "frontend/src/App.tsx", "owner": "frontend", "change": "modified"},
+    ]
+    assert status["unstaged"] == [{"path": "api/openapi.yaml", "owner": "spec", "change": "modified"}]
+    assert status["untracked"] == [{"path": "orders/new.py"}]
+    assert (status["conflicts"], status["receipt"], status["truncated"]) == ([], None, False)
+    [commit] = status["log"]
+    assert (commit["subject"], commit["author"]) == ("first", "A Person")
+    assert git(service, "rev-parse", "HEAD").startswith(commit["commit"])
+    assert (index(service), objects(service)) == before, "looking changes nothing"
+
+
+async def test_a_diff_is_against_the_base_and_for_the_paths_only(service: Path, connect: Connect) -> None:
+    write(service, {"README.md": "# Second\n"})
+    git(service, "commit", "-qam", "second")
+    write(service, {"README.md": "# Third\n", "config/settings.yaml": "debug: 3\n"})
+    async with connect(service) as client:
+        status = await ask(client, "git_status", diff=True, paths=["README.md"], log=1)
+        assert "-# Second\n+# Third" in status["diff"]
+        assert "settings" not in status["diff"]
+        assert [entry["path"] for entry in status["unstaged"]] == ["README.md"]
+        assert [commit["subject"] for commit in status["log"]] == ["second"]
+        status = await ask(client, "git_status", diff=True, base="HEAD~1", log=0)
+        assert "-# Orders\n+# Third" in status["diff"]
+        assert (status["commits_since_base"], status["log"]) == (1, [])
+
+
+async def test_long_answers_are_cut_and_say_so(service: Path, connect: Connect) -> None:
+    write(service, {f"config/many/{number:03}.yaml": "x\n" for number in range(120)})
+    write(service, {"README.md": "long line\n" * 10_000})
+    async with connect(service) as client:
+        status = await ask(client, "git_status", diff=True)
+    assert len(status["untracked"]) == 100
+    assert (status["truncated"], status["counts"]) == (True, {"untracked": 120})
+    assert status["diff_truncated"] is True
+    assert len(status["diff"]) <= 24_000
+
+
+async def test_bytes_that_are_not_text_do_not_break_the_answer(service: Path, connect: Connect) -> None:
+    (service / "README.md").write_bytes(b"caf\xe9 \x00\xff\n")
+    (service / "message").write_bytes(b"subject \xff\xfe\n")
+    git(service, "-c", "i18n.commitEncoding=ISO-8859-1", "commit", "-q", "--allow-empty", "-F", "message",
+        "--author", "Zoë <zoe@example.org>")  # fmt: skip
+    async with connect(service) as client:
+        status = await ask(client, "git_status", diff=True)
+    assert status["log"][0]["subject"].startswith("subject ")
+    assert status["log"][0]["author"].startswith("Zo")
+
+
+@pytest.mark.parametrize(
+    "base", ["nowhere", "--output=README.md", "HEAD..main", ":(top)", "HEAD:README.md", "a b", "-f"]
+)
+async def test_a_base_that_is_no_commit_is_said_and_nothing_is_written(
+    service: Path, connect: Connect, base: str
+) -> None:
+    async with connect(service) as client:
+        error = await refused(client, "git_status", base=base, diff=True)
+    assert error["code"] == "not_found"
+    assert error["reason"].startswith("base: ")
+    assert git(service, "status", "--porcelain") == ""
+
+
+async def test_a_path_outside_is_refused(service: Path, connect: Connect) -> None:
+    async with connect(service) as client:
+        assert (await refused(client, "git_status", paths=["../x"]))["code"] == "invalid_argument"
+
+
+async def test_the_receipt_is_for_this_tree_until_something_that_is_tested_changes(
+    service: Path, connect: Connect
+) -> None:
+    add_feature(service)
+    async with connect(service) as client:
+        receipt = (await ask(client, "run_tests"))["receipt"]
+        shown = (await ask(client, "git_status"))["receipt"]
+        assert (shown["id"], shown["passed"], shown["for_this_tree"]) == (receipt, True, True)
+        write(service, {"frontend/src/App.tsx": "somebody else's work\n", "README.md": "# Explained\n"})
+        assert (await ask(client, "git_status"))["receipt"]["for_this_tree"] is True
+        write(service, {"orders/totals.py": "def total(prices):\n    return 0\n"})
+        shown = (await ask(client, "git_status"))["receipt"]
+        assert (shown["id"], shown["for_this_tree"], shown["changed_since"]) == (receipt, False, ["orders/totals.py"])
+
+
+async def test_a_submodule_is_compared_by_its_commit_only(service: Path, tmp_path: Path, connect: Connect) -> None:
+    other = tmp_path / "other"
+    write(other, {"a": "1\n"})
+    git(other, "init", "-q")
+    git(other, "add", ".")
+    git(other, "commit", "-qm", "a")
+    git(service, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "lib")
+    git(service, "commit", "-qm", "lib")
+    write(service, {"lib/a": "dirty\n"})
+    async with connect(service) as client:
+        assert (await ask(client, "git_status"))["unstaged"] == []
+        git(service / "lib", "commit", "-qam", "b")
+        assert [entry["path"] for entry in (await ask(client, "git_status"))["unstaged"]] == ["lib"]
+    async with connect(service / "lib") as client:
+        assert (await ask(client, "git_status"))["log"][0]["subject"] == "b"
