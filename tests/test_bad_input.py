@@ -47,7 +47,7 @@ def spoiled() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 async def refused(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
-    body = result.structured_content or {}
+    body: dict[str, Any] = result.structured_content or {}
     assert result.is_error is True, f"{tool} took {str(arguments)[:200]}: {str(body)[:300]}"
     error: dict[str, Any] = body["error"]
     assert error["code"] in CODES
@@ -122,9 +122,9 @@ async def test_unusual_repositories_get_answers_not_faults(tmp_path: Path, conne
     async with connect(root) as client:
         for tool in ("git_status", "git_commit", "run_tests", "check_escalation"):
             result = await client.call_tool(tool, RIGHT.get(tool, {}))
-            body = result.structured_content or {}
+            body: dict[str, Any] = result.structured_content or {}
             if result.is_error:
-                assert body["error"]["code"] not in ("internal",), (tool, body)
+                assert body["error"]["code"] != "internal", (tool, body)
                 assert len(body["error"]["reason"]) > 15
         recent = (await client.read_resource("audit://recent")).contents[0]
         assert '"code":"internal"' not in recent.text  # type: ignore[union-attr]

@@ -13,8 +13,8 @@ from mcp.client import Client
 
 from tests.conftest import ERAS, Connect, Era
 
-DATABASE = {"db_schema": {}, "db_query": {"sql": "select 1"}, "run_migration": {}}
-BROKER = {
+DATABASE: dict[str, dict[str, Any]] = {"db_schema": {}, "db_query": {"sql": "select 1"}, "run_migration": {}}
+BROKER: dict[str, dict[str, Any]] = {
     "message_topology": {},
     "publish_message": {
         "destination": "down.test",
@@ -69,7 +69,7 @@ async def forwarding(port: int, url: str) -> AsyncGenerator[None]:
 async def down(client: Client, calls: dict[str, dict[str, Any]], engine: str) -> None:
     for tool, arguments in calls.items():
         result = await client.call_tool(tool, arguments)
-        body = result.structured_content or {}
+        body: dict[str, Any] = result.structured_content or {}
         assert result.is_error is True, (tool, body)
         assert body["error"]["code"] == "unavailable", (tool, body)
         assert engine in body["error"]["reason"], (tool, body)
