@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
+from mcp_backend import sandbox
 from mcp_backend.errors import InvalidArgument
 
 POLICY_FILE = "mcp-backend.toml"
@@ -90,6 +91,7 @@ class Policy:
     templates: TemplateOwner = "ask"
     people: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    sandbox: sandbox.Sandbox = sandbox.Sandbox()
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -104,6 +106,7 @@ _SECTIONS = {
     "people": None,
     "contracts": None,
     "constraints": None,
+    "sandbox": set(sandbox.KEYS),
 }
 _ENGINE_KEYS = {"kind", "url", "environment", "migrations"}
 _CONSTRAINT_KEYS = {
@@ -178,6 +181,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         contracts=MappingProxyType(
             {k: _string(path.name, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
         ),
+        sandbox=sandbox.read(path.name, _table(data, "sandbox")),
         path=path,
     )
 
