@@ -11,7 +11,13 @@ import os
 import signal
 import sys
 import time
-from types import FrameType
+
+TYPE_CHECKING = False
+"""As in typing, which takes longer to import than the rest of this; type checkers know the name."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -22,7 +28,7 @@ class Stop(Exception):
     """The server wants the command to end, or is gone."""
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, frame: "FrameType | None") -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stop
 
@@ -60,22 +66,33 @@ def _kill_all() -> None:
         time.sleep(0.005)
 
 
-def _start(libc: ctypes.CDLL, command: list[str]) -> int:
+def start(command: list[str]) -> int:
+    """Starts the command in a session of its own; the number of its process."""
     child = os.fork()
-    if child:
-        return child
+    if not child:
+        prepare_child()
+        become(command)
+    return child
+
+
+def prepare_child() -> None:
+    """Right after the fork: a session of its own that ends with this process, signals as a program expects them."""
     os.setsid()
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def become(command: list[str]) -> "NoReturn":
+    """Runs the command in place of this process."""
     try:
         os.execvpe(command[0], command, os.environ)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
-        os._exit(126)
+    os._exit(126)
 
 
-def _wait(child: int) -> int:
+def wait(child: int) -> int:
     """The exit code of the command itself; orphans that end before are ours to take away."""
     while True:
         pid, status = os.waitpid(-1, 0)
@@ -97,17 +114,25 @@ def _ask(child: int) -> None:
 
 def main() -> int:
     """The exit code of the command; 128 and the number of the signal that ended it; 126 when it could not start."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    return supervise(int(sys.argv[1]), lambda: start(sys.argv[2:]))
+
+
+def end_with_parent() -> None:
+    """The kernel asks this process to stop when its parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def supervise(parent: int, begin: "Callable[[], int]") -> int:
+    """Waits for the process that `begin` starts, and ends everything that is left of it or when asked to."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    end_with_parent()
     child = 0
     try:
         signal.signal(signal.SIGTERM, _stop)
         if os.getppid() != parent:
             return 143
-        child = _start(libc, command)
-        code = _wait(child)
+        child = begin()
+        code = wait(child)
     except Stop:
         code = 143
         if child:
