@@ -195,6 +195,24 @@ def test_a_root_manifest_marks_folders_by_vote_never_the_repository() -> None:
     assert owner("shop/data.json", mixed) == "backend"
 
 
+def test_a_root_manifest_of_both_sides_leaves_the_server_its_folder() -> None:
+    both = {
+        "package.json": json.dumps({"dependencies": {"react": "19", "koa": "3"}}),
+        **some("app/a.tsx", "app/b.ts", "server/models/a.ts", "server/emails/Welcome.tsx", "server/x.tsx"),
+        **some("shared/a.ts", "shared/B.tsx", "plugins/x/client/A.tsx", "plugins/x/server/a.ts"),
+    }
+    assert owner("app/new.ts", both) == "frontend"
+    assert owner("server/models/new.ts", both) == owner("server/config/x.json", both) == "backend"
+    assert owner("server/emails/Welcome.tsx", both) == "grey_template"
+    assert owner("shared/a.ts", both) == owner("plugins/x/server/a.ts", both) == "grey_js"
+
+
+def test_the_test_data_of_a_go_package_is_not_its_neighbours() -> None:
+    files = some("web/ui/a.tsx", "web/ui/b.ts", "web/ui/c.ts", "web/ui/d.css", "web/api/v1/a.go")
+    assert owner("web/api/v1/testdata/openapi_golden.yaml", files) == "backend"
+    assert owner("web/other.json", files) == "frontend"
+
+
 def test_a_node_server_is_backend_except_what_browsers_load() -> None:
     server = {"services/mail/package.json": EXPRESS, **some("services/mail/src/a.ts", "services/mail/public/b.js")}
     assert owner("services/mail/src/new.ts", server) == "backend"

@@ -13,6 +13,7 @@ from mcp_backend.workspace.roots import Roots
 
 _DATA_FOLDERS = words("server db database queries repositories prisma drizzle migrations jobs workers cron trpc")
 _PAGE_FOLDERS = words("app pages components hooks ui views store stores styles layouts")
+_NOT_DRAWN = kinds.SCRIPT | {".json", ".graphql", ".yaml", ".yml", ".toml"}
 _EITHER_SERVES = re.compile(r".+\.server\.\w+|(middleware|instrumentation|actions)\.\w+|\+(page|layout)\.server\.\w+")
 
 
@@ -24,14 +25,12 @@ def server_code(path: str, roots: Roots, below: str) -> Ownership | None:
     suffix = kinds.suffix(path)
     if suffix in (".sql", ".prisma"):
         return Ownership("backend", f"{below}, but it is {'SQL' if suffix == '.sql' else 'a data model'}")
-    package, serves = roots.package(path)
-    if not serves or suffix not in kinds.SCRIPT | {".json", ".graphql", ".yaml", ".yml", ".toml"}:
+    serves = roots.package(path)[1]
+    if not serves or suffix not in _NOT_DRAWN:
         return None
-    relative = path.removeprefix(package).strip("/").split("/")
-    folders, name = relative[:-1], relative[-1]
-    inner = folders[1:] if folders[:1] == ["src"] else folders
+    inner, name = _inner(path, roots), path.rpartition("/")[2]
     of = f"server code of {serves}"
-    if inner[:1] == ["server"] or inner[:2] in (["lib", "server"], ["pages", "api"], ["app", "api"]):
+    if in_server(path, roots):
         return Ownership("backend", f"{below}, but it is {of}")
     if suffix in kinds.SCRIPT:
         if name.startswith("+server.") or (inner[:1] == ["app"] and re.fullmatch(r"route\.\w+", name)):
@@ -42,3 +41,17 @@ def server_code(path: str, roots: Roots, below: str) -> Ownership | None:
         if data or inner[:1] == ["api"] or _EITHER_SERVES.fullmatch(name):
             return Ownership("grey_js", f"{below}, but it may be {of}")
     return None
+
+
+def in_server(path: str, roots: Roots) -> bool:
+    """Whether a path lies in a folder of server code, by the conventions of full-stack packages."""
+    if not roots.package(path)[1]:
+        return False
+    inner = _inner(path, roots)
+    return inner[:1] == ["server"] or inner[:2] in (["lib", "server"], ["pages", "api"], ["app", "api"])
+
+
+def _inner(path: str, roots: Roots) -> list[str]:
+    """The folders of a path inside its package, without a leading `src`."""
+    folders = path.removeprefix(roots.package(path)[0]).strip("/").split("/")[:-1]
+    return folders[1:] if folders[:1] == ["src"] else folders

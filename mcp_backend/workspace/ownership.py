@@ -28,7 +28,7 @@ from mcp_backend.settings import Workspace
 from mcp_backend.workspace import kinds
 from mcp_backend.workspace.canonical import canonical, inside, words
 from mcp_backend.workspace.current import roots_before, roots_of
-from mcp_backend.workspace.fullstack import server_code
+from mcp_backend.workspace.fullstack import in_server, server_code
 from mcp_backend.workspace.globs import longest, specificity
 from mcp_backend.workspace.protected import git_internal, protected
 from mcp_backend.workspace.roots import Root, Roots
@@ -148,7 +148,7 @@ def _by_root(path: str, roots: Roots) -> Ownership | None:
             if suffix in (".py", ".go"):
                 return Ownership("grey_embed", f"R2: backend source {below}")
             return Ownership("frontend", f"R2: below the frontend root {_named(root)} ({root.why})")
-        case "voted" if kind != "back" and not _spec(path, roots):
+        case "voted" if kind != "back" and not _spec(path, roots) and "testdata" not in path.split("/"):
             return server_code(path, roots, f"R3: {below}") or Ownership("frontend", f"R3: {below}")
         case "voted" if kind == "back":
             return Ownership("backend", f"R3: backend source {below}")
@@ -211,7 +211,8 @@ def _ui(path: str, roots: Roots, documentation: bool) -> Ownership:
         return Ownership("shared", "R6: part of the documentation")
     if root and root.sort == "terminal":
         return Ownership("grey_js", f"R6: below {_named(root)} ({root.why})")
-    if kinds.MAILISH.search(path) and (suffix in (".css", ".scss", ".less") or (root and root.sort == "node")):
+    of_server = (root is not None and root.sort == "node") or in_server(path, roots)
+    if kinds.MAILISH.search(path) and (suffix in (".css", ".scss", ".less") or of_server):
         return Ownership("grey_template", "R6: the look of a message or document")
     return Ownership("frontend", f"R6: UI source ({suffix})")
 
@@ -239,6 +240,8 @@ def _script(path: str, roots: Roots, documentation: bool) -> Ownership:
         return Ownership("backend", f"R8: below {_named(root)}, a server ({root.why})")
     if root and root.sort in ("library", "terminal"):
         return Ownership("grey_js", f"R8: below {_named(root)} ({root.why})")
+    if served := server_code(path, roots, "R8: in a package with both sides"):
+        return served
     folders = path.split("/")[:-1]
     if documentation:
         return Ownership("shared", "R8: part of the documentation")

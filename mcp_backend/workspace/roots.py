@@ -32,7 +32,11 @@ _STRONG_NAME = re.compile(
     r"front-?ends?|web-?app|web[-_]?ui|web_app|.+[-_](frontend|webapp|webui)|storefront|spa|web-?client"
 )
 _WEAK_NAME = re.compile(r"ui|web|clients?|www|site|dashboard|app|public|static|assets|.+[-_]ui")
-_TEMPLATE_FOLDERS = frozenset(("templates", "template", "jinja2"))
+_NOT_VOTED = words(
+    "templates template jinja2 server servers backend api worker workers functions migrations prisma db scripts test "
+    "tests __tests__ __mocks__ e2e cypress playwright shared common"
+)
+"""Folders that a manifest above them says nothing about: they hold both sides' files, or the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,7 @@ def _vote(base: str, counts: Mapping[str, _Counts]) -> list[str]:
     won: list[str] = []
     for folder in counts[base].folders:
         name = folder.rpartition("/")[2].lower()
-        if name in _TEMPLATE_FOLDERS or documentation(canonical(folder) + "/"):
+        if name in _NOT_VOTED or documentation(canonical(folder) + "/"):
             continue
         here = counts[folder]
         total = here.browser + here.back + here.template
