@@ -24,8 +24,13 @@ def canonical(path: str) -> str:
     if path.isascii():
         return _components(path.lower()) if _ODD.search(path) else path.lower()
     text = unicodedata.normalize("NFKC", path)
-    kept = "".join(c for c in text if ord(c) not in _INVISIBLE and unicodedata.category(c) not in ("Cf", "Cc"))
+    kept = "".join(c for c in text if not invisible(c))
     return _components(unicodedata.normalize("NFKC", kept.casefold()))
+
+
+def invisible(character: str) -> bool:
+    """Whether a character shows nothing: formatting and control characters, fillers, variation selectors."""
+    return ord(character) in _INVISIBLE or unicodedata.category(character) in ("Cf", "Cc")
 
 
 def _components(path: str) -> str:

@@ -65,6 +65,11 @@ def scan(path: str, data: bytes, added_lines: set[int] | None = None) -> list[Se
     return [found[line] for line in sorted(found)]
 
 
+def spans(path: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where the credentials in a text stand: begin and end of each, in no order, some of them twice."""
+    return ((begin, end) for _, begin, end in _all(path, text[:LONGEST]))
+
+
 def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
     """Kind and extent of every credential, the surest rules first."""
     for form in FORMATS:
@@ -97,7 +102,8 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
     for kind, pattern, real in rules:
         for match in pattern.finditer(text, 0, LONGEST_SOURCE):
             if real(match):
-                yield kind, match.start(), match.end()
+                value = next((name for name in ("value", "password") if name in pattern.groupindex), 0)
+                yield kind, match.start(value), match.end(value)
 
 
 def _text(data: bytes) -> str | None:
