@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
-from mcp_backend import sandbox
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.sandbox import KEYS, Sandbox, read
 
 POLICY_FILE = "mcp-backend.toml"
 
@@ -91,7 +91,7 @@ class Policy:
     templates: TemplateOwner = "ask"
     people: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    sandbox: sandbox.Sandbox = sandbox.Sandbox()
+    sandbox: Sandbox = field(default_factory=Sandbox)
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -106,7 +106,7 @@ _SECTIONS = {
     "people": None,
     "contracts": None,
     "constraints": None,
-    "sandbox": set(sandbox.KEYS),
+    "sandbox": {*KEYS},
 }
 _ENGINE_KEYS = {"kind", "url", "environment", "migrations"}
 _CONSTRAINT_KEYS = {
@@ -181,7 +181,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         contracts=MappingProxyType(
             {k: _string(path.name, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
         ),
-        sandbox=sandbox.read(path.name, _table(data, "sandbox")),
+        sandbox=read(path.name, _table(data, "sandbox")),
         path=path,
     )
 
