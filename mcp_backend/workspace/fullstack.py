@@ -38,7 +38,7 @@ def server_code(path: str, roots: Roots, below: str) -> Ownership | None:
         if inner[:1] in (["features"], ["modules"]) and inner[2:3] == ["server"]:
             return Ownership("backend", f"{below}, but it is {of}")
         data = not _DATA_FOLDERS.isdisjoint(inner) and _PAGE_FOLDERS.isdisjoint(inner)
-        if data or inner[:1] == ["api"] or _EITHER_SERVES.fullmatch(name):
+        if data or inner[:1] == ["api"] or inner[:2] == ["lib", "api"] or _EITHER_SERVES.fullmatch(name):
             return Ownership("grey_js", f"{below}, but it may be {of}")
     return None
 
