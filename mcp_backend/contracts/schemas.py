@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import quote, urldefrag, urljoin
 
 from mcp_backend.contracts import formats
 from mcp_backend.contracts.documents import Broken, Documents, child, mapping
@@ -40,7 +40,7 @@ class Schemas:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._validators: dict[Place, Any] = {}
+        self._validators: dict[Place, tuple[Any, Any, Any]] = {}
         self._unchecked: dict[Place, tuple[str, ...]] = {}
 
     def problems(self, place: Place, value: Any, *, root: str = "$") -> list[str]:
@@ -50,7 +50,8 @@ class Schemas:
         from referencing.exceptions import Unresolvable
 
         try:
-            errors: Any = list(self._validator(place).iter_errors(value))
+            validator, schema, resolver = self._validator(place)
+            errors: Any = list(validator.descend(value, schema, resolver=resolver))
         except exceptions.SchemaError as error:
             raise Broken(f"{place}: not a valid schema: {error.message[:_WORDS]}") from error
         except Unresolvable as error:
@@ -77,7 +78,8 @@ class Schemas:
         says = {"type", "properties", "required", "enum", "const", "allOf", "anyOf", "oneOf", "items", "pattern"}
         return isinstance(schema, dict) and not says & set(cast("dict[str, Any]", schema))
 
-    def _validator(self, place: Place) -> Any:
+    def _validator(self, place: Place) -> tuple[Any, Any, Any]:
+        """A validator, the schema, and what resolves its references from where it stands in its document."""
         if place not in self._validators:
             from jsonschema.validators import validator_for
             from jsonschema_specifications import REGISTRY  # pyright: ignore[reportMissingTypeStubs]
@@ -92,8 +94,9 @@ class Schemas:
             # Everything reachable is put in beforehand: what is retrieved during a validation is not kept by it.
             registry: Any = REGISTRY.combine(Registry(retrieve=self._refused))  # pyright: ignore
             registry = registry.with_resources(self._reachable(path, dialect)).crawl()
-            reference = f"{self._documents.uri(path)}#{pointer}"
-            self._validators[place] = kind({"$ref": reference}, registry=registry, format_checker=formats.checker())
+            found = registry.resolver(self._documents.uri(path)).lookup(f"#{quote(pointer)}")
+            validator = kind(found.contents, registry=registry, format_checker=formats.checker())
+            self._validators[place] = (validator, found.contents, found.resolver)
         return self._validators[place]
 
     def _reachable(self, path: str, dialect: str) -> list[tuple[str, Any]]:
