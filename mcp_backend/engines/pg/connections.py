@@ -1,17 +1,17 @@
 """One connection: how a session on it starts, how it is cleaned, how it ends."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, generators, waiting
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 
 LOCK_SECONDS = 5.0
+CANCEL_SECONDS = 3.0
 CLEAN = (
     b"rollback; set session authorization default; reset all; deallocate all; close all; unlisten *; "
     b"select pg_catalog.pg_advisory_unlock_all(); discard plans; discard temp; discard sequences"
@@ -25,7 +25,7 @@ class Open:
     """A connection, and a way to cancel what it runs that outlives it."""
 
     conn: Connection
-    cancel: Callable[[], None]
+    cancel: Callable[[], Awaitable[None]]
 
 
 def opening(conn: Connection, read_only: bool, timeout_seconds: float) -> bytes:
@@ -43,15 +43,25 @@ def opening(conn: Connection, read_only: bool, timeout_seconds: float) -> bytes:
     return (begin + "; ".join(f"set {word} {name} = {value}" for name, value in settings.items())).encode()
 
 
-def canceller(conn: Connection) -> Callable[[], None]:
-    """Asks the server to cancel what the connection runs, blocking; works after the connection is closed."""
-    if psycopg.capabilities.has_cancel_safe():
-        return conn.pgconn.cancel_conn().blocking
-    return conn.pgconn.get_cancel().cancel
+def canceller(conn: Connection) -> Callable[[], Awaitable[None]]:
+    """Asks the server to cancel what the connection runs; works after the connection is closed.
+
+    Never by the blocking calls, also not in a thread: the driver holds the interpreter's lock in them, so that a
+    server that does not answer would stop this whole process.
+    """
+    if not psycopg.capabilities.has_cancel_safe():
+        return lambda: conn.cancel_safe(timeout=CANCEL_SECONDS)
+    request = conn.pgconn.cancel_conn()
+
+    async def cancel() -> None:
+        request.start()
+        await waiting.wait_conn_async(generators.cancel(request), interval=0.1, timeout=CANCEL_SECONDS)
+
+    return cancel
 
 
 async def cancel_and_close(opened: Open) -> None:
     """Ends a connection together with what it runs."""
     with suppress(psycopg.Error):
-        await asyncio.to_thread(opened.cancel)
+        await opened.cancel()
     await opened.conn.close()
