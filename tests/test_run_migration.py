@@ -184,9 +184,10 @@ async def test_an_own_transaction_that_stays_open_is_refused(project: Project) -
 
 
 async def test_a_migration_leaves_nothing_in_the_session_of_the_next(project: Project) -> None:
-    project.write("1_a", "select set_config('search_path', '', false); set statement_timeout = 1;"
-                         "prepare p as select 1; create temp table t(); select pg_advisory_unlock_all();")  # fmt: skip
-    project.write("2_b", "create table b(); prepare p as select 2; create temp table t();")
+    project.write("1_a", "select set_config('search_path', '', false); set work_mem = '77MB'; prepare p as select 1;"
+                         "create temp table t(); select pg_advisory_unlock_all();")  # fmt: skip
+    project.write("2_b", "create table b(); prepare p as select 2; create temp table t();"
+                         "select 1 / (current_setting('work_mem') <> '77MB')::int;")  # fmt: skip
     assert [m["version"] for m in (await project.run())["applied"]] == ["1", "2"]
     assert project.tables == ["b"]
 
@@ -269,10 +270,20 @@ async def test_whoever_migrates_now_is_named_and_not_waited_for_without_end(
     assert "nothing was executed" in error["reason"]
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_two_servers_race_and_each_migration_is_applied_once(project: Project, era: Era) -> None:
+async def test_a_long_history_is_applied_whole_and_told_in_part(project: Project) -> None:
+    for number in range(101):
+        project.write(f"{number:03}_n", "")
+    (project.root / "db/schema.sql").write_text("-- what dbmate dumped last")
+    result = await project.run()
+    assert (len(result["applied"]), result["applied_total"], result["truncated"]) == (100, 101, True)
+    assert (result["applied"][0]["version"], result["next"]) == ("001", "migrations://main")
+    assert result["note"].startswith("schema.sql beside the migrations was not written anew")
+    assert len(project.applied) == 101
+
+
+async def test_two_servers_race_and_each_migration_is_applied_once(project: Project) -> None:
     project.write("00_count", "create table runs(version text);")
-    async with project.server(era) as one, project.server(era) as two:
+    async with project.server("auto") as one, project.server("legacy") as two:
         await call(one)
         for round_ in range(1, 21):
             version = f"{round_:02}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mcp_backend.errors import BackendError, Json
+from mcp_backend.errors import BackendError, Json, NotFound
 
 
 async def status(conn: Any, folder: Path, root: Path, newest: int | None = None) -> dict[str, Json]:
@@ -19,6 +19,9 @@ async def status(conn: Any, folder: Path, root: Path, newest: int | None = None)
     found: dict[str, Json] = {"folder": str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)}
     try:
         files = steps.find(folder, root, "NAME")
+    except NotFound:
+        files = ()
+        found["problem"] = "there is no such folder"
     except BackendError as error:
         files = ()
         found["problem"] = error.reason

@@ -51,6 +51,7 @@ async def apply(engine: Postgresql, prepared: Prepared, limits: Limits, progress
                 raise refused(error, step, run.statement, left, statement_timeout=limits.statement) from None
             run.done.append(Done(step.file.version, step.file.name, round((time.monotonic() - began) * 1000, 1)))
         with lost.after(engine, run.done):
+            await conn.execute(_CLEAN)
             after = await snapshot.take(conn)
             version_after = await version(conn, await history.read(conn, prepared.table))
     return Outcome(tuple(run.done), version_after, round(run.waited_ms, 1), tuple(snapshot.difference(before, after)))
@@ -97,7 +98,10 @@ def _unmoved(prepared: Prepared, versions: tuple[str, ...], now: str) -> None:
 
 async def _step(conn: Connection, run: Run, step: Step, create: tuple[str, ...]) -> None:
     """One migration. The lock is taken again, in case the one before it let go of it."""
+    run.unsafe, run.statement = False, None
     if run.done:
+        await conn.execute(_CLEAN)
+        await _settings(conn)
         await _turn(conn, run)
         now = (await history.read(conn, run.prepared.table)).versions
         gone = {done.version for done in run.done}
@@ -112,8 +116,6 @@ async def _step(conn: Connection, run: Run, step: Step, create: tuple[str, ...])
         else:
             await parts.plain(conn, run, step, part, create, record, first=index == 0)
         create = ()
-    await conn.execute(_CLEAN)
-    await _settings(conn)
 
 
 _CLEAN = (

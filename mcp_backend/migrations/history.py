@@ -63,8 +63,9 @@ def table_name(root: Path) -> str:
     """The table's name, with its schema where one is given."""
     if name := os.environ.get("DBMATE_MIGRATIONS_TABLE"):
         return name
+    place = root / ".env"
     try:
-        text = (root / ".env").read_text("utf-8", "replace")
+        text = place.read_text("utf-8", "replace") if place.is_file() else ""
     except OSError:
         return TABLE
     found = re.search(r"^\s*(?:export\s+)?DBMATE_MIGRATIONS_TABLE\s*=\s*([\"']?)([^\"'\s#]+)\1", text, re.MULTILINE)

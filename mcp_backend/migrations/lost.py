@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -61,7 +62,9 @@ async def verdict(run: Run, step: Step) -> BackendError:
     name, file = run.engine.settings.name, step.file
     applied = [done.version for done in run.done]
     details: dict[str, Json] = {"engine": name, "version": file.version, "applied": list[Json](applied)}
-    lead = f"postgresql engine {name!r}: the connection was lost during {file.where}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    details["since"] = now
+    lead = f"postgresql engine {name!r}: the connection was lost at {now} during {file.where}"
     so_far = f"this call applied before: {', '.join(applied) or 'nothing'}"
     if not run.unsafe and step.atomic:
         return Unavailable(f"{lead}, which was rolled back; {so_far}. Repeat the call", details=details)

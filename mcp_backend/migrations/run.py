@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 from mcp_backend.engines.postgresql import Postgresql
@@ -31,6 +32,7 @@ class Prepared:
     history: History
     table: str
     version: str
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)

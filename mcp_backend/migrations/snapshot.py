@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/catalogs.html
 import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +16,8 @@ from psycopg.rows import tuple_row
 Snapshot: TypeAlias = Mapping[tuple[str, str], str]
 """`(kind, name)` to definition; the columns of a table follow each other in their order."""
 
-MOST_LINES = 100
+MOST_CHARACTERS = 8000
+"""Of a whole difference: hosts cut long results."""
 LONGEST_LINE = 300
 
 
@@ -33,7 +35,7 @@ async def take(conn: AsyncConnection[Any]) -> Snapshot:
 
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
     """One line a change: `+` added, `-` removed, `~` changed. A table that comes or goes carries its columns in its
-    line. At most `MOST_LINES`, and then how many more."""
+    line. At most `MOST_CHARACTERS`, and then how many more."""
     changed = {
         **{k: v for k, v in before.items() if after.get(k) != v},
         **{k: v for k, v in after.items() if before.get(k) != v},
@@ -51,9 +53,11 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
             lines.append(f"~ {kind} {name}")
         else:
             lines.append(f"~ {kind} {name}: {_line(kind, old) or 'plain'} -> {_line(kind, new) or 'plain'}")
-    if len(lines) > MOST_LINES:
-        lines[MOST_LINES:] = [f"… and {len(lines) - MOST_LINES} more changes"]
-    return [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines]
+    lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…" for line in lines]
+    fitting = sum(1 for length in accumulate(len(line) for line in lines) if length <= MOST_CHARACTERS)
+    if fitting < len(lines):
+        lines[fitting:] = [f"… and {len(lines) - fitting} more changes"]
+    return lines
 
 
 _KINDS = (

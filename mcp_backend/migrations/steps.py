@@ -64,14 +64,17 @@ def find(place: Path, root: Path, engine: str) -> tuple[File, ...]:
         )
     if not place.is_dir():
         raise InvalidArgument(f"engines.{engine}.migrations: {where} is not a folder")
-    form = forms.form(place)
+    try:
+        form = forms.form(place)
+        found = dbmate.files(place, root) if form.tool in ("", "dbmate") else ()
+    except OSError as error:
+        raise InvalidArgument(f"engines.{engine}.migrations: {where} cannot be read: {error.strerror}") from error
     if form.tool not in ("", "dbmate"):
         raise FailedPrecondition(
             f"{where} is in the form of {form.tool} ({form.because}), which this release cannot apply: it applies "
             f"dbmate's. Apply it with {form.tool} itself, or name a folder in dbmate's form in "
             f"engines.{engine}.migrations"
         )
-    found = dbmate.files(place, root)
     if not found and form.files:
         raise InvalidArgument(
             f"{where}: no file here is a migration: {form.because}, such as 20260131120000_create_orders.sql"
@@ -108,17 +111,11 @@ def _step(file: File, direction: Direction, history: History, root: Path) -> Ste
 
 
 def sent(todo: tuple[Step, ...], history: History) -> tuple[str, ...]:
-    """Every statement in the order in which it is sent, transactions and history rows included."""
-    out: list[str] = []
-    create = list(history.create)
+    """Every statement that changes the database, in order, history rows included. How they are put into transactions
+    is part of what the digest in each history row's comment covers."""
+    out = list(history.create)
     for step in todo:
-        for index, part in enumerate(step.parts):
-            out += [BEGIN] if part.transaction else []
-            out += create
-            create = []
-            out += [statement.sql for statement in part.statements]
-            out += [step.record] if index == len(step.parts) - 1 else []
-            out += ["commit"] if part.transaction else []
+        out += [*(statement.sql for part in step.parts for statement in part.statements), step.record]
     return tuple(out)
 
 

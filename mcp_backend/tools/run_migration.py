@@ -14,6 +14,8 @@ from mcp_backend.tools.base import Plan, Result, Tool
 if TYPE_CHECKING:
     from mcp_backend.migrations.run import Outcome
 
+MOST = 100
+"""Applied migrations in a result, the newest of them."""
 REHEARSAL = (
     "not available in this release: nothing was tried on a copy first; what the statements lock, rewrite or delete was "
     "not judged"
@@ -57,14 +59,15 @@ class RunMigration(Tool):
         settings = app.engines.choose(self.engine, ("postgresql",))
         engine = app.engines.postgresql(settings.name)
         root = app.workspace.root
-        files = steps.find(steps.folder(root, settings), root, settings.name)
+        folder = steps.folder(root, settings)
+        files = steps.find(folder, root, settings.name)
         table = history.table_name(root)
         async with engine.session(True, 30) as conn:
             with lost.before(conn, engine):
                 past = await history.read(conn, table)
                 at_version = await apply.version(conn, past)
         todo = await asyncio.to_thread(steps.steps, files, past, self.version, self.direction, root)
-        prepared = Prepared(todo, past, table, at_version)
+        prepared = Prepared(todo, past, table, at_version, folder)
         if not todo:
             return Plan(at_version=at_version, prepared=prepared)
         action = ExecuteSql(settings.name, settings.environment, steps.sent(todo, past), at_version)
@@ -87,9 +90,14 @@ class RunMigration(Tool):
         applied: list[Json] = [
             {"version": done.version, "name": done.name, "elapsed_ms": done.elapsed_ms} for done in outcome.done
         ]
-        return _result(
-            plan.at_version, applied, outcome.version_after, outcome.waited_ms, list[Json](outcome.difference)
+        result = _result(
+            plan.at_version, applied[-MOST:], outcome.version_after, outcome.waited_ms, list[Json](outcome.difference)
         )
+        if len(applied) > MOST:
+            result |= {"truncated": True, "applied_total": len(applied), "next": f"migrations://{engine.settings.name}"}
+        if (dump := plan.prepared.folder.parent / "schema.sql").is_file():
+            result["note"] = f"{dump.name} beside the migrations was not written anew (dbmate dump does that)"
+        return result
 
     def _nothing(self) -> str:
         return f"migration {self.version} is applied already" if self.version else "nothing is pending"
