@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcp_backend.workspace.detect import Findings
     from mcp_backend.workspace.overview import Overview
 
-SHOWN = 8
+SHOWN = 5
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]

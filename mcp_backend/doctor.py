@@ -157,7 +157,7 @@ async def _remote(engine: EngineSettings, place: Workspace) -> str:
 
 
 def _tests(settings: Policy, place: Workspace) -> Finding:
-    from mcp_backend.workspace import runners
+    from mcp_backend.workspace import childenv, process, runners
 
     written = settings.commands.get("test", "")
     if not written:
@@ -167,21 +167,25 @@ def _tests(settings: Policy, place: Workspace) -> Finding:
         commands = runners.commands(written, place.root)
     except BackendError as error:
         return Finding("tests", "bad", error.reason, facts)
+    environment = childenv.for_tests(place.root, os.environ)
     for command in commands:
         program = command.argv[0]
-        if shutil.which(program, path=os.environ.get("PATH")) is None:
-            return Finding("tests", "bad", f"{written}: {program} is not found on the PATH of this server", facts)
-        if command.argv[1:3] == ("-m", "pytest") and not _has_pytest(program):
+        if not process.found(program, command.cwd, environment):
+            return Finding("tests", "bad", f"{written}: {program} is not found (on the PATH of this server)", facts)
+        if command.argv[1:3] == ("-m", "pytest") and not _has_pytest(command.argv[0], command.cwd, environment):
             return Finding("tests", "bad", f"{written}: {program} has no pytest; install it there", facts)
     return Finding("tests", "ok", written, facts)
 
 
-def _has_pytest(python: str) -> bool:
+def _has_pytest(python: str, cwd: Path, environment: dict[str, str]) -> bool:
     command = [python, "-I", "-c", "import importlib.util as u; raise SystemExit(u.find_spec('pytest') is None)"]
     try:
-        return subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False).returncode == 0
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, timeout=ENGINE_SECONDS, check=False
+        )
     except (OSError, subprocess.SubprocessError):
         return False
+    return done.returncode == 0
 
 
 def _frontend(place: Workspace, settings: Policy) -> Finding:

@@ -8,6 +8,7 @@ from mcp_backend.facts import Owner
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import listing
+from mcp_backend.workspace.canonical import parents
 from mcp_backend.workspace.current import roots_of
 from mcp_backend.workspace.ownership import classify
 from mcp_backend.workspace.roots import Root
@@ -17,8 +18,8 @@ GREY: tuple[Owner, ...] = ("grey_template", "grey_js", "grey_asset", "grey_embed
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`frontends` are the folders a manifest or their content marks; `servers` those of JavaScript servers. `files`
-    counts by owner, `specs` and `protected` name the files."""
+    """`frontends` are the outermost folders that a manifest or their content marks, `servers` those of JavaScript
+    servers. `files` counts by owner, `specs` and `protected` name the files."""
 
     frontends: tuple[Root, ...]
     servers: tuple[Root, ...]
@@ -47,10 +48,15 @@ def overview(workspace: Workspace, policy: Policy) -> Overview:
             named[found.owner].append(path)
         elsewhere += found.owner == "frontend" and not found.rule.startswith(("R2", "R3"))
     return Overview(
-        frontends=roots.of("frontend", "voted"),
+        frontends=_outermost(roots.of("frontend", "voted")),
         servers=roots.of("node"),
         files=counts,
         specs=tuple(named["spec"]),
         protected=tuple(named["policy"]),
         elsewhere=elsewhere,
     )
+
+
+def _outermost(roots: tuple[Root, ...]) -> tuple[Root, ...]:
+    folders = {root.folder for root in roots}
+    return tuple(root for root in roots if folders.isdisjoint(parents(root.folder)))
