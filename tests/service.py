@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from tests.conftest import git
 
 PYTEST = f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 {shlex.quote(sys.executable)} -m pytest"
 """pytest of this interpreter without the plugins that happen to be installed: they triple its start."""
-GO = Path(sys.executable).with_name("go")
+GO = Path(sysconfig.get_paths()["purelib"]) / "go/bin/go"
 Answer: TypeAlias = dict[str, Any]
 FILES = {
     "mcp-backend.toml": f"[commands]\ntest = '''{PYTEST}'''\n",
@@ -75,4 +76,4 @@ def objects(root: Path) -> set[str]:
 
 def shell(root: Path, line: str) -> None:
     """A preparation that a person or an attacker types."""
-    subprocess.run(["bash", "-ec", line], cwd=root, check=True, capture_output=True)
+    subprocess.run(["bash", "-c", line], cwd=root, check=True, capture_output=True)

@@ -276,7 +276,7 @@ async def test_settings_of_the_project_cannot_point_pytest_at_a_folder_of_the_wo
     service: Path, connect: Connect
 ) -> None:
     write(service, {
-        "pytest.ini": "[pytest]\naddopts = --basetemp=frontend -o cache_dir=frontend/cache\n",
+        "pytest.ini": "[pytest]\naddopts = --basetemp=frontend -o cache_dir=frontend/cache --junitxml=frontend/x.xml\n",
         "tests/test_tmp.py": "def test_tmp(tmp_path):\n    (tmp_path / 'x').write_text('x')\n",
     })  # fmt: skip
     async with connect(service) as client:

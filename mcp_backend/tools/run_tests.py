@@ -98,15 +98,14 @@ class RunTests(Tool):
         prepared: _Prepared = plan.prepared
         if not prepared.commands:
             return _nothing_affected()
-        before = await asyncio.to_thread(prepared.trees.of_work_tree) if prepared.trees else None
+        before, steering = await asyncio.to_thread(_looked, prepared.trees)
         run = await running.run(
             prepared.commands, app.workspace, seconds=self.timeout_seconds, coverage=self.coverage,
             extra=await asyncio.to_thread(_no_litter, prepared.trees), complete=prepared.scope == "all",
             progress=app.progress,
         )  # fmt: skip
         run = run_report.checked(run, coverage=self.coverage, scope=prepared.scope, seconds=self.timeout_seconds)
-        after = await asyncio.to_thread(prepared.trees.of_work_tree) if prepared.trees else None
-        changed = _changed(prepared.trees, before, after)
+        changed = await asyncio.to_thread(_changed, prepared.trees, before, steering)
         reason = await _no_receipt(app, prepared, run.outcome, before, changed)
         identifier = await _kept(app, prepared, run, before if not changed else None, passed=not reason)
         result = run_report.result(run, [c.written for c in prepared.commands])
@@ -145,13 +144,23 @@ def _no_litter(trees: "Trees | None") -> dict[str, str]:
     return {}
 
 
-def _changed(trees: "Trees | None", before: "Tree | None", after: "Tree | None") -> list[str]:
+def _looked(trees: "Trees | None") -> "tuple[Tree | None, dict[str, bytes]]":
+    """The work tree, and what steers git, as they are now."""
+    from mcp_backend.workspace.trees import steering
+
+    return (trees.of_work_tree(), steering(trees.repository)) if trees else (None, {})
+
+
+def _changed(trees: "Trees | None", before: "Tree | None", steered: dict[str, bytes]) -> list[str]:
+    """The paths that changed since `before`, in the work tree and in what steers git."""
     from mcp_backend.workspace.changes import shown
 
-    if trees is None or before is None or after is None:
+    if trees is None or before is None:
         return []
-    paths = trees.paths_between(before.id, after.id) or frozenset()
-    return [shown(path) for path in sorted(paths)]
+    after, steering = _looked(trees)
+    paths = trees.paths_between(before.id, after.id) if after else None
+    inside = {path for path in steering.keys() | steered.keys() if steering.get(path) != steered.get(path)}
+    return [*sorted(inside), *(shown(path) for path in sorted(paths or ()))]
 
 
 async def _no_receipt(

@@ -45,6 +45,7 @@ def _sing() -> None:
     raise CanaryError("this test must fail")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: Any) -> None:
     # Taken out of the environment: a test that runs pytest itself, or Python, must not see any of this.
     given = os.environ.pop("MCP_BACKEND_REPORT", "")
@@ -55,6 +56,8 @@ def pytest_configure(config: Any) -> None:
     worker: Any = getattr(config, "workerinput", None)
     folder, _, name = given.rpartition(":")
     place: Any = worker[WORKER] if worker and WORKER in worker else (folder, name)
+    if place[0] and getattr(config.option, "xmlpath", None):
+        config.option.xmlpath = os.path.join(place[0], "junit.xml")  # settings of the project may name any file
     if place[0]:
         config.pluginmanager.register(Report(place[0], place[1], worker is not None), "mcp_backend_report_hooks")
 

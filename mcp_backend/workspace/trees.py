@@ -52,6 +52,19 @@ class Difference:
     """Where the same content was before, of a pure rename."""
 
 
+def steering(repository: Repository) -> dict[str, bytes]:
+    """What in the git directory decides what git does here: configuration, hooks, attributes, excludes."""
+    folders = [repository.git_dir, repository.common_dir]
+    files = [folder / name for folder in folders for name in ("config", "config.worktree")]
+    files += [file for folder in folders for name in ("hooks", "info") for file in (folder / name).glob("*")]
+    found: dict[str, bytes] = {}
+    for file in files:
+        with suppress(OSError):
+            mode = file.stat().st_mode
+            found[f".git/{os.path.relpath(file, repository.git_dir)}"] = bytes([mode & 0o100]) + file.read_bytes()
+    return found
+
+
 class Trees:
     """The private objects of one workspace. Safe with any number of processes: each uses an index of its own."""
 
