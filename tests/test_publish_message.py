@@ -454,6 +454,48 @@ async def test_a_server_that_is_down_is_told_and_the_next_call_finds_it_back(
     assert back["results"][0]["stored"] == "yes"
 
 
+async def test_a_stream_that_went_away_or_was_replaced_since_the_last_call_is_noticed(
+    place: Path, server: Natsd, connect: Connect
+) -> None:
+    await make_stream(server)
+    call: Body = {"destination": "orders.eu.created"}
+    async with connect(place) as client, outside(server.url) as (_, jetstream):
+        await publish(client, **call, messages=[order(1)])
+        await jetstream.delete_stream("ORDERS")
+        gone = await publish(client, **call, messages=[order(2)])
+        core = await publish(client, **call, messages=[order(2)])
+        await make_stream(server)
+        await publish(client, **call, messages=[order(3)])
+        await jetstream.delete_stream("ORDERS")
+        await make_stream(server, name="OTHER")
+        replaced = await publish(client, **call, messages=[order(4)])
+        after = await publish(client, **call, messages=[order(4)])
+    for moved, words in ((gone, "stream ORDERS is gone"), (replaced, "not stored by ORDERS any more")):
+        assert moved["error"]["code"] == "aborted"
+        assert words in moved["error"]["reason"]
+    assert core["delivery"] == "at_most_once"
+    assert (after["results"][0]["stored"], after["results"][0]["stream"]) == ("yes", "OTHER")
+
+
+async def test_a_call_that_the_host_cancels_is_recorded_and_leaves_the_engine_usable(
+    place: Path, server: Natsd, connect: Connect
+) -> None:
+    await make_stream(server)
+    call: Body = {"destination": "orders.eu.created", "messages": [order(1, message_id="one")]}
+    async with connect(place) as client:
+        await publish(client, destination="orders.eu.created", messages=[order(0)])
+        server.freeze()
+        calling = asyncio.create_task(publish(client, **call))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(calling, 0.3)
+        server.thaw()
+        again = await publish(client, **call)
+        audit = (await client.read_resource("audit://recent")).contents[0]
+    assert again["results"][0]["stored"] == "yes"
+    assert [item[2] for item in await stored(server)].count("one") == 1
+    assert "cancelled" in [record["event"] for record in json.loads(getattr(audit, "text", "[]"))]
+
+
 async def test_a_user_who_may_not_publish_there_is_told_at_once(
     repository: Path, tmp_path: Path, connect: Connect
 ) -> None:

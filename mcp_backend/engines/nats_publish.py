@@ -117,9 +117,13 @@ async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int
         except BackendError as error:
             if not maybe:
                 return Outcome("no", "unreachable", error.reason)
-        except (NoResponders, NotSent) as error:
+        except NoResponders:
+            nats.forget(message.subject)
             if not maybe:
-                outcome = Outcome("no", "unreachable", f"{stream.name or message.subject}: {error}")
+                outcome = await _unheard(nats, message, stream)
+        except NotSent as error:
+            if not maybe:
+                outcome = Outcome("no", "unreachable", str(error))
         else:
             judged = await _judge(nats, message, stream, json.loads(answer), expected)
             if judged is not None:
@@ -130,7 +134,7 @@ async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int
                 outcome = Outcome("no", "unreachable", f"stream {stream.name} has no leader at the moment")
         if maybe and stream.dedupe_seconds < SAFE_WINDOW_SECONDS:
             return await _look(nats, message, stream, outcome, deadline)
-        if not maybe and tries >= TRIES:
+        if not maybe and (tries >= TRIES or outcome.cause == "moved"):
             return outcome
         await asyncio.sleep(max(0.0, min(pause, deadline - clock())))
         pause = min(pause * 2, 1.0)
@@ -142,7 +146,11 @@ def _is_ack(data: bytes) -> bool:
         body = json.loads(data)
     except ValueError:
         return False
-    return isinstance(body, dict) and ("error" in body or ("stream" in body and "seq" in body))
+    if not isinstance(body, dict):
+        return False
+    fields = cast("dict[str, Any]", body)
+    error = fields.get("error")
+    return ("stream" in fields and "seq" in fields) or (isinstance(error, dict) and "err_code" in error)
 
 
 async def _judge(
@@ -163,6 +171,19 @@ async def _judge(
     if answer.get("duplicate"):
         return await _duplicate(nats, message, stream, sequence)
     return Outcome("yes", sequence=sequence, stream=str(answer["stream"]))
+
+
+async def _unheard(nats: Nats, message: Message, stream: Stream) -> Outcome:
+    """Nobody took it, not even the stream: it is gone, or has no leader, which the server answers in the same way."""
+    try:
+        found = await nats.stream_of(message.subject)
+    except _CANNOT_READ:
+        found = stream
+    if stream.name and found is None:
+        why = f"stream {stream.name} is gone, and nothing else stores {message.subject}"
+        return Outcome("no", "moved", why)
+    who = f"stream {stream.name} has no leader at the moment" if stream.name else f"nobody listens on {message.subject}"
+    return Outcome("no", "unreachable", who)
 
 
 async def _duplicate(nats: Nats, message: Message, stream: Stream, sequence: int) -> Outcome:
@@ -242,35 +263,6 @@ async def _without_ack(nats: Nats, message: Message, stream: Stream) -> Outcome:
     if last and last.message_id == message.message_id and _same(last, message, stream):
         return Outcome("yes", sequence=last.sequence, stream=stream.name, settled=True)
     return Outcome("unknown", "unanswered", f"stream {stream.name} acknowledges nothing (no_ack)")
-
-
-async def tell_all(nats: Nats, messages: Sequence[Message]) -> list[Outcome]:
-    """Publishes to a subject that nothing stores: to whoever listens right now, and to nobody else.
-
-    `sent` says whether the server has got the message; whether anybody read it cannot be known.
-    """
-    subject, handed = messages[0].subject, 0
-    cause: Cause = "unreachable"
-    problem = ""
-    connection = await nats.connection()
-    try:
-        for message in messages:
-            headers = {**message.headers, "Nats-Msg-Id": message.message_id}
-            await connection.tell(message.subject, message.payload, headers)
-            handed += 1
-        await connection.flush(subject, seconds=ACK_SECONDS)
-    except NotSent as error:
-        problem = f"not sent: {error}"
-    except Denied as error:
-        cause, problem, handed = "denied", str(error), 0
-    except Unanswered as error:
-        await nats.drop(connection)
-        cause, problem = "unanswered", f"it may or may not have reached the server: {error}"
-    if not problem:
-        return [Outcome("no", sent=True) for _ in messages]
-    unsure = handed if cause != "denied" else 0
-    lost = Outcome("no", "unanswered", f"it may or may not have reached the server: {problem}")
-    return [lost if i < unsure else Outcome("no", cause, problem) for i in range(len(messages))]
 
 
 def _same(stored: Stored, message: Message, stream: Stream) -> bool:

@@ -78,10 +78,10 @@ def raise_if_nothing_happened(
         return
     details: dict[str, Json] = {"results": list(results[:SHOWN]), "delivery": guarantee, "engine": engine}
     which = "the message" if len(outcomes) == 1 else f"each of the {len(outcomes)} messages"
-    unsure = next((o for o in outcomes if o.cause == "unanswered"), None)
+    unsure = next((o for o in outcomes if o.stored == "unknown" or o.cause == "unanswered"), None)
     if unsure:
         raise OutcomeUnknown(
-            f"engine {engine}: whether {which} is stored is unknown: {unsure.reason}. Repeat this call unchanged when "
+            f"engine {engine}: whether {which} arrived is unknown: {unsure.reason}. Repeat this call unchanged when "
             "the server answers: what is stored is not stored again while its id is remembered",
             details=details,
         )

@@ -104,7 +104,8 @@ class PublishMessage(Tool):
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.engines import nats_report as report
-        from mcp_backend.engines.nats_publish import publish_all, tell_all
+        from mcp_backend.engines.nats_core import tell_all
+        from mcp_backend.engines.nats_publish import publish_all
 
         ready: _Ready = plan.prepared
         nats, stream = ready.nats, ready.stream
