@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -135,8 +137,10 @@ def test_files_that_steer_agents_hosts_and_build_machines_are_protected(path: st
 
 
 @pytest.mark.parametrize(
-    "path", ["shop/persona/models.py", "persona/users.sql", "tests/fixtures/.github/workflows/x.yml", "shop/hooks.py",
-             "shop/guard.py", "docs/ci.md", "cookiecutter/.github/workflows/ci.yml", "internal/codex/api.go"]
+    "path",
+    ["shop/persona/models.py", "persona/users.sql", "tests/fixtures/.github/workflows/x.yml", "shop/hooks.py",
+     "shop/guard.py", "data/guards.json", "docs/ci.md", "cookiecutter/.github/workflows/ci.yml",
+     "internal/codex/api.go"],
 )  # fmt: skip
 def test_names_that_only_resemble_protected_ones_are_free(path: str) -> None:
     assert owner(path, SHOP) not in REFUSED
@@ -379,6 +383,22 @@ def test_names_and_manifests_that_are_not_text_do_no_harm(repository: Path) -> N
 def test_the_folder_git_runs_hooks_from_is_protected(repository: Path) -> None:
     git(repository, "config", "core.hooksPath", "tools/hooks")
     assert owners(["tools/hooks/pre-push"], workspace(repository), Policy())["tools/hooks/pre-push"].owner == "policy"
+
+
+def test_the_hooks_of_a_linked_worktree_are_those_of_its_repository(repository: Path, tmp_path: Path) -> None:
+    git(repository, "config", "core.hooksPath", "tools/hooks")
+    git(repository, "worktree", "add", "--quiet", str(tmp_path / "linked"))
+    place = workspace(tmp_path / "linked")
+    assert owners(["tools/hooks/pre-push"], place, Policy())["tools/hooks/pre-push"].owner == "policy"
+
+
+def test_whose_a_path_is_needs_the_standard_library_only() -> None:
+    code = (
+        "import sys, mcp_backend.workspace.ownership, mcp_backend.workspace.secrets_scan, mcp_backend.workspace.detect;"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules} - sys.stdlib_module_names))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert [name for name in said if not name.startswith("_")] == ["mcp_backend"]
 
 
 def test_why_names_the_rule_and_what_follows(repository: Path) -> None:

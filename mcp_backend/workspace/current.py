@@ -60,7 +60,19 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def _hooks(root: Path) -> str | None:
     """The folder of `core.hooksPath`, canonical, where the repository's own configuration puts it in the workspace."""
-    config = listing.text(root, ".git/config") or ""
-    match = re.search(r"(?im)^\s*hookspath\s*=\s*\"?([^\"\n#;]+)", config)
+    match = re.search(r"(?im)^\s*hookspath\s*=\s*\"?([^\"\n#;]+)", _config(root))
     folder = inside(match[1].strip(), root) if match else None
     return canonical(folder) if folder and not folder.startswith(".git/") else None
+
+
+def _config(root: Path) -> str:
+    """The configuration of the repository; in a linked worktree it lies in the repository it is linked to.
+    https://git-scm.com/docs/gitrepository-layout"""
+    own = listing.text(root, ".git/config")
+    if own is not None:
+        return own
+    pointer = listing.text(root, ".git") or ""
+    if not pointer.startswith("gitdir: "):
+        return ""
+    linked = root / pointer.removeprefix("gitdir: ").strip()
+    return listing.text(linked / (listing.text(linked, "commondir") or ".").strip(), "config") or ""

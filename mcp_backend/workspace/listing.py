@@ -11,16 +11,13 @@ from mcp_backend.settings import Workspace
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.childenv import clean_path
 
-LIMIT = 50_000
+LIMIT = 20_000
 """Files. A walk outside git stops there; git's own index has no limit."""
 LARGE = 1_500
 """Files from which on a repository says what it uses in what it tracks."""
 SECONDS = 20
-SKIPPED = words(
-    ".git .hg .svn .venv venv .tox .nox node_modules bower_components __pycache__ .mypy_cache .ruff_cache "
-    ".pytest_cache .gradle .terraform .next .nuxt .cache"
-)
-"""Folders a walk does not enter: they hold what tools made, not what people wrote."""
+SKIPPED = words("venv node_modules bower_components __pycache__")
+"""Folders a walk does not enter, beside hidden ones: they hold what tools made, not what people wrote."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
 """Listing runs no program of the repository: `core.fsmonitor` may name one (https://git-scm.com/docs/git-config)."""
@@ -88,6 +85,11 @@ def text(root: Path, path: str, limit: int = 1_000_000) -> str | None:
         return file.read(limit).decode("utf-8", "replace")
 
 
+def ignored(root: Path, path: str) -> bool:
+    """Whether git ignores a path, so that it never enters the repository. Not a tracked one, whatever the rules say."""
+    return bool(_git(root, "check-ignore", "-z", "--", f"./{path}"))
+
+
 def _listed_by_git(root: Path) -> tuple[str, ...] | None:
     answer = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     return None if answer is None else _names(answer)
@@ -116,7 +118,7 @@ def _git(root: Path, *arguments: str, given: bytes | None = None) -> bytes | Non
 def _walked(root: Path) -> tuple[str, ...]:
     found: list[str] = []
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED)
+        folders[:] = sorted(name for name in folders if name not in SKIPPED and not name.startswith("."))
         base = os.path.relpath(folder, root).replace(os.sep, "/")
         prefix = "" if base == "." else f"{base}/"
         found.extend(prefix + name for name in names if _printable(name))

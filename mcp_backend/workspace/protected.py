@@ -38,7 +38,7 @@ _GIT_FILES = frozenset((".gitmodules", ".gitattributes", ".lfsconfig"))
 _PERSONA = words("role.md constraints.toml escalations.toml instructions.md")
 _TEST_DATA = frozenset(("testdata", "fixtures", "__fixtures__"))
 """Hosts, forges and hooks do not look into test data; git does."""
-_GUARD = re.compile(r"\.?[\w-]*\bguard(rail)?s?\.(toml|ya?ml|json)|\.?mcp-backend\.(toml|ya?ml|json)")
+_GUARD = re.compile(r"\.[\w-]*guard(rail)?s?\.(toml|ya?ml|json)|\.?mcp-backend\.(toml|ya?ml|json)")
 _GIT = re.compile(r"\.git|git~\d+")
 
 
