@@ -32,7 +32,6 @@ __all__ = ["Connection", "Postgresql", "schema_version"]
 
 MOST_CONNECTIONS = 8
 IDLE_SECONDS = 300.0
-LOOK_UP_SECONDS = 10.0
 ROLE_SECONDS = 300.0
 RETRY_SECONDS = 1.0
 GRACE_SECONDS = 2.0
@@ -113,7 +112,9 @@ class Postgresql:
 
     async def look_up(self, steps: Sequence[Step]) -> list[Reply]:
         """The replies to catalog queries of our own, in one round trip. Raises as `converse` does."""
-        return await self.converse(lambda pgconn: reading.look_up(pgconn, steps, LOOK_UP_SECONDS), LOOK_UP_SECONDS)
+        return await self.converse(
+            lambda pgconn: reading.look_up(pgconn, steps, reading.LOOK_UP_SECONDS), reading.LOOK_UP_SECONDS
+        )
 
     async def role(self) -> Role:
         """What the role of our connections could do; looked up again when that was a while ago."""

@@ -69,7 +69,7 @@ def read_lookups(replies: Sequence[Reply]) -> Known:
     for row in replies[0].rows:
         found = cast("dict[str, Any]", json.loads(row[0] or "{}"))
         indexes = tuple(tuple(column or "" for column in index) for index in found["indexes"] or ())
-        tables[found["as"]] = Table(found["name"], found["rows"], found["analyzed"], indexes)
+        tables[found["as"]] = Table(found["name"].removeprefix("public."), found["rows"], found["analyzed"], indexes)
     return Known(tables, str(replies[1].rows[0][0]) if replies[1].rows else "")
 
 

@@ -7,7 +7,7 @@ that is discarded afterwards. https://www.postgresql.org/docs/current/sql-set-tr
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from mcp_backend.errors import BackendError, InvalidArgument, Json
 MOST_CHARACTERS = 40_000
 """Of all rows together as JSON. Hosts put longer results aside or cut them."""
 LOCK_MILLISECONDS = 5_000
+LOOK_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,9 @@ class Question:
     limit: int
     timeout_seconds: float
     direct: bool = False
-    estimated: bool = False
-    """Whether it names anything that could make it long: then the planner is asked first."""
+    plain: bool = False
+    """Whether it names nothing: no relation, function, operator, type or parameter. Then its answer is about as long as
+    its text, and one round trip does."""
     most_characters: int = MOST_CHARACTERS
 
 
@@ -82,6 +84,7 @@ _FORMS = {
 """How values are written. The first also keeps the server's reading of the statement that of the grammar here."""
 
 CLOSING = (Step("rollback"), SYNC, Step("discard all"), SYNC)
+"""Begins inside the group of the statements before it. When one of them failed, it is sent once more by itself."""
 
 
 KEEP_PATH = "select pg_catalog.set_config('mcp_backend.schemas', pg_catalog.current_schemas(true)::text, true)"
@@ -93,7 +96,7 @@ a setting, because it decides what the names in a statement mean."""
 async def look_up(pgconn: pq.abc.PGconn, steps: Sequence[Step], timeout_seconds: float) -> list[Reply]:
     """The replies to catalog queries of our own, run the same way in one round trip."""
     before = (*opening(pgconn, timeout_seconds), Step(KEEP_PATH), Step(CLEAR_PATH))
-    replies = await exchange(pgconn, [*before, *steps, SYNC, *CLOSING])
+    replies = await _closed(pgconn, [*before, *steps])
     return replies[len(before) : len(before) + len(steps)]
 
 
@@ -101,26 +104,47 @@ async def read(pgconn: pq.abc.PGconn, question: Question) -> Answer:
     """The answer to a question. Raises `BackendError` with what the server refused."""
     began = time.monotonic()
     before = opening(pgconn, question.timeout_seconds)
-    described = (await exchange(pgconn, [*before, Step(question.sql, described=True), SYNC]))[-1]
-    try:
-        if described.error is not None:
-            raise refusal(described.error, timeout_seconds=question.timeout_seconds)
-        parameters = _parameters(question, described.parameters)
-        if question.estimated:
-            await _expect(pgconn, question, parameters, described.parameters)
-        steps = _steps(question, described, parameters)
-    except BackendError:
-        await exchange(pgconn, CLOSING)
-        raise
     budget = _Budget(question)
-    replies = await exchange(pgconn, [*steps, SYNC, *CLOSING], enough=budget.enough)
+    if question.plain and not question.parameters:
+        steps = [*before, *_taking(question, question.sql, (), ())]
+        reply = await _taken(pgconn, steps, question, budget)
+        columns = reply.columns
+    else:
+        described = (await exchange(pgconn, [*before, Step(question.sql, described=True), SYNC]))[-1]
+        columns = described.columns
+        try:
+            if described.error is not None:
+                raise refusal(described.error, timeout_seconds=question.timeout_seconds)
+            parameters = _parameters(question, described.parameters)
+            if not question.direct:
+                await _expect(pgconn, question, parameters, described.parameters)
+        except BackendError:
+            await exchange(pgconn, CLOSING)
+            raise
+        steps = _taking(question, question.sql, parameters, described.parameters, columns)
+        reply = await _taken(pgconn, steps, question, budget)
+    elapsed = round((time.monotonic() - began) * 1000, 1)
+    names = await _type_names(pgconn, columns)
+    return _answer(columns, names, reply.rows, budget, elapsed)
+
+
+async def _closed(
+    pgconn: pq.abc.PGconn, steps: Sequence[Step], enough: Callable[[tuple[str | None, ...]], bool] | None = None
+) -> list[Reply]:
+    """The replies to the steps, after which the transaction is over and the session clean."""
+    replies = await exchange(pgconn, [*steps, *CLOSING], enough=enough)
+    if any(reply.error is not None for reply in replies):
+        await exchange(pgconn, CLOSING)
+    return replies
+
+
+async def _taken(pgconn: pq.abc.PGconn, steps: Sequence[Step], question: Question, budget: "_Budget") -> Reply:
+    """The reply with the rows."""
+    replies = await _closed(pgconn, steps, budget.enough)
     failed = next((r.error for r in replies if r.error is not None), None)
     if failed is not None:
         raise refusal(_placed(failed, question), timeout_seconds=question.timeout_seconds)
-    names = [(row[0] or "", int(row[1] or 0)) for row in replies[0].rows]
-    rows = next(r for r, step in zip(replies, steps, strict=False) if step.streamed).rows
-    elapsed = round((time.monotonic() - began) * 1000, 1)
-    return _answer(described.columns, names, rows, budget, elapsed)
+    return next(reply for reply, step in zip(replies, steps, strict=False) if step.streamed)
 
 
 async def _expect(
@@ -136,29 +160,49 @@ async def _expect(
 
 def _parameters(question: Question, types: tuple[int, ...]) -> list[str | None]:
     if len(question.parameters) != len(types):
-        uses = f"uses $1 to ${len(types)}" if types else "uses no parameter"
-        raise InvalidArgument(f"parameters: the statement {uses}, {len(question.parameters)} given")
+        raise InvalidArgument(
+            f"parameters: the statement has {len(types)} ($1, $2 …), {len(question.parameters)} given"
+        )
     return [values.parameter(value, oid) for value, oid in zip(question.parameters, types, strict=True)]
 
 
-def _steps(question: Question, described: Reply, parameters: Sequence[str | None]) -> list[Step]:
-    """The statements that bring the rows: first the names of the columns' types, then the cursor and its rows."""
-    oids = ",".join(str(column.oid) for column in described.columns)
-    modifiers = ",".join(str(column.modifier) for column in described.columns)
+def _taking(
+    question: Question,
+    sql: str,
+    parameters: Sequence[str | None],
+    types: Sequence[int],
+    columns: Sequence[Column] = (),
+) -> list[Step]:
+    """The statements that bring the rows."""
+    if question.direct:
+        return [Step(sql, parameters, streamed=True)]
+    query = bounded(sql, columns, longest_cell(columns, question.most_characters))
+    return [
+        Step(f"{CURSOR}{query}", parameters, types=types),
+        Step(f"fetch {question.limit + 1} from answer -- {_seen(question.sql)}", streamed=True),
+    ]
+
+
+def _seen(sql: str) -> str:
+    """The statement on one line, for whoever looks into pg_stat_activity while its rows are fetched."""
+    return " ".join(sql.split())[:500]
+
+
+CURSOR = "declare answer no scroll cursor without hold for "
+
+
+async def _type_names(pgconn: pq.abc.PGconn, columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """The name of each column's type and the type of its elements, which is 0 when it is no array."""
+    if all(column.modifier == -1 and column.oid in values.NAMES for column in columns):
+        return [(values.NAMES[column.oid], 0) for column in columns]
     naming = Step(
         "select pg_catalog.format_type(q.t, q.m), coalesce((select e.typelem::int8 from pg_catalog.pg_type e "
         "where e.oid = q.t and e.typcategory = 'A'), 0) "
         "from rows from (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::int4[])) q(t, m)",
-        ["{" + oids + "}", "{" + modifiers + "}"],
+        [f"{{{','.join(str(getattr(column, field)) for column in columns)}}}" for field in ("oid", "modifier")],
     )
-    if question.direct:
-        return [naming, Step(question.sql, parameters, streamed=True)]
-    query = bounded(question.sql, described.columns, longest_cell(described.columns, question.most_characters))
-    return [
-        naming,
-        Step(f"declare answer no scroll cursor without hold for {query}", parameters, types=described.parameters),
-        Step(f"fetch {question.limit + 1} from answer", streamed=True),
-    ]
+    (reply,) = await look_up(pgconn, [naming], LOOK_UP_SECONDS)
+    return [((row[0] or "").removeprefix("public."), int(row[1] or 0)) for row in reply.rows]
 
 
 def longest_cell(columns: Sequence[Column], most_characters: int) -> int:
@@ -231,4 +275,6 @@ def _answer(
 
 def _placed(error: ServerError, question: Question) -> ServerError:
     """The error without a position that would count in the text that we sent instead of the one we were given."""
-    return error if question.direct else replace(error, position=0)
+    if question.direct or not error.position:
+        return error
+    return replace(error, position=max(0, error.position - len(CURSOR)) if question.plain else 0)

@@ -62,8 +62,8 @@ async def find(conn: AsyncConnection[Any], name: str) -> int:
     if rows:
         what = f"an index of {rows[0][5]}" if rows[0][5] else "a sequence"
         raise NotFound(f"table: {name} is {what}, not a table")
-    near = await _near(conn, table)
-    raise NotFound(f"table: there is no {name}; near it: {', '.join(near) or 'nothing'}", details={"near": [*near]})
+    close = await near(conn, table)
+    raise NotFound(f"table: there is no {name}; near it: {', '.join(close) or 'nothing'}", details={"near": [*close]})
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -82,7 +82,8 @@ async def names(conn: AsyncConnection[Any]) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-async def _near(conn: AsyncConnection[Any], table: str) -> list[str]:
+async def near(conn: AsyncConnection[Any], table: str) -> list[str]:
+    """The names of relations that somebody who wrote `table` may have meant."""
     by_table: dict[str, list[str]] = {}
     for full in await names(conn):
         by_table.setdefault(full.rpartition(".")[2].strip('"').lower(), []).append(full)

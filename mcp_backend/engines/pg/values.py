@@ -9,6 +9,7 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -35,7 +36,7 @@ def _float(text: str) -> Json:
 def _number(text: str) -> Json:
     """A number inside JSON, as text when a float would change it."""
     value = float(text)
-    return value if math.isfinite(value) and repr(value) in (text, f"{text}.0") else text
+    return value if math.isfinite(value) and Decimal(repr(value)) == Decimal(text) else text
 
 
 def _json(text: str) -> Json:
@@ -91,6 +92,14 @@ ARRAYS: Mapping[int, int] = MappingProxyType(
     }
 )  # fmt: skip
 """Array types and the types of their elements: src/include/catalog/pg_type.dat."""
+NAMES: Mapping[int, str] = MappingProxyType(
+    {
+        16: "boolean", 20: "bigint", 21: "smallint", 23: "integer", 25: "text", 114: "json", 700: "real",
+        701: "double precision", 1082: "date", 1114: "timestamp without time zone", 1184: "timestamp with time zone",
+        1700: "numeric", 2950: "uuid", 3802: "jsonb",
+    }
+)  # fmt: skip
+"""The names of common types, so that they need not be asked for."""
 FIXED = frozenset(
     [16, 18, 19, 20, 21, 23, 26, 27, 28, 29, 600, 650, 700, 701, 774, 790, 829, 869, 1082, 1083, 1114, 1184, 1186, 1266,
      1700, 2202, 2203, 2204, 2205, 2206, 2275, 2278, 2950, 2970, 3220, 4089, 4096, 4191, 5038, 5069]
