@@ -17,6 +17,7 @@ Era: TypeAlias = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
 """`auto` negotiates 2026-07-28, `legacy` the handshake of 2025-11-25."""
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
+ENGINE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL", "PGHOST", "PGHOSTADDR", "PGSERVICE", "NATS_URL")
 Connect: TypeAlias = Callable[..., AbstractAsyncContextManager[Client]]
 
 
@@ -25,7 +26,7 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     """A state folder of the test's own, and an environment without the settings of whoever runs the tests."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("MCP_BACKEND_STATE", str(folder))
-    for name in ("DATABASE_URL", "POSTGRES_URL", "NATS_URL", "CODING_AGENT_MODEL"):
+    for name in (*ENGINE_VARIABLES, "CODING_AGENT_MODEL"):
         monkeypatch.delenv(name, raising=False)
     return folder
 

@@ -34,12 +34,6 @@ SHOP = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_engines_of_whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("POSTGRESQL_URL", "PGHOST", "PGHOSTADDR", "PGSERVICE", "CLICKHOUSE_URL", "REDIS_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def write(root: Path, files: Mapping[str, str]) -> None:
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
