@@ -20,6 +20,7 @@ from nats.js import JetStreamContext
 
 from mcp_backend.engines import nats_address, nats_connection, nats_publish
 from tests.conftest import ERAS, Connect, Era
+from tests.engines_fixtures import wait_for
 from tests.natsd import Natsd, Proxy, policy
 
 Body = dict[str, Any]
@@ -43,6 +44,15 @@ CONTRACT: Body = {
 def server(tmp_path: Path) -> Generator[Natsd]:
     """A server of this test."""
     started = Natsd(tmp_path / "natsd").start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Generator[Natsd]:
+    """A server with an empty stream, for the many calls that must not reach it."""
+    started = Natsd(tmp_path_factory.mktemp("natsd")).start()
+    wait_for(make_stream(started))
     yield started
     started.stop()
 
@@ -375,16 +385,15 @@ BAD: list[tuple[Body, str]] = [
 
 @pytest.mark.parametrize(("change", "named"), BAD)
 async def test_bad_input_is_named_by_its_field_and_nothing_is_sent(
-    place: Path, server: Natsd, connect: Connect, change: Body, named: str
+    repository: Path, untouched: Natsd, connect: Connect, change: Body, named: str
 ) -> None:
-    await make_stream(server)
     call: Body = {"destination": "orders.note", "messages": [order(1)], "justification": WHY, **change}
-    async with connect(place) as client:
+    async with connect(policy(repository, untouched.url)) as client:
         error = (await publish(client, **call))["error"]
     assert error["code"] == ("not_found" if "engine" in change else "invalid_argument")
     assert error["reason"].startswith(f"{named}:"), error["reason"]
     assert len(error["reason"]) < 500
-    assert await stored(server) == []
+    assert await stored(untouched) == []
 
 
 async def test_a_message_larger_than_the_server_or_the_stream_takes_is_refused_before_it_is_sent(
