@@ -9,6 +9,7 @@ from mcp_backend.tools.git_commit import GitCommit
 from mcp_backend.tools.git_status import GitStatus
 from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.publish_message import PublishMessage
+from mcp_backend.tools.run_command import RunCommand
 from mcp_backend.tools.run_migration import RunMigration
 from mcp_backend.tools.run_tests import RunTests
 
@@ -23,6 +24,7 @@ TOOLS: tuple[type[Tool], ...] = (
     GitStatus,
     GitCommit,
     RunTests,
+    RunCommand,
 )
 
 __all__ = ["TOOLS", "TOOLSETS", "Plan", "Result", "Tool", "Toolset", "enabled"]

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _DROPPED = re.compile(
@@ -35,3 +35,26 @@ def for_tests(root: Path, environment: Mapping[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in environment.items() if not _DROPPED.fullmatch(k)}
     kept["PATH"] = clean_path(environment.get("PATH", os.defpath), root, keep_workspace=True)
     return kept | {"NO_COLOR": "1", "PY_COLORS": "0", "TERM": "dumb"}
+
+
+_USUAL = re.compile(
+    r"HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|GOROOT|GOPATH|GOMODCACHE|GOTOOLCHAIN|JAVA_HOME|CARGO_HOME|RUSTUP_HOME"
+    r"|PYENV_ROOT|PYENV_VERSION|NVM_DIR|NODE_ENV|SSL_CERT_FILE|SSL_CERT_DIR|NIX_PATH|XDG_DATA_DIRS|SOURCE_DATE_EPOCH|CI"
+)
+"""What a shell line sees of this server's environment: where things lie and how people write, never a credential."""
+
+
+def for_commands(root: Path, environment: Mapping[str, str], named: Iterable[str]) -> dict[str, str]:
+    """What a shell line of the agent sees: an allow-list and the variables `named` by the policy; the programs of the
+    project's own `.venv` come first."""
+    wanted = set(named)
+    kept = {k: v for k, v in environment.items() if _USUAL.fullmatch(k) or k in wanted}
+    kept["PATH"] = clean_path(environment.get("PATH", os.defpath), root, keep_workspace=True)
+    venv = next((root / name for name in (".venv", "venv") if (root / name / "pyvenv.cfg").is_file()), None)
+    if venv is not None:
+        kept["VIRTUAL_ENV"] = str(venv)
+        kept["PATH"] = os.pathsep.join((str(venv / "bin"), kept["PATH"]))
+    # No pager and no editor waits for somebody at a terminal that is not there.
+    quiet = {"NO_COLOR": "1", "TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_EDITOR": "false",
+             "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "DEBIAN_FRONTEND": "noninteractive"}  # fmt: skip
+    return kept | {k: v for k, v in quiet.items() if k not in wanted}

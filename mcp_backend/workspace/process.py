@@ -1,7 +1,4 @@
-"""Runs a program of the repository: in a session of its own, with limits of time and output, until all of it ended.
-
-No fence yet: the program may write wherever the user may. The result says so (`SANDBOX`).
-"""
+"""Runs a program of the repository: in a session of its own, with limits of time and output, until all of it ended."""
 
 import asyncio
 import os
@@ -11,13 +8,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
 from mcp_backend.errors import FailedPrecondition
 
+if TYPE_CHECKING:
+    from mcp_backend.workspace.fence.around import Inside
+
 SANDBOX = "none"
-"""How a child process is fenced in. Sandboxing comes with the terminal; until then nothing is claimed."""
+"""What a program that is started without a fence is fenced in by."""
 SUPERVISOR = Path(__file__).with_name("supervise.py")
 LOG_BYTES = 16_000_000
 TAIL_BYTES = 16_000
@@ -51,10 +52,11 @@ async def run(
     seconds: float,
     log: Path,
     lines: Callable[[bytes], None] | None = None,
+    fence: "Inside | None" = None,
 ) -> Finished:
     """Runs a command to its end, or stops it when `seconds` are over or the caller is cancelled; every process that
     descends from it has ended when this returns or raises. What it prints goes to `log` (at most 16 MB) and, line by
-    line, to `lines`.
+    line, to `lines`. With a `fence` the program runs in it.
 
     Raises `FailedPrecondition` when the program does not exist.
     """
@@ -64,15 +66,18 @@ async def run(
             "commands.test in mcp-backend.toml"
         )
     began = time.monotonic()
+    launcher, descriptors = (fence.launcher, fence.fds) if fence else ((str(SUPERVISOR), str(os.getpid())), ())
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", str(SUPERVISOR), str(os.getpid()), *command,
+        sys.executable, "-I", "-S", *launcher, *command,
         cwd=cwd, env=dict(environment), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        stderr=asyncio.subprocess.STDOUT, start_new_session=True, pass_fds=descriptors,
     )  # fmt: skip
     output = _Output(log, lines)
     timed_out = False
     try:
         async with asyncio.timeout(seconds):
+            if fence:
+                await fence.started()
             await output.read(process.stdout)
             await process.wait()
     except TimeoutError:
