@@ -499,3 +499,21 @@ async def test_a_timeout_that_makes_no_sense_is_refused(service: Path, connect: 
         error = await refused(client, "run_tests", timeout_seconds=seconds)
     assert error["code"] == "invalid_argument"
     assert "timeout_seconds" in error["reason"]
+
+
+async def test_the_first_test_of_a_repository_is_found_without_a_restart(
+    tmp_path: Path, person: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "new"
+    write(root, {"orders/__init__.py": "", "bin/pytest": f'#!/bin/sh\nexec {PYTEST.partition(" ")[2]} "$@"\n'})
+    (root / "bin/pytest").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{root}/bin:{os.environ['PATH']}")
+    git(root, "init", "-q")
+    async with connect(root) as client:
+        error = await refused(client, "run_tests")
+        assert error["code"] == "failed_precondition"
+        assert "write the first test" in error["reason"]
+        write(root, {"tests/test_first.py": "def test_first():\n    pass\n"})
+        receipt = (await ask(client, "run_tests"))["receipt"]
+        assert receipt
+        assert (await ask(client, "git_commit", message="Begin"))["receipt"] == receipt

@@ -135,12 +135,12 @@ def _secrets(prepared: "Prepared", changes: "list[Changed]") -> list[Secret]:
 
 
 def _tests(prepared: "Prepared", app: App, recent: "list[Receipt]", changes: "list[Changed]") -> TestEvidence:
-    from mcp_backend.workspace import evidence
+    from mcp_backend.workspace import evidence, runners
     from mcp_backend.workspace.changes import shown
 
     migrations = [s.migrations for s in app.policy.engines.values() if s.migrations]
     needs = [c.path for c in changes if evidence.should_have_test(c, migrations, app.policy.no_tests_needed)]
-    command = app.policy.commands.get("test", "")
+    command = runners.declared(app.policy, app.workspace)
     found = evidence.judged(
         prepared.tree,
         changes,

@@ -129,17 +129,18 @@ def _diff(repository: "Repository", base: str | None, paths: Sequence[str]) -> R
 
 def _receipt(repository: "Repository", app: App, recent: "Sequence[Receipt]") -> Json:
     """The receipt that git_commit would accept for everything as it is now, or else the newest run."""
-    from mcp_backend.workspace import evidence
+    from mcp_backend.workspace import evidence, runners
     from mcp_backend.workspace.changes import shown
     from mcp_backend.workspace.trees import Trees
 
     if not recent:
         return None
     trees = Trees(repository, app.workspace.state)
+    command = runners.declared(app.policy, app.workspace)
     found = evidence.judged(
         trees.of_work_tree().id,
         (),
-        [receipt for receipt in recent if receipt.command == app.policy.commands.get("test", "")],
+        [receipt for receipt in recent if receipt.command == command],
         trees.paths_between,
         lambda paths: evidence.deciding(paths, app.workspace, app.policy),
         ["everything"],

@@ -25,6 +25,7 @@ Item = Annotated[str, Field(min_length=1, max_length=500)]
 class _Prepared:
     """`trees` and `head` are `None` outside a git repository; `problem` says why there will be no receipt then."""
 
+    declared: str
     commands: "tuple[Command, ...]"
     scope: "Scope"
     trees: "Trees | None"
@@ -74,7 +75,8 @@ class RunTests(Tool):
         items = [self.selection] if isinstance(self.selection, str) else list(self.selection or ())
         if items and self.mode != "auto":
             raise InvalidArgument(f'selection: goes with mode "auto"; mode {self.mode!r} chooses the tests itself')
-        commands = runners.commands(app.policy.commands.get("test", ""), root)
+        declared = runners.declared(app.policy, app.workspace)
+        commands = runners.commands(declared, root)
         trees, head, problem = None, None, ""
         try:
             repository = open_repository(app.workspace)
@@ -87,10 +89,10 @@ class RunTests(Tool):
                 raise FailedPrecondition(f'mode "affected" needs to know what changed: {problem}')
             items = _affected(trees, head, app)
             if not items:
-                return _Prepared((), scope, trees, head, "")
+                return _Prepared(declared, (), scope, trees, head, "")
         if items:
             commands = selection.select(items, commands, root)
-        return _Prepared(commands, scope, trees, head, problem)
+        return _Prepared(declared, commands, scope, trees, head, problem)
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import run_report, running
@@ -184,8 +186,7 @@ async def _no_receipt(
             f"the work tree changed during the run: {', '.join(changed[:3])}; ignore what tests write, then run again"
         )
     earlier = await receipts.recent(app.store, app.workspace.state)
-    command = app.policy.commands["test"]
-    full = next((r for r in earlier if r.scope == "all" and r.passed and r.command == command), None)
+    full = next((r for r in earlier if r.scope == "all" and r.passed and r.command == prepared.declared), None)
     hooks, settings = await asyncio.to_thread(steering.changed, prepared.trees, prepared.head, before.id)
     files = full.files if full else dict[str, int]()
     return "; ".join(
@@ -202,7 +203,7 @@ async def _kept(app: App, prepared: _Prepared, run: "Run", tree: "Tree | None", 
         return None
     outcome = run.outcome
     receipt = await receipts.add(
-        app.store, app.workspace.state, tree=tree.id, command=app.policy.commands["test"], scope=prepared.scope,
+        app.store, app.workspace.state, tree=tree.id, command=prepared.declared, scope=prepared.scope,
         passed=passed, now=app.now(),
         body={
             "counts": {"passed": outcome.passed, "failed": outcome.failed, "errors": outcome.errors,

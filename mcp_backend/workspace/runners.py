@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mcp_backend.errors import FailedPrecondition, Json
+from mcp_backend.policy import Policy
+from mcp_backend.settings import Workspace
+from mcp_backend.workspace import listing, suites
 
 Trouble: TypeAlias = Literal["", "not started", "refused", "broke off"]
 Kind: TypeAlias = Literal["pytest", "go", "other"]
@@ -100,6 +103,14 @@ def merged(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
+def declared(policy: Policy, workspace: Workspace) -> str:
+    """The test command: of the policy, or what the repository has by now, because the first test of a new repository
+    may be younger than this server."""
+    if text := policy.commands.get("test", ""):
+        return text
+    return suites.command(suites.suites(workspace.root, listing.files(workspace)))
+
+
 def commands(text: str, root: Path) -> tuple[Command, ...]:
     """The programs that a test command of the policy stands for, to be run one after the other.
 
@@ -114,7 +125,8 @@ def commands(text: str, root: Path) -> tuple[Command, ...]:
         raise FailedPrecondition(f"commands.test: {error} in {text!r}; a person corrects mcp-backend.toml") from error
     if not words:
         raise FailedPrecondition(
-            'no test command is known: a person sets it in mcp-backend.toml, [commands] test = "pytest"'
+            "no tests were found and no test command is known: write the first test (pytest, go test), or a person "
+            'sets the command in mcp-backend.toml: [commands] test = "…"'
         )
     if _SHELL.search(text) or any(word != "&&" and _OPERATOR.fullmatch(word) for word in words):
         return (Command("other", ("sh", "-c", text), root, (), text),)

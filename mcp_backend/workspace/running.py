@@ -127,8 +127,8 @@ class _One:
             found["PYTHONPATH"] = os.pathsep.join((self._reported["PYTHONPATH"], path))
         if command.kind == "other":
             found["PYTEST_ADDOPTS"] = f"{own.get('PYTEST_ADDOPTS', '')} -p {pytest_runner.PLUGIN}".strip()
-        program = Path(command.argv[0])
-        if (program.parent.parent / "pyvenv.cfg").is_file():
+        program = command.cwd / command.argv[0]
+        if "/" in command.argv[0] and (program.parent.parent / "pyvenv.cfg").is_file():
             found["VIRTUAL_ENV"] = str(program.parent.parent)
             found["PATH"] = os.pathsep.join((str(program.parent), found["PATH"]))
         return found
