@@ -418,7 +418,10 @@ async def test_what_the_stream_refuses_comes_with_its_words(place: Path, server:
     async with connect(place) as client:
         told = await publish(client, destination="orders.eu.created", messages=[order(i) for i in range(3)])
         full = await publish(client, destination="orders.eu.created", messages=[order(9)])
+        many = await publish(client, destination="orders.eu.created", messages=[order(i) for i in range(10, 210)])
     assert Counter(r["stored"] for r in told["results"]) == {"yes": 2, "no": 1}
+    assert many["error"]["details"]["counts"] == {"no": 200}
+    assert len(many["error"]["details"]["results"]) == 50
     assert full["error"]["code"] == "failed_precondition"
     assert "maximum messages exceeded" in full["error"]["reason"]
 

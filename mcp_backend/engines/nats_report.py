@@ -1,5 +1,6 @@
 """What is said about published messages: an entry for each, the guarantee of the whole, an error for nothing at all."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from mcp_backend.engines.nats import Stream
@@ -73,10 +74,14 @@ def raise_if_nothing_happened(
     engine: str, outcomes: Sequence[Outcome], results: Sequence[dict[str, Json]], guarantee: str
 ) -> None:
     """Part of a batch that failed is a result. A call of which nothing is known to have happened is an error:
-    `OutcomeUnknown` when something may have, else what the first failure is. `details.results` has the entries."""
+    `OutcomeUnknown` when something may have, else what the first failure is. `details.results` has the entries, the
+    unknown ones first; of a large batch only some, and `counts` says of how many."""
     if any(o.stored == "yes" or o.sent or (o.duplicate and o.stored == "unknown") for o in outcomes):
         return
-    details: dict[str, Json] = {"results": list(results[:SHOWN]), "delivery": guarantee, "engine": engine}
+    shown = sorted(results, key=lambda result: result["stored"] != "unknown")[:SHOWN]
+    details: dict[str, Json] = {"results": [*shown], "delivery": guarantee, "engine": engine}
+    if len(results) > SHOWN:
+        details["counts"] = {**Counter(outcome.stored for outcome in outcomes)}
     which = "the message" if len(outcomes) == 1 else f"each of the {len(outcomes)} messages"
     unsure = next((o for o in outcomes if o.stored == "unknown" or o.cause == "unanswered"), None)
     if unsure:
