@@ -79,6 +79,8 @@ SHOP = {
         ("tests/fixtures/openapi.yaml", "backend"),
         ("internal/testdata/App.tsx", "backend"),
         ("gen/openapi.yaml", "backend"),
+        ("vendor/github.com/envoyproxy/validate/validate.proto", "backend"),
+        ("third_party/googleapis/google/api/http.proto", "backend"),
         ("contracts/tsconfig.types.json", "backend"),
         ("docs/guide.md", "shared"),
         ("docs/assets/logo.svg", "shared"),

@@ -8,7 +8,7 @@ R1  installed JavaScript packages, documentation sites, packages of e-mail templ
 R2  below a frontend root (roots.py): frontend, except server code of a full-stack framework, SQL and data models;
     Python and Go there are glue (`go:embed`) that either side may own. A backend manifest inside wins its folder back.
 R3  below a folder that is a frontend by name and content: frontend, except backend source
-R4  API specifications: by name, or by folder; not those a program generates, not test data
+R4  API specifications: by name, or by folder; not what a program made, not copies, not test data
 R5  backend source, wherever it lies
 R6  UI source, wherever it lies
 R7  templates: of messages, documents, configuration: backend; of pages: `paths.templates` of the policy decides
@@ -38,7 +38,8 @@ _SPEC_NAME = re.compile(
     r"|schema\.(graphql|gql)"
 )
 _SPEC_FOLDERS = words("specs spec api-spec api-specs apispec contracts api-contracts")
-_GENERATED = words("gen generated autogen")
+_NOT_DESIGNED_HERE = words("gen generated autogen vendor third_party third-party")
+"""Folders of what a program made, or of copies of other projects: no architect of this one designed it."""
 _SPEC_SUFFIXES = words(".yaml .yml .json .proto .graphql .gql .avsc")
 _SERVED = ("public/", "static/", "wwwroot/", "assets/js/")
 """Folders of a Node server whose scripts browsers load."""
@@ -162,7 +163,7 @@ def _named(root: Root) -> str:
 
 def _spec(path: str, roots: Roots) -> bool:
     folders, name = path.split("/")[:-1], path.rpartition("/")[2]
-    if path in roots.generated or kinds.test_data(path) or not _GENERATED.isdisjoint(folders):
+    if path in roots.generated or kinds.test_data(path) or not _NOT_DESIGNED_HERE.isdisjoint(folders):
         return False
     if _SPEC_NAME.fullmatch(name):
         return True
