@@ -505,7 +505,7 @@ async def test_the_first_test_of_a_repository_is_found_without_a_restart(
     tmp_path: Path, person: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "new"
-    write(root, {"orders/__init__.py": "", "bin/pytest": f'#!/bin/sh\nexec {PYTEST.partition(" ")[2]} "$@"\n'})
+    write(root, {"orders/__init__.py": "", "bin/pytest": f'#!/bin/sh\n{PYTEST} "$@"\n'})
     (root / "bin/pytest").chmod(0o755)
     monkeypatch.setenv("PATH", f"{root}/bin:{os.environ['PATH']}")
     git(root, "init", "-q")
