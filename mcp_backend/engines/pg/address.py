@@ -66,6 +66,8 @@ def _for_libpq(url: str) -> str:
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("not a PostgreSQL URL")
     parts = urlsplit(url)
+    if "," not in parts.netloc and parts.port is not None and not parts.port:
+        raise ValueError("port 0")
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     query = [(k, v) for k, v in parse_qsl(parts.query) if k in known]
     asked = dict(parse_qsl(parts.query)).get("ssl", "")
