@@ -123,9 +123,7 @@ def project(
             b"select pg_terminate_backend(pid) from pg_stat_activity "
             b"where datname = current_database() and pid <> pg_backend_pid()"
         )
-        schemas = made.ask(
-            "select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'"
-        )
+        own = "nspname !~ '^pg_' and nspname <> 'information_schema'"
         for schema in made.ask(f"select nspname from pg_namespace where {own}"):
             admin.execute(f'drop schema "{schema}" cascade'.encode())
         admin.execute(b"create schema public authorization pg_database_owner; grant usage on schema public to public")
