@@ -11,7 +11,13 @@ from mcp.client import Client
 
 from mcp_backend.server import Options, build
 
-pytest_plugins = ["tests.engines_fixtures", "tests.lease_fixtures", "tests.migration_fixtures", "tests.shop_fixtures"]
+pytest_plugins = [
+    "tests.engines_fixtures",
+    "tests.lease_fixtures",
+    "tests.migration_fixtures",
+    "tests.relay_fixtures",
+    "tests.shop_fixtures",
+]
 
 Era: TypeAlias = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")

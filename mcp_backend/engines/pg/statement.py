@@ -201,7 +201,7 @@ def _truth(value: Mapping[str, Mapping[str, object]] | None) -> bool:
 def _walked(kind: Kind, tree: Mapping[str, Any], *, writes_allowed: bool) -> Shape:
     mentions, why, writes = Mentions(), "", False
     try:
-        for name, value in _nodes(tree):
+        for name, value in nodes(tree):
             if name in WRITE_NODES or name in WRITE_FIELDS:
                 writes = True
                 if not writes_allowed:
@@ -223,7 +223,7 @@ _WHY = {
 }
 
 
-def _nodes(tree: Any) -> Iterator[tuple[str, Any]]:
+def nodes(tree: Any) -> Iterator[tuple[str, Any]]:
     """Every key of the tree with its value, without recursion. An element of a list that is empty stands for a null,
     which only lists of lists have; anywhere else it would be a node that the printer of the tree does not know."""
     stack: list[Any] = [tree]

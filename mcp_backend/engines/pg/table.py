@@ -60,7 +60,7 @@ async def find(conn: AsyncConnection[Any], name: str) -> int:
         if fits:
             raise InvalidArgument(f"table: {name} can mean {', '.join(f'{r[1]}.{r[2]}' for r in fits[:10])}; name one")
     if rows:
-        what = f"an index of {rows[0][5]}" if rows[0][5] else "a sequence"
+        what = f"an index of {_short(rows[0][5])}" if rows[0][5] else "a sequence"
         raise NotFound(f"table: {name} is {what}, not a table")
     close = await near(conn, table)
     raise NotFound(f"table: there is no {name}; near it: {', '.join(close) or 'nothing'}", details={"near": [*close]})

@@ -1,0 +1,247 @@
+"""db_schema: small, complete, and honest about what it leaves out."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+from mcp.client import Client
+
+from tests.asking import error, names_database, result
+from tests.conftest import ERAS, Connect, Era
+from tests.shop_fixtures import ORDERS
+
+RICH = """
+create schema audit;
+create sequence small_numbers as smallint;
+select setval('small_numbers', 30000);
+create domain email as text not null check (value like '%@%');
+create table customers (
+  id bigint generated always as identity primary key, mail email, name varchar(80) not null default 'nobody',
+  parent_id bigint references customers on delete set null, small smallint default nextval('small_numbers'),
+  upper_name text generated always as (upper(name)) stored, unique (name, mail), check (length(name) > 1));
+alter sequence small_numbers owned by customers.small;
+comment on table customers is 'people who pay';
+comment on column customers.mail is 'where invoices go';
+create type state as enum ('new', 'paid', 'gone');
+create table "Orders" (id int primary key, customer_id bigint not null references customers on delete cascade,
+  state state not null, at date) ;
+create index on "Orders" (state) where state <> 'gone';
+create table events (id bigint, at timestamptz not null, body jsonb) partition by range (at);
+create table events_2026 partition of events for values from ('2026-01-01') to ('2027-01-01');
+create table audit.log (id int, who text);
+create table child (extra int) inherits (audit.log);
+create view paid as select id from "Orders" where state = 'paid';
+create function stamp() returns trigger language plpgsql as $$begin new.at := now(); return new; end$$;
+create trigger stamped before update on "Orders" for each row execute function stamp();
+create policy own on customers for select using (name = current_user);
+alter table customers enable row level security;
+grant select on customers to public;
+create statistics named on name, mail from customers;
+"""
+
+
+@pytest.fixture
+def rich(repository: Path, postgres_url: str) -> Path:
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute(RICH.encode())
+    names_database(repository, postgres_url)
+    return repository
+
+
+async def table(client: Client, name: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", (await result(client, "db_schema", table=name))["table"])
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_whole_small_database_fits_with_its_columns(rich: Path, connect: Connect, era: Era) -> None:
+    async with connect(rich, mode=era) as client:
+        shown = await result(client, "db_schema")
+    assert shown["engine"] == "main"
+    assert shown["environment"] == "development"
+    assert shown["dialect"].startswith("postgresql 1")
+    assert len(shown["version"]) == 64
+    assert shown["truncated"] is False
+    assert "next" not in shown
+    assert {"applied", "pending"} <= set(shown["migrations"])
+    tables = {entry["name"]: entry for entry in shown["tables"]}
+    assert set(tables) == {"customers", '"Orders"', "events", "audit.log", "child", "paid"}
+    assert shown["tables"][0]["name"] == "customers"
+    assert tables["customers"]["comment"] == "people who pay"
+    assert "id bigint pk identity" in tables["customers"]["columns"]
+    assert "parent_id bigint? → customers" in tables["customers"]["columns"]
+    assert tables['"Orders"']["columns"][1] == "customer_id bigint → customers"
+    assert (tables["events"]["kind"], tables["events"]["partitions"]) == ("partitioned", 1)
+    assert tables["paid"]["kind"] == "view"
+    assert shown["enums"] == {"state": "new|paid|gone"}
+
+
+async def test_one_table_shows_everything_about_it(rich: Path, connect: Connect) -> None:
+    async with connect(rich) as client:
+        customers = await table(client, "customers")
+        columns = {column["name"]: column for column in customers["columns"]}
+        assert columns["id"] == {"name": "id", "type": "bigint", "nullable": False, "identity": "always"}
+        assert columns["mail"]["domain"].startswith("text NOT NULL CHECK")
+        assert columns["mail"]["nullable"] is False
+        assert columns["mail"]["comment"] == "where invoices go"
+        assert columns["upper_name"]["generated"].endswith("stored")
+        assert customers["primary_key"] == ["id"]
+        assert customers["comment"] == "people who pay"
+        (own,) = customers["foreign_keys"]
+        assert (own["references"], own["to"], own["on_delete"]) == ("customers", ["id"], "set null")
+        assert own["without_index"] is True
+        assert {"table": '"Orders"', "columns": ["customer_id"], "to": ["id"], "on_delete": "cascade"} in customers[
+            "referenced_by"
+        ]
+        definitions = [entry["definition"] for entry in customers["constraints"]]
+        assert "UNIQUE (name, mail)" in definitions
+        assert any(text.startswith("CHECK (length") for text in definitions)
+        assert {index["name"] for index in customers["indexes"]} == {"customers_pkey", "customers_name_mail_key"}
+        (policy,) = customers["policies"]
+        assert (policy["for"], policy["to"], customers["row_security"]) == ("select", ["public"], "enabled")
+        (sequence,) = customers["sequences"]
+        assert (sequence["column"], sequence["used"]) == ("small", "92%")
+        assert customers["grants"] == {"public": "select"}
+        assert customers["bytes"] > 0
+        assert "CREATE STATISTICS" in customers["statistics"][0]
+
+
+async def test_triggers_partitions_inheritance_and_views_are_followed(rich: Path, connect: Connect) -> None:
+    async with connect(rich) as client:
+        orders = await table(client, '"Orders"')
+        (trigger,) = orders["triggers"]
+        assert trigger["function"] == "stamp()" or trigger["function"] == "public.stamp()"
+        assert "new.at := now()" in trigger["source"]
+        assert "BEFORE UPDATE" in trigger["definition"]
+        assert next(c for c in orders["columns"] if c["name"] == "state")["enum"] == ["new", "paid", "gone"]
+        assert any("WHERE" in index["on"] for index in orders["indexes"])
+        assert orders["views"] == ["paid"]
+        events = await table(client, "events")
+        assert events["partition_key"] == "RANGE (at)"
+        assert events["partitions"][0]["name"] == "events_2026"
+        part = await table(client, "events_2026")
+        assert part["partition_of"] == "events"
+        assert "2027" in part["bound"]
+        assert (await table(client, "child"))["inherits"] == ["audit.log"]
+        assert "SELECT" in (await table(client, "paid"))["definition"]
+
+
+async def test_a_table_is_found_by_every_way_to_write_it(rich: Path, connect: Connect) -> None:
+    async with connect(rich) as client:
+        for name in ("Orders", "orders", '"Orders"', "public.Orders", 'public."Orders"', "PUBLIC.ORDERS"):
+            assert (await table(client, name))["name"] == '"Orders"', name
+        for name in ("log", "audit.log", "Audit.Log"):
+            assert (await table(client, name))["name"] == "audit.log"
+        assert (await table(client, "pg_catalog.pg_class"))["kind"] == "table"
+        unknown = await error(client, "db_schema", table="costumers")
+        assert unknown["code"] == "not_found"
+        assert unknown["details"]["near"][0] == "customers"
+        assert "an index of customers" in (await error(client, "db_schema", table="customers_pkey"))["reason"]
+        for wrong in ("a b", "a.b.c.d", "'x'", "; drop table x", "."):
+            assert (await error(client, "db_schema", table=wrong))["code"] in ("invalid_argument", "not_found")
+        assert (await error(client, "db_schema", after="nonsense"))["code"] == "invalid_argument"
+        assert (await error(client, "db_schema", table="customers", after="nope"))["code"] == "invalid_argument"
+        assert (await error(client, "db_schema", engine="nope"))["code"] == "not_found"
+
+
+async def test_a_search_looks_at_names_columns_and_comments(rich: Path, connect: Connect) -> None:
+    async with connect(rich) as client:
+
+        async def found(words: str) -> list[str]:
+            return [entry["name"] for entry in (await result(client, "db_schema", search=words))["tables"]]
+
+        assert await found("invoices") == ["customers"]
+        assert await found("PAY people") == ["customers"]
+        assert set(await found("state")) == {'"Orders"'}
+        assert await found("audit who") == ["audit.log"]
+        assert await found("customer_id") == ['"Orders"']
+        assert await found("100%_nothing") == []
+
+
+async def test_the_version_changes_with_the_schema_and_only_then(
+    rich: Path, connect: Connect, postgres_url: str
+) -> None:
+    async with connect(rich) as client:
+        first = await result(client, "db_schema")
+        with psycopg.connect(postgres_url, autocommit=True) as owner:
+            owner.execute(b"insert into audit.log values (1, 'x')")
+            second = await result(client, "db_schema")
+            owner.execute(b"alter table audit.log add column at date")
+        third = await result(client, "db_schema")
+    assert first["version"] == second["version"] != third["version"]
+    assert any("at date?" in entry["columns"] for entry in third["tables"])
+
+
+async def test_many_tables_are_listed_page_by_page_the_most_useful_first(
+    repository: Path, connect: Connect, postgres_url: str
+) -> None:
+    with psycopg.connect(postgres_url) as owner:
+        owner.execute(ORDERS.encode())
+        for n in range(700):
+            reference = ", customer_id bigint references customers" if n % 10 == 0 else ""
+            owner.execute(f"create table module_{n:03}_entries (id int{reference})".encode())
+        owner.commit()
+    names_database(repository, postgres_url)
+    async with connect(repository) as client:
+        seen: list[str] = []
+        shown = await result(client, "db_schema")
+        assert shown["tables"][0]["name"] == "customers"
+        assert shown["total"] == 703
+        assert shown["prefixes"] == {"module_*": 700}
+        assert shown["schemas"] == {"public": 703}
+        while True:
+            size = len(json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode())
+            assert size <= 8000
+            seen += [entry["name"] for entry in shown["tables"]]
+            if not shown["truncated"]:
+                break
+            shown = await result(client, "db_schema", after=shown["next"])
+        assert len(seen) == len(set(seen)) == 703
+        columns = await result(client, "db_schema", detail="columns")
+        assert columns["truncated"] is True
+        assert columns["tables"][0]["columns"][0] == "id bigint pk"
+        full = await result(client, "db_schema", detail="full", search="module_00")
+        assert "indexes" in full["tables"][0]
+
+
+async def test_a_very_wide_table_goes_on_after_a_column(repository: Path, connect: Connect, postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute(f"create table wide ({', '.join(f'c{n} int' for n in range(300))})".encode())
+    names_database(repository, postgres_url)
+    async with connect(repository) as client:
+        names: list[str] = []
+        after: dict[str, str] = {}
+        while True:
+            shown = await result(client, "db_schema", table="wide", **after)
+            names += [column["name"] for column in shown["table"]["columns"]]
+            if not shown["truncated"]:
+                break
+            after = {"after": shown["next"]}
+    assert names == [f"c{n}" for n in range(300)]
+
+
+async def test_an_empty_database_is_no_error(repository: Path, connect: Connect, postgres_url: str) -> None:
+    names_database(repository, postgres_url)
+    async with connect(repository) as client:
+        shown = await result(client, "db_schema")
+        assert (shown["tables"], shown["total"], shown["truncated"]) == ([], 0, False)
+        assert (await result(client, "db_schema", search="x"))["tables"] == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_resources_show_the_same_and_complete_their_names(rich: Path, connect: Connect, era: Era) -> None:
+    import mcp_types as types
+
+    async with connect(rich, mode=era) as client:
+        whole = await client.read_resource("schema://main")
+        assert isinstance(whole.contents[0], types.TextResourceContents)
+        assert json.loads(whole.contents[0].text)["version"] == (await result(client, "db_schema"))["version"]
+        one = await client.read_resource("schema://main/customers")
+        assert isinstance(one.contents[0], types.TextResourceContents)
+        assert json.loads(one.contents[0].text)["table"] == await table(client, "customers")
+        reference = types.ResourceTemplateReference(uri="schema://{engine}/{table}")
+        engines = await client.complete(reference, {"name": "engine", "value": "m"})
+        assert engines.completion.values == ["main"]
+        tables = await client.complete(reference, {"name": "table", "value": "cust"}, {"engine": "main"})
+        assert tables.completion.values == ["customers"]
