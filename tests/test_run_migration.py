@@ -205,6 +205,15 @@ async def test_the_history_row_is_written_by_the_role_that_connected(project: Pr
         project.admin.execute(f"drop owned by {role}; drop role {role}".encode())
 
 
+async def test_rows_that_a_migration_selects_are_thrown_away(project: Project) -> None:
+    project.write("1_a", f"{A} select repeat('x', 1000) from generate_series(1, 20000); select 1 where false;")
+    assert [m["version"] for m in (await project.run())["applied"]] == ["1"]
+    project.write("2_b", "create table b();\nselect 1 / (g - 15000) from generate_series(1, 20000) g;")
+    error = await project.run()
+    assert (error["details"]["sqlstate"], error["details"]["line"]) == ("22012", 3)
+    assert project.tables == ["a"]
+
+
 async def test_two_sections_run_one_after_the_other(project: Project) -> None:
     path = project.write("1_e", "create type e as enum ('a');", "drop type e;")
     path.write_text(path.read_text() + "-- migrate:up\nalter type e add value 'b';\n-- migrate:down\nselect 1;\n"

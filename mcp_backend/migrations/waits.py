@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, generators
+from psycopg import AsyncConnection, capabilities, generators
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
 from psycopg.rows import tuple_row
 
 from mcp_backend.engines.postgresql import Postgresql
@@ -33,18 +35,32 @@ class Waits:
 
 
 async def execute(conn: AsyncConnection[Any], sql: str) -> None:
-    """Runs exactly one statement by the extended protocol, which refuses a second one in the same message.
+    """Runs exactly one statement by the extended protocol, which refuses a second one in the same message. Rows, if
+    it returns any, are thrown away as they come.
 
     https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
     """
+    failed: psycopg.Error | None = None
     async with conn.lock:
         conn.pgconn.send_query_params(sql.encode(), None)
-        for result in await conn.wait(generators.execute(conn.pgconn)):
+        if capabilities.has_stream_chunked():
+            conn.pgconn.set_chunked_rows_mode(1000)
+        else:
+            conn.pgconn.set_single_row_mode()
+        await conn.wait(generators.send(conn.pgconn))
+        while (result := await conn.wait(generators.fetch(conn.pgconn))) is not None:
             if result.status not in _WELL:
-                raise psycopg.errors.error_from_result(result, encoding="utf-8")
+                failed = failed or error_from_result(result, encoding="utf-8")
+            if result.status not in (*_WELL, ExecStatus.FATAL_ERROR):
+                break
+    if failed:
+        raise failed
 
 
-_WELL = (psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.EMPTY_QUERY)
+_WELL = (
+    ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.TUPLES_CHUNK, ExecStatus.SINGLE_TUPLE,
+    ExecStatus.EMPTY_QUERY,
+)  # fmt: skip
 
 
 async def watched(engine: Postgresql, conn: AsyncConnection[Any], sql: str, waits: Waits, lock_timeout: float) -> None:
