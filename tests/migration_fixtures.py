@@ -27,12 +27,13 @@ NOBODY = f"select (count(*) = 0)::int {MIGRATING}"
 """1 once no migration runs in this database any more."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Project:
     """The repository, its database as a person reaches it, and a way to call the tool."""
 
     root: Path
     url: str
+    superuser_url: str
     connect: Connect
     admin: psycopg.Connection[tuple[Any, ...]] = field(repr=False)
 
@@ -77,6 +78,16 @@ class Project:
             "and tablename <> 'schema_migrations' order by 1"
         )
 
+    async def reconnect(self) -> None:
+        """Connects `admin` anew once the server has recovered from a crash."""
+        self.admin.close()
+        async with asyncio.timeout(20):
+            while self.admin.closed:
+                try:
+                    self.admin = psycopg.connect(self.superuser_url, autocommit=True)
+                except psycopg.OperationalError:
+                    await asyncio.sleep(0.05)
+
     async def until(self, sql: str) -> None:
         """Returns once the query is not zero any more, and fails when that does not happen."""
         async with asyncio.timeout(20):
@@ -104,7 +115,8 @@ def emptied(postgres_lease: Lease) -> Generator[tuple[str, str]]:
     name = f"migrations_{secrets.token_hex(4)}"
     with psycopg.connect(postgres_lease.superuser_url, autocommit=True) as admin:
         admin.execute(f"create database {name} owner backend".encode())
-        yield with_database(postgres_lease.url, name), with_database(postgres_lease.superuser_url, name)
+    yield with_database(postgres_lease.url, name), with_database(postgres_lease.superuser_url, name)
+    with psycopg.connect(postgres_lease.superuser_url, autocommit=True) as admin:
         admin.execute(f"drop database {name} with (force)".encode())
 
 
@@ -115,15 +127,19 @@ def project(
     """An empty database in development and a repository without migrations."""
     monkeypatch.delenv("DBMATE_MIGRATIONS_TABLE", raising=False)
     url, superuser_url = emptied
-    with psycopg.connect(superuser_url, autocommit=True) as admin:
-        made = Project(repository, url, connect, admin)
+    made = Project(repository, url, superuser_url, connect, psycopg.connect(superuser_url, autocommit=True))
+    try:
         made.policy()
         yield made
-        admin.execute(
-            b"select pg_terminate_backend(pid) from pg_stat_activity "
-            b"where datname = current_database() and pid <> pg_backend_pid()"
+        made.ask(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
         )
         own = "nspname !~ '^pg_' and nspname <> 'information_schema'"
         for schema in made.ask(f"select nspname from pg_namespace where {own}"):
-            admin.execute(f'drop schema "{schema}" cascade'.encode())
-        admin.execute(b"create schema public authorization pg_database_owner; grant usage on schema public to public")
+            made.admin.execute(f'drop schema "{schema}" cascade'.encode())
+        made.admin.execute(
+            b"create schema public authorization pg_database_owner; grant usage on schema public to public"
+        )
+    finally:
+        made.admin.close()

@@ -106,6 +106,24 @@ async def test_a_killed_backend_leaves_the_database_before(gated: Project) -> No
         assert [m["version"] for m in (await call(client))["applied"]] == ["2"]
 
 
+async def test_a_backend_killed_by_the_kernel_leaves_the_database_before(gated: Project) -> None:
+    async with gated.server() as client:
+        await call(client, version="1")
+        holder = await psycopg.AsyncConnection.connect(gated.url)
+        await holder.execute(b"lock table gate")
+        calling = asyncio.create_task(call(client))
+        await gated.until(WAITING)
+        (process,) = gated.ask(f"select pid {MIGRATING}")
+        os.kill(process, signal.SIGKILL)
+        error = await calling
+        assert error["code"] == "unavailable"
+        assert "which was rolled back" in error["reason"]
+        await holder.close()
+        await gated.reconnect()
+        assert (gated.applied, gated.tables) == (["1"], ["gate"])
+        assert [m["version"] for m in (await call(client))["applied"]] == ["2"]
+
+
 COMMIT_WAITS = """
 create function wait() returns trigger language plpgsql as $$ begin lock table gate; return new; end $$;
 create table t(id int);
