@@ -255,7 +255,7 @@ async def test_the_query_of_a_killed_process_ends(
             place = Path({str(tmp_path)!r})
             engine = Postgresql(EngineSettings("main", "postgresql", {postgres_url!r}), Workspace(place, place, False))
             sql = "with recursive t(n) as (select 1 union all select n + 1 from t) select count(*) from t"
-            await engine.converse(lambda pgconn: read(pgconn, Question(sql, (), 1, 60)), 60)
+            await engine.converse(lambda opened: read(opened, Question(sql, (), 1, 60)), 60)
         asyncio.run(main())
     """)
     with subprocess.Popen([sys.executable, "-c", program]) as child:

@@ -14,11 +14,11 @@ from psycopg.conninfo import make_conninfo
 
 from mcp_backend.engines.pg import address, errors, reading, roles
 from mcp_backend.engines.pg.address import Address
-from mcp_backend.engines.pg.connections import CLEAN, Connection, Open, cancel_and_close, canceller, opening
+from mcp_backend.engines.pg.connections import CLOSING, Connection, Open, beginning, cancel_and_close, made_ready
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.pg.roles import Role
 from mcp_backend.engines.pg.schema import Memory
-from mcp_backend.engines.pg.wire import Reply, Step
+from mcp_backend.engines.pg.wire import Reply, Step, exchange
 from mcp_backend.errors import BackendError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, hide_credentials, resolve
@@ -52,6 +52,8 @@ class Postgresql:
         self._ending: set[asyncio.Task[None]] = set()
         self._since: datetime | None = None
         self._role: tuple[float, Role] | None = None
+        self.path = "{pg_catalog,public}"
+        """The search path of a new session, as it was last seen, as an array literal."""
         self.memory = Memory()
         """What readers of the schema remember of this database."""
 
@@ -72,7 +74,7 @@ class Postgresql:
         async with self._slot(timeout_seconds), self._guarded(read_only, timeout_seconds) as conn:
             yield conn
 
-    async def converse(self, talk: Callable[[pq.abc.PGconn], Coroutine[Any, Any, T]], timeout_seconds: float) -> T:
+    async def converse(self, talk: Callable[[Open], Coroutine[Any, Any, T]], timeout_seconds: float) -> T:
         """The result of `talk` on a pooled connection, which it leaves as clean as it was.
 
         For reads: when the pooled connection turns out to be dead, `talk` is tried once more on a fresh one. Raises
@@ -93,12 +95,10 @@ class Postgresql:
             except psycopg.OperationalError as error:
                 raise self._unavailable(f"the connection was lost ({self._say(error)})") from None
 
-    async def _talk(
-        self, opened: Open, talk: Callable[[pq.abc.PGconn], Coroutine[Any, Any, T]], timeout_seconds: float
-    ) -> T:
+    async def _talk(self, opened: Open, talk: Callable[[Open], Coroutine[Any, Any, T]], timeout_seconds: float) -> T:
         try:
             async with asyncio.timeout(timeout_seconds + GRACE_SECONDS):
-                result = await talk(opened.conn.pgconn)
+                result = await talk(opened)
         except TimeoutError:
             self._end(opened)
             raise DeadlineExceeded(
@@ -112,9 +112,11 @@ class Postgresql:
 
     async def look_up(self, steps: Sequence[Step]) -> list[Reply]:
         """The replies to catalog queries of our own, in one round trip. Raises as `converse` does."""
-        return await self.converse(
-            lambda pgconn: reading.look_up(pgconn, steps, reading.LOOK_UP_SECONDS), reading.LOOK_UP_SECONDS
+        seconds = reading.LOOK_UP_SECONDS
+        replies, self.path = await self.converse(
+            lambda opened: reading.look_up(opened, steps, seconds, self.path), seconds
         )
+        return replies
 
     async def role(self) -> Role:
         """What the role of our connections could do; looked up again when that was a while ago."""
@@ -168,23 +170,23 @@ class Postgresql:
         """A pooled connection that goes back only when it could be cleaned."""
         opened, pooled = await self._checkout()
         try:
-            await opened.conn.execute(opening(opened.conn, read_only, timeout_seconds))
+            await opened.conn.execute(beginning(opened, read_only, timeout_seconds))
         except psycopg.OperationalError as error:
             self._end(opened)
             if not pooled:
                 raise self._unavailable(self._say(error)) from None
             opened = await self._connect()
-            await opened.conn.execute(opening(opened.conn, read_only, timeout_seconds))
+            await opened.conn.execute(beginning(opened, read_only, timeout_seconds))
         except BaseException:
             self._end(opened)
             raise
         try:
             async with self._translated(opened.conn, read_only=read_only):
                 yield opened.conn
-                await opened.conn.execute(CLEAN)
+                await exchange(opened.pgconn, CLOSING)
         except (BackendError, psycopg.Error):
             with suppress(psycopg.Error):
-                await opened.conn.execute(CLEAN)
+                await exchange(opened.pgconn, CLOSING)
             self._give_back(opened)
             raise
         except BaseException:
@@ -233,12 +235,13 @@ class Postgresql:
                 conn = await AsyncConnection[tuple[Any, ...]].connect(
                     make_conninfo("", **place.parameters), autocommit=True, prepare_threshold=None
                 )
+                ready = await made_ready(conn)
         except TimeoutError:
             raise self._unavailable(f"no answer within {address.CONNECT_SECONDS} s") from None
         except (psycopg.Error, OSError, UnicodeError) as error:
             raise self._unavailable(self._say(error)) from None
         self._since = None
-        return Open(conn, canceller(conn))
+        return ready
 
     async def _place(self) -> Address:
         where = f"engines.{self._settings.name}.url"

@@ -81,7 +81,7 @@ class DbQuery(Tool):
         )  # fmt: skip
         if self.explain != "no":
             explained = await engine.converse(
-                lambda pgconn: explaining.explain(pgconn, asked, shape.mentions), self.timeout_seconds
+                lambda opened: explaining.explain(opened, asked, engine.path), self.timeout_seconds
             )
             return {
                 "engine": engine.settings.name,
@@ -91,7 +91,7 @@ class DbQuery(Tool):
                 "layers": await _layers(engine, shape),
             }
         try:
-            answer = await engine.converse(lambda pgconn: reading.read(pgconn, asked), self.timeout_seconds)
+            answer = await engine.converse(lambda opened: reading.read(opened, asked), self.timeout_seconds)
         except InvalidArgument as error:
             raise await _with_names(engine, error) from None
         rows: list[Json] = [list(row) for row in answer.rows]

@@ -65,7 +65,7 @@ async def show(
         async with engine.session(True, SECONDS) as conn:
             root = app.workspace.root
             applied = await migrations.status(conn, steps.folder(root, engine.settings), root, RECENT_MIGRATIONS)
-            version = await schema.prepare(conn, engine.memory)
+            version, path = await schema.prepare(conn, engine.memory)
             number = conn.info.server_version
             result: Result = {
                 "engine": engine.settings.name,
@@ -77,7 +77,7 @@ async def show(
                 room = MOST_BYTES - schema.size({**result, "migrations": applied})
                 result |= await schema.listing(conn, engine.memory, search, after, detail, max(room, MOST_BYTES // 4))
             else:
-                shown, following = await one_table.describe(conn, await one_table.find(conn, table), after)
+                shown, following = await one_table.describe(conn, await one_table.find(conn, table, path), after)
                 result |= {"table": shown, "truncated": following is not None}
                 if following is not None:
                     result["next"] = following

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from mcp_backend.engines.pg import catalog
+from mcp_backend.engines.pg.reading import PATH
 from mcp_backend.engines.pg.statement import parse
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import InvalidArgument, Json
@@ -51,7 +52,7 @@ select pg_catalog.json_build_object('as', q.name, 'name', pg_catalog.format('%s'
     from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisvalid and i.indpred is null))
 from pg_catalog.unnest($1::text[]) q(name) join pg_catalog.pg_class c on c.relname = q.name::name,
   (select pg_catalog.array_agg(n.oid) as visible from pg_catalog.pg_namespace n
-   where n.nspname = any (pg_catalog.current_setting('mcp_backend.schemas')::name[])) p
+   where n.nspname = any ($2::name[])) p
 where c.relkind in ('r', 'p', 'm') and not exists (
   select from pg_catalog.pg_class o where o.relname = c.relname and o.oid <> c.oid and o.relkind in ('r', 'p', 'm')
     and (c.relnamespace <> all (p.visible) or o.relnamespace = any (p.visible)))"""
@@ -60,7 +61,7 @@ where c.relkind in ('r', 'p', 'm') and not exists (
 def lookups(nodes: Sequence[tuple[int, Node]]) -> list[Step]:
     """What the catalog is asked about a plan, in one round trip."""
     names = sorted({str(node["Relation Name"]) for _, node in nodes if "Relation Name" in node})
-    return [Step(_TABLES, [catalog.array(names)]), Step("show work_mem")]
+    return [Step(_TABLES, [catalog.array(names), PATH]), Step("show work_mem")]
 
 
 def read_lookups(replies: Sequence[Reply]) -> Known:

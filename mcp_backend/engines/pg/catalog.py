@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from mcp_backend.engines.pg.reading import PATH
 from mcp_backend.engines.pg.statement import Name
 from mcp_backend.engines.pg.wire import Reply, Step
 
@@ -70,7 +71,7 @@ _NAMED = """rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text
     join pg_catalog.{table} x on x.{column} = q.name::name
     join pg_catalog.pg_namespace n on n.oid = x.{namespace}
       and (n.nspname = q.schema or q.schema = ''
-        and n.nspname = any (pg_catalog.current_setting('mcp_backend.schemas')::name[]))"""
+        and n.nspname = any ($3::name[]))"""
 
 _RELATIONS = f"""
 select pg_catalog.json_build_object('schema', n.nspname, 'name', x.relname, 'kind', x.relkind,
@@ -83,13 +84,13 @@ select pg_catalog.json_build_object('schema', n.nspname, 'name', x.relname, 'kin
     select from pg_catalog.pg_foreign_table f, pg_catalog.unnest(f.ftoptions) o
     where f.ftrelid = x.oid and o like 'program=%'),
   'columns', (select pg_catalog.json_agg(a.attname) from pg_catalog.pg_attribute a
-    where a.attrelid = x.oid and not a.attisdropped and a.attname = any ($3::name[])))
+    where a.attrelid = x.oid and not a.attisdropped and a.attname = any ($4::name[])))
 from {_NAMED.format(table="pg_class", column="relname", namespace="relnamespace")}"""
 
 _FUNCTIONS = f"""
 with wanted as (
   select x.oid from {_NAMED.format(table="pg_proc", column="proname", namespace="pronamespace")}
-  union select o::pg_catalog.oid from pg_catalog.unnest($3::text[]) o
+  union select o::pg_catalog.oid from pg_catalog.unnest($4::text[]) o
 )
 select pg_catalog.json_build_object('oid', p.oid::int8, 'schema', n.nspname, 'name', p.proname, 'kind', p.prokind,
   'volatility', p.provolatile, 'language', l.lanname,
@@ -116,7 +117,7 @@ where x.oid >= {FIRST_USER_OID} and x.oprcode <> 0"""
 _TYPES = f"""
 with recursive reached(oid) as (
   select x.oid from {_NAMED.format(table="pg_type", column="typname", namespace="typnamespace")}
-  union select o::pg_catalog.oid from pg_catalog.unnest($3::text[]) o
+  union select o::pg_catalog.oid from pg_catalog.unnest($4::text[]) o
   union
   select m.oid from reached join pg_catalog.pg_type t on t.oid = reached.oid cross join lateral (
     select t.typbasetype union all select t.typelem
@@ -195,7 +196,7 @@ def array(values: Collection[str]) -> str:
 
 def _pairs(names: Collection[Name]) -> Sequence[str]:
     ordered = sorted(names)
-    return array([schema for schema, _ in ordered]), array([name for _, name in ordered])
+    return array([schema for schema, _ in ordered]), array([name for _, name in ordered]), PATH
 
 
 def _objects(reply: Reply) -> list[dict[str, Any]]:

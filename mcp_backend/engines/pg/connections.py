@@ -1,45 +1,80 @@
 """One connection: how a session on it starts, how it is cleaned, how it ends."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg import AsyncConnection, generators, waiting
+from psycopg import AsyncConnection, generators, pq, waiting
+
+from mcp_backend.engines.pg.wire import SYNC, Step, exchange
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 
 LOCK_SECONDS = 5.0
 CANCEL_SECONDS = 3.0
-CLEAN = (
-    b"rollback; set session authorization default; reset all; deallocate all; close all; unlisten *; "
-    b"select pg_catalog.pg_advisory_unlock_all(); discard plans; discard temp; discard sequences"
-)
-"""`ROLLBACK` and what `DISCARD ALL` does, in a form that several statements of one message may have.
+CLOSING = (Step("rollback"), SYNC, Step("discard all"), SYNC)
+"""Ends what there is and leaves a session as new. `DISCARD ALL` has a group of its own: it cannot run in a transaction.
 https://www.postgresql.org/docs/current/sql-discard.html"""
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A connection, and a way to cancel what it runs that outlives it."""
+    """A connection, a way to cancel what it runs that outlives it, and how its sessions begin."""
 
     conn: Connection
     cancel: Callable[[], Awaitable[None]]
+    defaults: Mapping[str, str]
+    """Settings of a new session of this role, as SHOW prints them."""
+
+    @property
+    def pgconn(self) -> pq.abc.PGconn:
+        """The connection below the driver."""
+        return self.conn.pgconn
 
 
-def opening(conn: Connection, read_only: bool, timeout_seconds: float) -> bytes:
-    """What a session starts with: its timeouts, for the transaction when that is READ ONLY, else for the session."""
+ASKED_DEFAULTS = (
+    "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "standard_conforming_strings",
+    "datestyle", "intervalstyle", "bytea_output", "extra_float_digits",
+)  # fmt: skip
+
+
+async def made_ready(conn: Connection) -> Open:
+    """The connection with what has to be known about it. Raises `psycopg.OperationalError` when it is lost."""
+    replies = await exchange(conn.pgconn, [*(Step(f"show {name}") for name in ASKED_DEFAULTS), SYNC])
+    defaults = {name: reply.rows[0][0] or "" for name, reply in zip(ASKED_DEFAULTS, replies, strict=True)}
+    return Open(conn, canceller(conn), defaults)
+
+
+def limits(opened: Open, timeout_seconds: float) -> dict[str, str]:
+    """The settings that end what lasts too long. A role's own limits stay when they are tighter."""
     milliseconds = max(1, int(timeout_seconds * 1000))
-    word, begin = ("local", "begin isolation level repeatable read, read only; ") if read_only else ("", "")
-    settings = {
+    wanted = {
         "statement_timeout": milliseconds,
         "lock_timeout": min(milliseconds, int(LOCK_SECONDS * 1000)),
         "idle_in_transaction_session_timeout": milliseconds + 60_000,
-        "standard_conforming_strings": "on",
     }
-    if conn.info.server_version >= 140000:
-        settings["client_connection_check_interval"] = 1000
+    found = {name: min(value, _milliseconds(opened.defaults[name]) or value) for name, value in wanted.items()}
+    if opened.conn.info.server_version >= 140000:
+        # The server looks for a vanished client while it works.
+        found["client_connection_check_interval"] = 1000
+    return {name: str(value) for name, value in found.items()}
+
+
+_UNITS = {"": 1, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _milliseconds(shown: str) -> int:
+    """A duration as SHOW prints it; 0 when there is no limit."""
+    number = shown.rstrip("abcdefghijklmnopqrstuvwxyz")
+    return int(number or 0) * _UNITS.get(shown[len(number) :], 1)
+
+
+def beginning(opened: Open, read_only: bool, timeout_seconds: float) -> bytes:
+    """What a session starts with: its limits, for the transaction when that is READ ONLY, else for the session."""
+    word, begin = ("local", "begin isolation level repeatable read, read only; ") if read_only else ("", "")
+    settings = {**limits(opened, timeout_seconds), "standard_conforming_strings": "on"}
     return (begin + "; ".join(f"set {word} {name} = {value}" for name, value in settings.items())).encode()
 
 

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from psycopg import pq
-
 from mcp_backend.engines.pg import advice
+from mcp_backend.engines.pg.connections import Open
 from mcp_backend.engines.pg.reading import Question, look_up, read
-from mcp_backend.engines.pg.statement import Mentions
 from mcp_backend.errors import Json
 
 MOST_PLAN_CHARACTERS = 4_000_000
@@ -35,12 +33,12 @@ def wrapped(sql: str, *, analyze: bool) -> str:
     return f"EXPLAIN ({options}) {sql}"
 
 
-async def explain(pgconn: pq.abc.PGconn, question: Question, mentions: Mentions) -> Explained:
+async def explain(opened: Open, question: Question, path: str) -> Explained:
     """Runs the EXPLAIN that `question` is and reads its plan. Raises `BackendError` with what the server refused."""
-    answer = await read(pgconn, replace(question, most_characters=MOST_PLAN_CHARACTERS))
+    answer = await read(opened, replace(question, most_characters=MOST_PLAN_CHARACTERS))
     root = cast("dict[str, Any]", answer.rows[0][0][0])  # type: ignore[index]
     nodes = list(walk(root["Plan"]))
-    replies = await look_up(pgconn, advice.lookups(nodes), question.timeout_seconds)
+    replies, _ = await look_up(opened, advice.lookups(nodes), question.timeout_seconds, path)
     known = advice.read_lookups(replies)
     findings = advice.findings(nodes, known)
     lines = [line for depth, node in nodes for line in _line(depth, node)]

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from psycopg import pq
-
 from mcp_backend.engines.pg import values
+from mcp_backend.engines.pg.connections import CLOSING, Open, limits
 from mcp_backend.engines.pg.errors import ServerError, refusal
 from mcp_backend.engines.pg.estimate import refuse_hopeless
 from mcp_backend.engines.pg.wire import SYNC, Column, Reply, Step, exchange
@@ -21,7 +20,6 @@ from mcp_backend.errors import BackendError, InvalidArgument, Json
 
 MOST_CHARACTERS = 40_000
 """Of all rows together as JSON. Hosts put longer results aside or cut them."""
-LOCK_MILLISECONDS = 5_000
 LOOK_UP_SECONDS = 10.0
 
 
@@ -54,26 +52,6 @@ class Answer:
     elapsed_ms: float
 
 
-def opening(pgconn: pq.abc.PGconn, timeout_seconds: float) -> tuple[Step, ...]:
-    """Opens the transaction and sets what holds inside it, whatever the session says; a role's own limits stay when
-    they are tighter."""
-    milliseconds = max(1, int(timeout_seconds * 1000))
-    limits = {
-        "statement_timeout": milliseconds,
-        "lock_timeout": min(milliseconds, LOCK_MILLISECONDS),
-        "idle_in_transaction_session_timeout": milliseconds + 60_000,
-    }
-    calls = [_LIMIT.format(name=name, value=value) for name, value in limits.items()]
-    # The server looks for a vanished client while it works.
-    vanished = {"client_connection_check_interval": "1s"} if pgconn.server_version >= 140000 else {}
-    calls += [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in {**_FORMS, **vanished}.items()]
-    return Step("begin transaction read only"), Step(f"select {', '.join(calls)}")
-
-
-_LIMIT = (
-    "pg_catalog.set_config('{name}', least({value}, nullif(1000 * extract(epoch from "
-    "pg_catalog.current_setting('{name}')::interval), 0))::int8::text, true)"
-)
 _FORMS = {
     "standard_conforming_strings": "on",
     "datestyle": "ISO",
@@ -83,75 +61,84 @@ _FORMS = {
 }
 """How values are written. The first also keeps the server's reading of the statement that of the grammar here."""
 
-CLOSING = (Step("rollback"), SYNC, Step("discard all"), SYNC)
-"""Begins inside the group of the statements before it. When one of them failed, it is sent once more by itself."""
+PATH = "{the search path}"
+"""Among the parameters of a lookup: the schemas in which a name of the session is looked for, as an array."""
 
 
-KEEP_PATH = "select pg_catalog.set_config('mcp_backend.schemas', pg_catalog.current_schemas(true)::text, true)"
-CLEAR_PATH = "select pg_catalog.set_config('search_path', '', true)"
-"""Our own queries run with an empty path, in which nobody can put an operator of his own; what the path was is kept in
-a setting, because it decides what the names in a statement mean."""
+def _beginning(opened: Open, timeout_seconds: float) -> list[Step]:
+    """Opens the transaction, and sets what has to hold inside it whatever the session says."""
+    settings = limits(opened, timeout_seconds)
+    settings |= {name: value for name, value in _FORMS.items() if not opened.defaults[name].startswith(value)}
+    return [Step("begin transaction read only"), *(Step(f"set local {n} = '{v}'") for n, v in settings.items())]
 
 
-async def look_up(pgconn: pq.abc.PGconn, steps: Sequence[Step], timeout_seconds: float) -> list[Reply]:
-    """The replies to catalog queries of our own, run the same way in one round trip."""
-    before = (*opening(pgconn, timeout_seconds), Step(KEEP_PATH), Step(CLEAR_PATH))
-    replies = await _closed(pgconn, [*before, *steps])
-    return replies[len(before) : len(before) + len(steps)]
+async def look_up(opened: Open, steps: Sequence[Step], timeout_seconds: float, path: str) -> tuple[list[Reply], str]:
+    """The replies to catalog queries of our own in one round trip, and the search path that they hold for.
+
+    `path` is what the path was last time; when it changed, the queries run again. They themselves run with an empty
+    one, in which nobody can put an operator of his own.
+    """
+    before = [*_beginning(opened, timeout_seconds), Step("select pg_catalog.current_schemas(true)::text")]
+    while True:
+        filled = [replace(s, parameters=[path if p == PATH else p for p in s.parameters]) for s in steps]
+        replies = await _closed(opened, [*before, Step("set local search_path = ''"), *filled])
+        now = (replies[len(before) - 1].rows or [(path,)])[0][0] or ""
+        found = replies[len(before) + 1 : len(before) + 1 + len(steps)]
+        if now == path or not any(PATH in step.parameters for step in steps):
+            return found, now
+        path = now
 
 
-async def read(pgconn: pq.abc.PGconn, question: Question) -> Answer:
+async def read(opened: Open, question: Question) -> Answer:
     """The answer to a question. Raises `BackendError` with what the server refused."""
     began = time.monotonic()
-    before = opening(pgconn, question.timeout_seconds)
+    before = _beginning(opened, question.timeout_seconds)
     budget = _Budget(question)
     if question.plain and not question.parameters:
-        steps = [*before, *_taking(question, question.sql, (), ())]
-        reply = await _taken(pgconn, steps, question, budget)
+        reply = await _taken(opened, [*before, *_taking(question, (), ())], question, budget)
         columns = reply.columns
     else:
-        described = (await exchange(pgconn, [*before, Step(question.sql, described=True), SYNC]))[-1]
+        described = (await exchange(opened.pgconn, [*before, Step(question.sql, described=True), SYNC]))[-1]
         columns = described.columns
         try:
             if described.error is not None:
                 raise refusal(described.error, timeout_seconds=question.timeout_seconds)
             parameters = _parameters(question, described.parameters)
             if not question.direct:
-                await _expect(pgconn, question, parameters, described.parameters)
+                await _expect(opened, question, parameters, described.parameters)
         except BackendError:
-            await exchange(pgconn, CLOSING)
+            await exchange(opened.pgconn, CLOSING)
             raise
-        steps = _taking(question, question.sql, parameters, described.parameters, columns)
-        reply = await _taken(pgconn, steps, question, budget)
+        steps = _taking(question, parameters, described.parameters, columns)
+        reply = await _taken(opened, steps, question, budget)
     elapsed = round((time.monotonic() - began) * 1000, 1)
-    names = await _type_names(pgconn, columns)
+    names = await _type_names(opened, columns)
     return _answer(columns, names, reply.rows, budget, elapsed)
 
 
 async def _closed(
-    pgconn: pq.abc.PGconn, steps: Sequence[Step], enough: Callable[[tuple[str | None, ...]], bool] | None = None
+    opened: Open, steps: Sequence[Step], enough: Callable[[tuple[str | None, ...]], bool] | None = None
 ) -> list[Reply]:
     """The replies to the steps, after which the transaction is over and the session clean."""
-    replies = await exchange(pgconn, [*steps, *CLOSING], enough=enough)
+    replies = await exchange(opened.pgconn, [*steps, *CLOSING], enough=enough)
     if any(reply.error is not None for reply in replies):
-        await exchange(pgconn, CLOSING)
+        # The failed statement took the rest of its group with it, ROLLBACK too.
+        await exchange(opened.pgconn, CLOSING)
     return replies
 
 
-async def _taken(pgconn: pq.abc.PGconn, steps: Sequence[Step], question: Question, budget: "_Budget") -> Reply:
+async def _taken(opened: Open, steps: Sequence[Step], question: Question, budget: "_Budget") -> Reply:
     """The reply with the rows."""
-    replies = await _closed(pgconn, steps, budget.enough)
+    replies = await _closed(opened, steps, budget.enough)
     failed = next((r.error for r in replies if r.error is not None), None)
     if failed is not None:
         raise refusal(_placed(failed, question), timeout_seconds=question.timeout_seconds)
     return next(reply for reply, step in zip(replies, steps, strict=False) if step.streamed)
 
 
-async def _expect(
-    pgconn: pq.abc.PGconn, question: Question, parameters: Sequence[str | None], types: tuple[int, ...]
-) -> None:
+async def _expect(opened: Open, question: Question, parameters: Sequence[str | None], types: tuple[int, ...]) -> None:
     explain = Step(f"explain (format json) {question.sql}", parameters, types=types)
-    (reply,) = await exchange(pgconn, [explain, SYNC])
+    (reply,) = await exchange(opened.pgconn, [explain, SYNC])
     if reply.error is not None:
         raise refusal(reply.error, timeout_seconds=question.timeout_seconds)
     plan = json.loads(reply.rows[0][0] or "[{}]")[0]["Plan"]
@@ -168,15 +155,14 @@ def _parameters(question: Question, types: tuple[int, ...]) -> list[str | None]:
 
 def _taking(
     question: Question,
-    sql: str,
     parameters: Sequence[str | None],
     types: Sequence[int],
     columns: Sequence[Column] = (),
 ) -> list[Step]:
     """The statements that bring the rows."""
     if question.direct:
-        return [Step(sql, parameters, streamed=True)]
-    query = bounded(sql, columns, longest_cell(columns, question.most_characters))
+        return [Step(question.sql, parameters, streamed=True)]
+    query = bounded(question.sql, columns, longest_cell(columns, question.most_characters))
     return [
         Step(f"{CURSOR}{query}", parameters, types=types),
         Step(f"fetch {question.limit + 1} from answer -- {_seen(question.sql)}", streamed=True),
@@ -191,7 +177,7 @@ def _seen(sql: str) -> str:
 CURSOR = "declare answer no scroll cursor without hold for "
 
 
-async def _type_names(pgconn: pq.abc.PGconn, columns: Sequence[Column]) -> list[tuple[str, int]]:
+async def _type_names(opened: Open, columns: Sequence[Column]) -> list[tuple[str, int]]:
     """The name of each column's type and the type of its elements, which is 0 when it is no array."""
     if all(column.modifier == -1 and column.oid in values.NAMES for column in columns):
         return [(values.NAMES[column.oid], 0) for column in columns]
@@ -201,7 +187,7 @@ async def _type_names(pgconn: pq.abc.PGconn, columns: Sequence[Column]) -> list[
         "from rows from (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::int4[])) q(t, m)",
         [f"{{{','.join(str(getattr(column, field)) for column in columns)}}}" for field in ("oid", "modifier")],
     )
-    (reply,) = await look_up(pgconn, [naming], LOOK_UP_SECONDS)
+    (reply,), _ = await look_up(opened, [naming], LOOK_UP_SECONDS, "")
     return [((row[0] or "").removeprefix("public."), int(row[1] or 0)) for row in reply.rows]
 
 

@@ -92,10 +92,10 @@ def read_report(reply: Reply) -> Role:
 
 
 def hardening(role: str, database: str) -> str:
-    """A script for an administrator, to run in that database: makes the role, lets it read and nothing else.
+    """A script for an administrator, to run in that database with psql: makes the role, lets it read and nothing else.
 
-    Grants of EXECUTE to PUBLIC are revoked where reading does not need them; roles that own the functions, superusers
-    and explicit grants keep them. Say `GRANT EXECUTE … TO` for a role that needs one back.
+    PostgreSQL cannot take a right from one role that everybody has. So what reading does not need is taken from
+    PUBLIC and given to every role that exists now except this one; a role that is made later gets it by a GRANT.
     """
     name, place = _identifier(role), _identifier(database)
     return f"""\\set ON_ERROR_STOP on
@@ -105,13 +105,24 @@ DO $$BEGIN
 END$$;
 ALTER ROLE {name} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT CONNECTION LIMIT 10;
 ALTER ROLE {name} SET default_transaction_read_only = on;
-ALTER ROLE {name} SET statement_timeout = '30s';
+ALTER ROLE {name} SET statement_timeout = '5s';
 ALTER ROLE {name} SET lock_timeout = '2s';
 ALTER ROLE {name} SET idle_in_transaction_session_timeout = '60s';
-ALTER ROLE {name} SET temp_file_limit = '1GB';
-REVOKE CREATE, TEMPORARY ON DATABASE {place} FROM PUBLIC, {name};
 GRANT CONNECT ON DATABASE {place} TO {name};
-DO $$DECLARE r record; who text := {_literal(role)}; BEGIN
+DO $$DECLARE
+  who text := {_literal(role)};
+  place text := {_literal(database)};
+  others text;
+  r record;
+BEGIN
+  SELECT string_agg(quote_ident(rolname), ', ') INTO others FROM pg_roles
+    WHERE rolname <> who AND rolname !~ '^pg_' AND NOT rolsuper;
+  BEGIN
+    EXECUTE format('ALTER ROLE %I SET temp_file_limit = %L', who, '1GB');
+  EXCEPTION WHEN insufficient_privilege THEN RAISE NOTICE 'temp_file_limit is left as it is: only a superuser sets it';
+  END;
+  EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC, %I', place, who);
+  IF others IS NOT NULL THEN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO %s', place, others); END IF;
   FOR r IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
     EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC, %I', r.nspname, who);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', r.nspname, who);
@@ -123,11 +134,14 @@ DO $$DECLARE r record; who text := {_literal(role)}; BEGIN
         SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))
       OR p.oid >= {FIRST_USER_OID} AND p.provolatile = 'v' AND p.prokind IN ('f', 'p')
         AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) LOOP
-    EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC, %I', r.routine, who);
+    IF has_function_privilege(who, r.routine, 'EXECUTE') THEN
+      EXECUTE format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC, %I', r.routine, who);
+      IF others IS NOT NULL THEN EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', r.routine, others); END IF;
+    END IF;
   END LOOP;
 END$$;
 COMMIT;
-\\echo Set a password with: \\\\password {name}
+\\echo Set its password with \\password {name}, and name it in the URL of the engine.
 """
 
 

@@ -12,7 +12,6 @@ from mcp_backend.engines.pg.asking import ask
 from mcp_backend.engines.pg.columns import LEGEND, columns
 from mcp_backend.engines.pg.fingerprint import Fingerprint, fingerprint
 from mcp_backend.engines.pg.overview import Detail, Page, named
-from mcp_backend.engines.pg.reading import CLEAR_PATH, KEEP_PATH
 from mcp_backend.errors import Json
 
 MOST_WITH_COLUMNS = 60
@@ -33,14 +32,16 @@ class Memory:
     )
 
 
-async def prepare(conn: AsyncConnection[Any], memory: Memory) -> str:
-    """The fingerprint, inside the READ ONLY transaction of a session whose search path is then empty."""
-    await ask(conn, (KEEP_PATH, ()), (CLEAR_PATH, ()), ("select pg_catalog.set_config('jit', 'off', true)", ()))
+async def prepare(conn: AsyncConnection[Any], memory: Memory) -> tuple[str, str]:
+    """The fingerprint and the search path, inside the READ ONLY transaction of a session whose path is then empty:
+    with an empty one, nobody can put an operator of his own into our queries."""
+    ((path,),) = (await ask(conn, ("select pg_catalog.current_schemas(true)::text", ())))[0]
+    await conn.execute(b"set local search_path = ''; set local jit = off")
     before = memory.fingerprint
     memory.fingerprint = await fingerprint(conn, before)
     if before is None or before.catalog != memory.fingerprint.catalog:
         memory.pages.clear()
-    return memory.fingerprint.version
+    return memory.fingerprint.version, str(path)
 
 
 async def listing(

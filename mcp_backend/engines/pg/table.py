@@ -27,7 +27,7 @@ def _query() -> str:
 
 _NAMED = """
 select c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
-  n.nspname = any (pg_catalog.current_setting('mcp_backend.schemas')::name[]),
+  n.nspname = any ($3::name[]),
   (select i.indrelid::pg_catalog.regclass::text from pg_catalog.pg_index i where i.indexrelid = c.oid)
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'i', 'I', 'S') and pg_catalog.lower(c.relname) = pg_catalog.lower($1)
@@ -40,14 +40,14 @@ from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamesp
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1"""
 
 
-async def find(conn: AsyncConnection[Any], name: str) -> int:
+async def find(conn: AsyncConnection[Any], name: str, path: str) -> int:
     """The OID of the relation that `name` means: `table`, `schema.table`, either quoted.
 
-    An exact name wins over one that differs in case, the search path over other schemas. Raises `NotFound` naming
-    what is near, `InvalidArgument` when several fit.
+    An exact name wins over one that differs in case, the search path (`path`, an array literal) over other schemas.
+    Raises `NotFound` naming what is near, `InvalidArgument` when several fit.
     """
     schema, table = _parts(name)
-    (rows,) = await ask(conn, (_NAMED, (table, schema)))
+    (rows,) = await ask(conn, (_NAMED, (table, schema, path)))
     relations = [row for row in rows if row[3] in ("r", "p", "v", "m", "f")]
     for fits in (
         [r for r in relations if r[2] == table and r[4]],
