@@ -1,0 +1,123 @@
+"""How a test command of the policy is taken apart, and how a selection changes it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mcp_backend.errors import FailedPrecondition, InvalidArgument
+from mcp_backend.workspace.runners import Command, commands, interpreter
+from mcp_backend.workspace.selection import affected, select
+from tests.service import write
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write(tmp_path, {"tests/test_a.py": "", "sub/test_s.py": "", "go/mod/go.mod": "module x\n", "go/mod/a_test.go": "",
+                     "go/mod/in/b_test.go": "", "bin/pytest": "#!/bin/sh\n", "bin/uv": "#!/bin/sh\n"})  # fmt: skip
+    for name in ("pytest", "uv"):
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return tmp_path
+
+
+def short(found: tuple[Command, ...], root: Path) -> list[tuple[str, str, str]]:
+    return [(c.kind, " ".join(c.argv), c.cwd.relative_to(root).as_posix()) for c in found]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pytest -q", [("pytest", "pytest -q", ".")]),
+        ("python3 -m pytest tests", [("pytest", "python3 -m pytest tests", ".")]),
+        ("uv run pytest", [("pytest", "uv run pytest", ".")]),
+        ("uv run --extra dev -m pytest -x", [("pytest", "uv run --extra dev -m pytest -x", ".")]),
+        ("go test ./...", [("go", "go test ./...", ".")]),
+        ("pytest && cd go/mod && go test ./... && cd ../../sub && pytest",
+         [("pytest", "pytest", "."), ("go", "go test ./...", "go/mod"), ("pytest", "pytest", "sub")]),
+        ("make test", [("other", "make test", ".")]),
+        ("python3 manage.py test", [("other", "python3 manage.py test", ".")]),
+        ("pytest | tee out", [("other", "sh -c pytest | tee out", ".")]),
+        ("pytest; true", [("other", "sh -c pytest; true", ".")]),
+        ("pytest $ARGS", [("other", "sh -c pytest $ARGS", ".")]),
+        ("pytest -k 'a and (b or c)'", [("pytest", "pytest -k a and (b or c)", ".")]),
+        ("go vet ./...", [("other", "go vet ./...", ".")]),
+    ],
+)  # fmt: skip
+def test_a_line_is_taken_apart(root: Path, line: str, expected: list[tuple[str, str, str]]) -> None:
+    assert short(commands(line, root), root) == expected
+
+
+def test_variables_before_a_program_are_its_environment(root: Path) -> None:
+    [found] = commands("A=1 B='two words' pytest", root)
+    assert (found.environment, found.argv) == ((("A", "1"), ("B", "two words")), ("pytest",))
+
+
+@pytest.mark.parametrize("line", ["", "   ", "pytest 'open", "cd .. && pytest", "cd nowhere && pytest", "A=1"])
+def test_a_line_that_cannot_be_run_is_refused(root: Path, line: str) -> None:
+    with pytest.raises(FailedPrecondition):
+        commands(line, root)
+
+
+def test_the_environment_beside_the_tests_comes_before_the_one_at_the_root(root: Path) -> None:
+    assert interpreter(root / "sub", root) is None
+    for folder in (".venv", "sub/venv"):
+        write(root, {f"{folder}/bin/python": "", f"{folder}/lib/python3.12/site-packages/pytest/__init__.py": ""})
+    assert interpreter(root, root) == root / ".venv/bin/python"
+    assert interpreter(root / "sub", root) == root / "sub/venv/bin/python"
+    assert commands("uv run pytest -q", root)[0].argv == (str(root / ".venv/bin/python"), "-m", "pytest", "-q")
+    assert commands("/opt/bin/pytest -q", root)[0].argv == ("/opt/bin/pytest", "-q")
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["tests/test_a.py::test_x"], [("pytest", "pytest -q tests/test_a.py::test_x", ".")]),
+        (["tests", "sub/test_s.py"], [("pytest", "pytest -q tests sub/test_s.py", ".")]),
+        (["go/mod/a_test.go::TestA"], [("go", "go test -run ^TestA$ .", "go/mod")]),
+        (["go/mod/in"], [("go", "go test ./in/...", "go/mod")]),
+        (["go/mod/..."], [("go", "go test ./...", "go/mod")]),
+        (["some name"], [("pytest", "pytest -q -k some name", ".")]),
+    ],
+)
+def test_a_selection_replaces_the_tests_of_the_command(
+    root: Path, items: list[str], expected: list[tuple[str, str, str]]
+) -> None:
+    assert short(select(items, commands("pytest -q tests", root), root), root) == expected
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "-x",
+        "--co",
+        "-c/tmp/x",
+        "../x",
+        "/etc/passwd",
+        "tests/none.py",
+        "none::test",
+        "a;b",
+        "$(x)",
+        "tests\n--co",
+        "a\0b",
+    ],
+)
+def test_a_selection_is_never_an_option_or_a_way_out(root: Path, item: str) -> None:
+    with pytest.raises(InvalidArgument, match="selection"):
+        select([item], commands("pytest", root), root)
+
+
+def test_options_of_the_command_survive_a_selection(root: Path) -> None:
+    write(root, {"ci.ini": ""})
+    [found] = select(["sub"], commands("pytest -c ci.ini -p no:cacheprovider -m 'not slow' tests", root), root)
+    assert found.argv == ("pytest", "-c", "ci.ini", "-p", "no:cacheprovider", "-m", "not slow", "sub")
+
+
+def test_affected_goes_by_names(root: Path) -> None:
+    write(
+        root, {"orders/totals.py": "", "tests/test_totals.py": "", "tests/test_totals_more.py": "", "go/mod/a.go": ""}
+    )
+    files = ["tests/test_a.py", "tests/test_totals.py", "tests/test_totals_more.py", "go/mod/a_test.go"]
+    assert affected(["orders/totals.py"], files, root) == ["tests/test_totals.py", "tests/test_totals_more.py"]
+    assert affected(["tests/test_a.py", "tests/test_gone.py"], files, root) == ["tests/test_a.py"]
+    assert affected(["go/mod/a.go", "README.md"], files, root) == ["go/mod"]
