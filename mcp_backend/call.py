@@ -235,8 +235,8 @@ class _Entry:
             self._about["at_version"] = plan.at_version
         if verdict.constraint:
             self._about["constraint"] = verdict.constraint
-        for name, text in plan.recorded.items():
-            self._about.setdefault(name, hide_credentials(text)[:2000])
+        if plan.recorded:
+            self._about["recorded"] = {name: hide_credentials(text)[:2000] for name, text in plan.recorded.items()}
         if loosened := {c.id: c.disabled_because for c in self._app.policy.constraints if c.disabled_because}:
             self._about["loosened"] = cast("Json", loosened)
         self._durable = any(not isinstance(a, actions.READ_ONLY) for a in plan.actions)
@@ -268,7 +268,8 @@ class _Entry:
                 more["constraint"] = error.constraint
             if error.escalation:
                 more["escalation"] = error.escalation
-        async with self._app.store.transaction(durable=self._durable):
+        # A loss of power may take an end that was not waited for: the next start then says `unknown`, which is true.
+        async with self._app.store.transaction(durable=False):
             await self._append(event, more)
             if self.started:
                 await self._app.store.run("running_remove", call=self.call)

@@ -28,8 +28,9 @@ PAYLOAD = "0" * 64
 
 
 def owned(**owners: Owner) -> Facts:
-    """Facts in which each path (with `_` for `/`) belongs to somebody."""
-    return Facts(owners={path.replace("_", "/"): Ownership(owner, f"rule of {path}") for path, owner in owners.items()})
+    """Facts in which each path (with `_` for `/`) belongs to somebody, and a commit of them needs no test."""
+    found = {path.replace("_", "/"): Ownership(owner, f"rule of {path}") for path, owner in owners.items()}
+    return Facts(owners=found, tests=Evidence(None))
 
 
 def verdict(action: Action, facts: Facts, policy: Policy = POLICY) -> Verdict:
@@ -198,7 +199,8 @@ def test_a_read_is_allowed_in_every_environment() -> None:
     ids=lambda x: type(x).__name__,
 )
 def test_a_credential_is_refused_and_only_its_place_is_told(action: Action, place: str) -> None:
-    facts = Facts(
+    facts = replace(
+        owned(src_a="backend", src_b="backend"),
         secrets=(Secret(place, 3, "aws_access_key"),),
         messages=(MessageFit("orders.created", "orders.json", True),),
     )
@@ -209,7 +211,14 @@ def test_a_credential_is_refused_and_only_its_place_is_told(action: Action, plac
 
 @pytest.mark.proves("no-secrets", "allowed")
 def test_a_credential_elsewhere_does_not_hold_up_a_commit() -> None:
-    assert verdict(commit("src/b"), Facts(secrets=(Secret("src/a", 3, "aws_access_key"),))).outcome == "allow"
+    facts = replace(owned(src_b="backend"), secrets=(Secret("src/a", 3, "aws_access_key"),))
+    assert verdict(commit("src/b"), facts).outcome == "allow"
+
+
+def test_what_nobody_looked_up_is_refused_not_guessed() -> None:
+    assert verdict(write("src/a"), Facts()).outcome == "deny"
+    untested = replace(owned(src_a="backend"), tests=None)
+    assert verdict(commit("src/a"), untested).constraint == "tested-commits"
 
 
 def fit(**about: object) -> Facts:

@@ -13,9 +13,10 @@ def _some(paths: tuple[str, ...]) -> str:
 
 def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Backend changes need a passing test receipt for exactly the tree that is committed."""
-    if not isinstance(action, CreateCommit) or facts.tests is None:
+    if not isinstance(action, CreateCommit):
         return None
-    tests = facts.tests
+    if (tests := facts.tests) is None:
+        return Verdict(constraint.outcome, constraint.id, "it was not looked up what tests say about this commit")
     if tests.receipt is not None or not (tests.needs_tests or tests.needs_run):
         return None
     if tests.newest is None:

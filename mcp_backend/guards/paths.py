@@ -66,6 +66,13 @@ def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None
 def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Policy, persona, host settings, hooks, CI and `.git` internals decide what the agent may do: a person edits
     them. Links and nested repositories in a commit are refused too: they point outside what was judged."""
+    if unseen := [path for path in written(action) if path not in facts.owners]:
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"it was not looked up whose these are: {', '.join(unseen[:SHOWN])}",
+            "this is a fault of the server: report it",
+        )
     if mine := _owned(action, facts, ("policy", "git")):
         return Verdict(
             constraint.outcome,
