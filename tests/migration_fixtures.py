@@ -81,7 +81,7 @@ class Project:
     async def reconnect(self) -> None:
         """Connects `admin` anew once the server has recovered from a crash."""
         self.admin.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.admin.closed:
                 try:
                     self.admin = psycopg.connect(self.superuser_url, autocommit=True)
@@ -90,7 +90,7 @@ class Project:
 
     async def until(self, sql: str) -> None:
         """Returns once the query is not zero any more, and fails when that does not happen."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.ask(sql) == [0]:
                 await asyncio.sleep(0.01)
 
