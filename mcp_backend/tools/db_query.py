@@ -78,6 +78,7 @@ class DbQuery(Tool):
         asked = reading.Question(
             shape.text, self.parameters, self.limit, self.timeout_seconds,
             direct=shape.kind != "select", plain=shape.kind == "select" and not shape.mentions,
+            estimated=shape.kind == "select" and bool(shape.mentions.relations or shape.mentions.functions_as),
         )  # fmt: skip
         if self.explain != "no":
             explained = await engine.converse(

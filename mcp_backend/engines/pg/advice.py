@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 from mcp_backend.engines.pg import catalog
 from mcp_backend.engines.pg.reading import PATH
 from mcp_backend.engines.pg.statement import parse
 from mcp_backend.engines.pg.wire import Reply, Step
-from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.errors import InvalidArgument
 
 Node: TypeAlias = Mapping[str, Any]
 
@@ -39,6 +39,19 @@ class Known:
 
     tables: Mapping[str, Table]
     work_mem: str
+    hypopg: str
+    """The schema of the extension that tries indexes without making them, quoted; empty without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What stands out at a node and what to do. `index` is the table and the columns of an index that would help."""
+
+    says: str
+    advice: str
+    index: tuple[str, tuple[str, ...]] | None = None
+    node: str = ""
+    weight: float = 0
 
 
 _TABLES = """
@@ -61,7 +74,12 @@ where c.relkind in ('r', 'p', 'm') and not exists (
 def lookups(nodes: Sequence[tuple[int, Node]]) -> list[Step]:
     """What the catalog is asked about a plan, in one round trip."""
     names = sorted({str(node["Relation Name"]) for _, node in nodes if "Relation Name" in node})
-    return [Step(_TABLES, [catalog.array(names), PATH]), Step("show work_mem")]
+    return [Step(_TABLES, [catalog.array(names), PATH]), Step("show work_mem"), Step(_HYPOPG)]
+
+
+_HYPOPG = """
+select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e
+join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'hypopg'"""
 
 
 def read_lookups(replies: Sequence[Reply]) -> Known:
@@ -71,29 +89,29 @@ def read_lookups(replies: Sequence[Reply]) -> Known:
         found = cast("dict[str, Any]", json.loads(row[0] or "{}"))
         indexes = tuple(tuple(column or "" for column in index) for index in found["indexes"] or ())
         tables[found["as"]] = Table(found["name"].removeprefix("public."), found["rows"], found["analyzed"], indexes)
-    return Known(tables, str(replies[1].rows[0][0]) if replies[1].rows else "")
+    memory, hypopg = (str(reply.rows[0][0]) if reply.rows else "" for reply in replies[1:3])
+    return Known(tables, memory, hypopg)
 
 
-def findings(nodes: Sequence[tuple[int, Node]], known: Known) -> list[Json]:
-    """Each as `{finding, node, advice}`, the costliest first."""
-    found: list[tuple[float, dict[str, Json]]] = []
+def findings(nodes: Sequence[tuple[int, Node]], known: Known) -> list[Finding]:
+    """What stands out, the costliest first."""
+    found: list[Finding] = []
     for at, (depth, node) in enumerate(nodes):
-        if node.get("Actual Loops", 1) == 0:
+        loops = float(node.get("Actual Loops", 1))
+        if loops == 0:
             continue
-        weight = float(node.get("Actual Total Time", 0)) * float(node.get("Actual Loops", 1)) or float(
-            node["Total Cost"]
-        )
+        weight = float(node.get("Actual Total Time", 0)) * loops or float(node["Total Cost"])
         children = [n for d, n in _under(nodes, at, depth) if d == depth + 1]
-        for says, advice in (
-            *_scan(node, known), *_estimate(node, children, known), *_spill(node, known), *_join(node, children, known),
+        here = (
+            *_scan(node, known), *_estimate(node, children, known), *_spill(node, known), *_join(node, children),
             *_heap(node),
-        ):  # fmt: skip
-            found.append((weight, {"finding": says, "node": _named(node), "advice": advice}))
-    found.sort(key=lambda entry: -entry[0])
-    unique: dict[str, dict[str, Json]] = {}
-    for _, entry in found:
-        unique.setdefault(f"{entry['finding']}{entry['advice']}", entry)
-    return [*list(unique.values())[:MOST_FINDINGS]]
+        )  # fmt: skip
+        found += [replace(finding, node=_named(node), weight=weight) for finding in here]
+    found.sort(key=lambda finding: -finding.weight)
+    unique: dict[tuple[str, str], Finding] = {}
+    for finding in found:
+        unique.setdefault((finding.says, finding.advice), finding)
+    return list(unique.values())[:MOST_FINDINGS]
 
 
 def _under(nodes: Sequence[tuple[int, Node]], at: int, depth: int) -> Iterator[tuple[int, Node]]:
@@ -108,7 +126,7 @@ def _named(node: Node) -> str:
     return f"{node['Node Type']}{on}"
 
 
-def _scan(node: Node, known: Known) -> Iterator[tuple[str, str]]:
+def _scan(node: Node, known: Known) -> Iterator[Finding]:
     """A large table read whole for few of its rows."""
     if node["Node Type"] not in ("Seq Scan", "Parallel Seq Scan") or "Filter" not in node:
         return
@@ -124,20 +142,21 @@ def _scan(node: Node, known: Known) -> Iterator[tuple[str, str]]:
     if read * loops < LARGE_TABLE or kept > read * SELECTIVE:
         return
     name = table.name if table else str(node["Relation Name"])
-    yield f"sequential scan of {name}: {measured}", _index_advice(str(node["Filter"]), table, name)
-
-
-def _index_advice(condition: str, table: Table | None, name: str) -> str:
+    condition = str(node["Filter"])
     equal, ranged = columns_of(condition)
-    columns = [*equal, *ranged[:1]]
+    columns = (*equal, *ranged[:1])
+    says = f"sequential scan of {name}: {measured}"
     if not columns:
-        return f"no column of the filter can use a plain index; index the expression it uses: {condition[:120]}"
-    if table and any(set(index[: len(columns)]) == set(columns) for index in table.indexes):
-        return (
-            f"an index on ({', '.join(columns)}) exists, but the planner expects the scan to be cheaper; "
-            "ANALYZE the table, and check that types and collations of the condition match the index"
+        yield Finding(says, f"no column of the filter fits a plain index; index its expression: {condition[:120]}")
+    elif table and any(set(index[: len(columns)]) == set(columns) for index in table.indexes):
+        yield Finding(
+            says,
+            f"an index on ({', '.join(columns)}) exists, but the planner expects the scan to be cheaper; ANALYZE the "
+            "table, and check that types and collations of the condition match the index",
         )
-    return f"CREATE INDEX CONCURRENTLY ON {name} ({', '.join(columns)}), by a migration"
+    else:
+        advice = f"CREATE INDEX CONCURRENTLY ON {name} ({', '.join(columns)}), by a migration"
+        yield Finding(says, advice, (name, columns))
 
 
 def columns_of(condition: str) -> tuple[list[str], list[str]]:
@@ -174,7 +193,7 @@ def _column(node: Mapping[str, Any]) -> str:
     return str(fields[-1]["String"]["sval"]) if fields and "String" in fields[-1] else ""
 
 
-def _estimate(node: Node, children: Sequence[Node], known: Known) -> Iterator[tuple[str, str]]:
+def _estimate(node: Node, children: Sequence[Node], known: Known) -> Iterator[Finding]:
     """Far more or fewer rows than the planner expected, where the error begins."""
     if "Actual Rows" not in node or _error(node) < MISESTIMATE:
         return
@@ -190,7 +209,8 @@ def _estimate(node: Node, children: Sequence[Node], known: Known) -> Iterator[tu
     else:
         advice = "ANALYZE the tables below; for columns that depend on each other, CREATE STATISTICS"
     ratio = _error(node)
-    yield f"the planner expected {expected:,.0f} rows and got {actual:,.0f} (off by a factor of {ratio:,.0f})", advice
+    says = f"the planner expected {expected:,.0f} rows and got {actual:,.0f} (off by a factor of {ratio:,.0f})"
+    yield Finding(says, advice)
 
 
 def _error(node: Node) -> float:
@@ -198,26 +218,26 @@ def _error(node: Node) -> float:
     return max(expected, actual) / min(expected, actual) if max(expected, actual) >= FEW else 1.0
 
 
-def _spill(node: Node, known: Known) -> Iterator[tuple[str, str]]:
+def _spill(node: Node, known: Known) -> Iterator[Finding]:
     """Work that did not fit into memory."""
     advice = f"raise work_mem for this query (now {known.work_mem}), or let it sort or hash fewer or narrower rows"
     if node.get("Sort Space Type") == "Disk":
-        yield f"the sort spilled {node['Sort Space Used']:,} kB to disk", advice
+        yield Finding(f"the sort spilled {node['Sort Space Used']:,} kB to disk", advice)
     if float(node.get("Hash Batches", 1)) > 1:
-        yield f"the hash table did not fit into memory ({node['Hash Batches']} batches)", advice
+        yield Finding(f"the hash table did not fit into memory ({node['Hash Batches']} batches)", advice)
     if float(node.get("Disk Usage", 0)) > 0:
-        yield f"the aggregation spilled {node['Disk Usage']:,} kB to disk", advice
+        yield Finding(f"the aggregation spilled {node['Disk Usage']:,} kB to disk", advice)
     if float(node.get("Lossy Heap Blocks", 0)) > 0:
-        yield f"the bitmap lost precision for {node['Lossy Heap Blocks']:,} pages", advice
+        yield Finding(f"the bitmap lost precision for {node['Lossy Heap Blocks']:,} pages", advice)
 
 
-def _join(node: Node, children: Sequence[Node], known: Known) -> Iterator[tuple[str, str]]:
+def _join(node: Node, children: Sequence[Node]) -> Iterator[Finding]:
     """A nested loop that reads a table again for each row, or joins that throw most pairs away."""
     if node["Node Type"] != "Nested Loop" or len(children) < 2:
         return
     removed = float(node.get("Rows Removed by Join Filter", 0)) * float(node.get("Actual Loops", 1))
     if removed >= LARGE_TABLE * 10:
-        yield (
+        yield Finding(
             f"the join compared and threw away {removed:,.0f} pairs of rows",
             f"index the column of the inner table in {str(node.get('Join Filter', ''))[:120]}, or join on equality",
         )
@@ -225,14 +245,15 @@ def _join(node: Node, children: Sequence[Node], known: Known) -> Iterator[tuple[
         pairs = float(children[0]["Plan Rows"]) * float(children[1]["Plan Rows"])
         inner_depends = any(key in children[1] for key in ("Index Cond", "Filter", "Recheck Cond"))
         if pairs >= 1e8 and not inner_depends:
-            yield f"a join without a condition makes about {pairs:,.0f} pairs of rows", "add the condition of the join"
+            says = f"a join without a condition makes about {pairs:,.0f} pairs of rows"
+            yield Finding(says, "add the condition of the join")
 
 
-def _heap(node: Node) -> Iterator[tuple[str, str]]:
+def _heap(node: Node) -> Iterator[Finding]:
     """An index-only scan that has to look at the table all the same."""
     fetches = float(node.get("Heap Fetches", 0))
     if fetches >= LARGE_TABLE and fetches > float(node.get("Actual Rows", 0)) * 0.5:
-        yield (
+        yield Finding(
             f"the index-only scan visited the table {fetches:,.0f} times",
             "VACUUM the table: its visibility map is old",
         )

@@ -3,14 +3,16 @@
 https://www.postgresql.org/docs/current/using-explain.html
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from mcp_backend.engines.pg import advice
+from mcp_backend.engines.pg import advice, values
 from mcp_backend.engines.pg.connections import Open
-from mcp_backend.engines.pg.reading import Question, look_up, read
+from mcp_backend.engines.pg.reading import Question, look_up, read, together
+from mcp_backend.engines.pg.wire import Step
 from mcp_backend.errors import Json
 
 MOST_PLAN_CHARACTERS = 4_000_000
@@ -40,12 +42,33 @@ async def explain(opened: Open, question: Question, path: str) -> Explained:
     nodes = list(walk(root["Plan"]))
     replies, _ = await look_up(opened, advice.lookups(nodes), question.timeout_seconds, path)
     known = advice.read_lookups(replies)
-    findings = advice.findings(nodes, known)
+    findings: list[Json] = []
+    for finding in advice.findings(nodes, known):
+        shown: dict[str, Json] = {"finding": finding.says, "node": finding.node, "advice": finding.advice}
+        if finding.index and known.hypopg:
+            gain = await _tried(opened, question, known.hypopg, *finding.index)
+            shown |= {"gain": gain} if gain else {}
+        findings.append(shown)
     lines = [line for depth, node in nodes for line in _line(depth, node)]
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"… {len(lines) - MOST_LINES} more lines"]
     lines += _totals(root)
-    return Explained([*lines], [*findings], answer.elapsed_ms)
+    return Explained([*lines], findings, answer.elapsed_ms)
+
+
+async def _tried(opened: Open, question: Question, hypopg: str, table: str, columns: tuple[str, ...]) -> str:
+    """What the planner expects with an index that does not exist; empty when it cannot be tried."""
+    statement = re.sub(r"^EXPLAIN \([^)]*\) ", "", question.sql)
+    plan = Step(f"explain (format json) {statement}", [values.parameter(v, 0) for v in question.parameters])
+    quoted = ", ".join('"' + column.replace('"', '""') + '"' for column in columns)
+    target = table if "." in table else f"public.{table}"
+    create = Step(f"select {hypopg}.hypopg_create_index($1)", [f"create index on {target} ({quoted})"])
+    steps = [plan, create, plan, Step(f"select {hypopg}.hypopg_reset()")]
+    replies = await together(opened, steps, question.timeout_seconds)
+    if any(reply.error is not None for reply in replies):
+        return ""
+    before, after = (json.loads(replies[at].rows[0][0] or "[]")[0]["Plan"]["Total Cost"] for at in (0, 2))
+    return f"with this index the planner expects a cost of {after:,.0f} instead of {before:,.0f}"
 
 
 def walk(plan: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:

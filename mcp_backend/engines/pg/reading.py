@@ -38,6 +38,8 @@ class Question:
     plain: bool = False
     """Whether it names nothing: no relation, function, operator, type or parameter. Then its answer is about as long as
     its text, and one round trip does."""
+    estimated: bool = False
+    """Whether it reads from anything: then the planner is asked first what it expects."""
     most_characters: int = MOST_CHARACTERS
 
 
@@ -89,6 +91,12 @@ async def look_up(opened: Open, steps: Sequence[Step], timeout_seconds: float, p
         path = now
 
 
+async def together(opened: Open, steps: Sequence[Step], timeout_seconds: float) -> list[Reply]:
+    """The replies to statements in one transaction and one round trip, with the session's own search path."""
+    before = _beginning(opened, timeout_seconds)
+    return (await _closed(opened, [*before, *steps]))[len(before) : len(before) + len(steps)]
+
+
 async def read(opened: Open, question: Question) -> Answer:
     """The answer to a question. Raises `BackendError` with what the server refused."""
     began = time.monotonic()
@@ -102,9 +110,9 @@ async def read(opened: Open, question: Question) -> Answer:
         columns = described.columns
         try:
             if described.error is not None:
-                raise refusal(described.error, timeout_seconds=question.timeout_seconds)
+                raise refusal(described.error, timeout_seconds=_allowed(opened, question))
             parameters = _parameters(question, described.parameters)
-            if not question.direct:
+            if question.estimated:
                 await _expect(opened, question, parameters, described.parameters)
         except BackendError:
             await exchange(opened.pgconn, CLOSING)
@@ -132,7 +140,7 @@ async def _taken(opened: Open, steps: Sequence[Step], question: Question, budget
     replies = await _closed(opened, steps, budget.enough)
     failed = next((r.error for r in replies if r.error is not None), None)
     if failed is not None:
-        raise refusal(_placed(failed, question), timeout_seconds=question.timeout_seconds)
+        raise refusal(_placed(failed, question), timeout_seconds=_allowed(opened, question))
     return next(reply for reply, step in zip(replies, steps, strict=False) if step.streamed)
 
 
@@ -140,9 +148,14 @@ async def _expect(opened: Open, question: Question, parameters: Sequence[str | N
     explain = Step(f"explain (format json) {question.sql}", parameters, types=types)
     (reply,) = await exchange(opened.pgconn, [explain, SYNC])
     if reply.error is not None:
-        raise refusal(reply.error, timeout_seconds=question.timeout_seconds)
+        raise refusal(reply.error, timeout_seconds=_allowed(opened, question))
     plan = json.loads(reply.rows[0][0] or "[{}]")[0]["Plan"]
     refuse_hopeless(plan, question.limit + 1, question.timeout_seconds)
+
+
+def _allowed(opened: Open, question: Question) -> float:
+    """Seconds that the server gives a statement: those asked for, or fewer when the role has a limit."""
+    return int(limits(opened, question.timeout_seconds)["statement_timeout"]) / 1000
 
 
 def _parameters(question: Question, types: tuple[int, ...]) -> list[str | None]:
