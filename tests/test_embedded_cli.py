@@ -24,7 +24,7 @@ async def test_a_pinned_engine_serves_other_programs_until_it_is_stopped(reposit
     started = json.loads(engines(repository, "start", "nats", "--json"))
     assert started["pinned"]
     assert await publish(started["url"], "from another program") == 1
-    [status] = json.loads(engines(repository, "status", "--json"))
+    [status] = [s for s in json.loads(engines(repository, "status", "--json")) if s["name"] == "nats"]
     assert (status["pid"], status["running"], status["leases"]) == (started["pid"], True, 0)
     assert status["url"] == f"nats://backend@127.0.0.1:{started['url'].rpartition(':')[2]}", "and no password"
     [shown] = json.loads(engines(repository, "status", "--json", "--show-url"))
@@ -54,7 +54,7 @@ def test_stopping_an_engine_in_use_is_refused_unless_forced(repository: Path, ho
     holder = hold("nats", Path(started["data_dir"]).parents[2])
     assert holder.said["engine"] == started["pid"]
     assert "1 server(s) of this workspace use it" in engines(repository, "stop", "nats", code=1)
-    [status] = json.loads(engines(repository, "status", "--json"))
+    [status] = [s for s in json.loads(engines(repository, "status", "--json")) if s["name"] == "nats"]
     assert (status["running"], status["pinned"]) == (True, False)
     engines(repository, "stop", "nats", "--force")
     assert has_ended(started["pid"], 0)
