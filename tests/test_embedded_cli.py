@@ -4,6 +4,7 @@ import json
 import subprocess
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -20,18 +21,24 @@ def engines(folder: Path, *arguments: str, code: int = 0) -> str:
     return done.stderr if code else done.stdout
 
 
+def told(folder: Path, *arguments: str) -> dict[str, Any]:
+    """What `engines` says of the NATS server; a workspace has a PostgreSQL by default, too."""
+    [nats] = [e for e in json.loads(engines(folder, *arguments, "--json")) if e["name"] == "nats"]
+    return nats
+
+
 async def test_a_pinned_engine_serves_other_programs_until_it_is_stopped(repository: Path) -> None:
     started = json.loads(engines(repository, "start", "nats", "--json"))
     assert started["pinned"]
     assert await publish(started["url"], "from another program") == 1
-    [status] = [s for s in json.loads(engines(repository, "status", "--json")) if s["name"] == "nats"]
+    status = told(repository, "status")
     assert (status["pid"], status["running"], status["leases"]) == (started["pid"], True, 0)
     assert status["url"] == f"nats://backend@127.0.0.1:{started['url'].rpartition(':')[2]}", "and no password"
-    [shown] = json.loads(engines(repository, "status", "--json", "--show-url"))
+    shown = told(repository, "status", "--show-url")
     assert shown["url"] == started["url"]
     engines(repository, "stop", "nats")
     assert has_ended(started["pid"], 0)
-    [after] = json.loads(engines(repository, "--json"))
+    after = told(repository)
     assert (after["running"], after["url"], after["pid"]) == (False, None, None)
     assert "was not running" in engines(repository, "stop", "nats")
 
@@ -54,7 +61,7 @@ def test_stopping_an_engine_in_use_is_refused_unless_forced(repository: Path, ho
     holder = hold("nats", Path(started["data_dir"]).parents[2])
     assert holder.said["engine"] == started["pid"]
     assert "1 server(s) of this workspace use it" in engines(repository, "stop", "nats", code=1)
-    [status] = [s for s in json.loads(engines(repository, "status", "--json")) if s["name"] == "nats"]
+    status = told(repository, "status")
     assert (status["running"], status["pinned"]) == (True, False)
     engines(repository, "stop", "nats", "--force")
     assert has_ended(started["pid"], 0)
