@@ -65,6 +65,8 @@ async def show(
         async with engine.session(True, SECONDS) as conn:
             root = app.workspace.root
             applied = await migrations.status(conn, steps.folder(root, engine.settings), root, RECENT_MIGRATIONS)
+            if missing := applied.pop("missing", None):
+                applied["without_file"] = len(missing) if isinstance(missing, list) else missing
             version, path = await schema.prepare(conn, engine.memory)
             number = conn.info.server_version
             result: Result = {

@@ -17,6 +17,14 @@ from mcp_backend.errors import InvalidArgument, Json
 Detail: TypeAlias = Literal["auto", "names", "columns", "full"]
 
 MOST_NAMES = 400
+MOST_MATCHES = 8
+
+BOOKKEEPING = (
+    "{schema_migrations,ar_internal_metadata,alembic_version,django_migrations,flyway_schema_history,knex_migrations,"
+    "knex_migrations_lock,goose_db_version,_prisma_migrations,__EFMigrationsHistory,databasechangelog,"
+    "databasechangeloglock,_sqlx_migrations,atlas_schema_revisions,gorp_migrations}"
+)
+"""Tables that tools keep for themselves come last."""
 
 RELATIONS = """
 with rel as (
@@ -38,17 +46,19 @@ with rel as (
 ), scored as (
   select rel.oid, rel.nspname, rel.relname, rel.relkind, coalesce(rel.tuples, part.tuples) as tuples, part.parts,
     coalesce(ref.referenced, 0) as referenced,
-    (pg_catalog.ln(1 + greatest(coalesce(rel.tuples, part.tuples, 0), 0))
-      + 3 * pg_catalog.ln(1 + coalesce(ref.referenced, 0)))::numeric(9, 4) as score
+    case when rel.relname = any ('{BOOKKEEPING}'::name[]) then 0
+      else pg_catalog.ln(1 + greatest(coalesce(rel.tuples, part.tuples, 0), 0))
+        + 3 * pg_catalog.ln(1 + coalesce(ref.referenced, 0)) end::numeric(9, 4) as score
   from rel left join part on part.root = rel.oid left join ref on ref.confrelid = rel.oid
 )
-"""
+""".replace("{BOOKKEEPING}", BOOKKEEPING)
 
 _SHOWN = """
 select pg_catalog.json_build_object('oid', oid::int8, 'schema', nspname, 'table', relname, 'kind', relkind,
   'name', case when nspname = 'public' then pg_catalog.quote_ident(relname)
     else pg_catalog.format('%I.%I', nspname, relname) end,
-  'rows', tuples, 'parts', parts, 'referenced', referenced, 'score', score, 'total', pg_catalog.count(*) over ()
+  'rows', tuples, 'parts', parts, 'referenced', referenced, 'score', score, 'total', pg_catalog.count(*) over (),
+  'matched', {matched}
 )::text from {source} where {after} order by score desc, nspname, relname limit """
 
 _SUMMARY = """
@@ -69,7 +79,7 @@ _FOUND = """, hay as (
   left join (select attrelid, pg_catalog.string_agg(attname, ' ') as columns from pg_catalog.pg_attribute
     where attnum > 0 and not attisdropped group by 1) a on a.attrelid = scored.oid
 ), found as (
-  select oid, nspname, relname, relkind, tuples, parts, referenced,
+  select oid, nspname, relname, relkind, tuples, parts, referenced, columns,
     score + 100 * (select pg_catalog.count(*) from pg_catalog.unnest($1::text[]) w
                    where pg_catalog.strpos(pg_catalog.lower(relname), w) > 0) as score
   from hay where not exists (select from pg_catalog.unnest($1::text[]) w
@@ -78,9 +88,14 @@ _FOUND = """, hay as (
 """
 
 
+_MATCHED = """(select pg_catalog.json_agg(c) from pg_catalog.unnest(pg_catalog.string_to_array(columns, ' ')) c
+    where exists (select from pg_catalog.unnest($1::text[]) w where pg_catalog.strpos(c, w) > 0))"""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One table of the listing. `rows` is an estimate, `None` when there is none."""
+    """One table of the listing. `rows` is an estimate, `None` when there is none. `matched` are the columns whose names
+    a search found."""
 
     oid: int
     name: str
@@ -88,6 +103,7 @@ class Entry:
     rows: int | None
     partitions: int | None
     referenced: int
+    matched: tuple[str, ...]
     key: str
 
 
@@ -113,7 +129,12 @@ async def page(conn: AsyncConnection[Any], search: str, after: str | None) -> Pa
         beyond = f"(score < {a}::numeric or score = {a}::numeric and (nspname, relname) > ({b}::name, {c}::name))"
         parameters += _key(after)
     source = "found" if words else "scored"
-    listing = RELATIONS + (_FOUND if words else "") + _SHOWN.format(source=source, after=beyond) + str(MOST_NAMES)
+    listing = (
+        RELATIONS
+        + (_FOUND if words else "")
+        + _SHOWN.format(source=source, after=beyond, matched=_MATCHED if words else "null")
+        + str(MOST_NAMES)
+    )
     queries: list[Query] = [(listing, parameters)]
     if after is None and not words:
         queries.append((RELATIONS + _SUMMARY, ()))
@@ -121,7 +142,7 @@ async def page(conn: AsyncConnection[Any], search: str, after: str | None) -> Pa
     rows = [cast("dict[str, Any]", json.loads(row[0])) for row in answers[0]]
     entries = tuple(
         Entry(
-            r["oid"], r["name"], r["kind"], r["rows"], r["parts"], r["referenced"],
+            r["oid"], r["name"], r["kind"], r["rows"], r["parts"], r["referenced"], tuple(r["matched"] or ()),
             f"{r['score']}/{r['schema']}.{r['table']}",
         )
         for r in rows
@@ -146,4 +167,6 @@ def named(entry: Entry) -> dict[str, Json]:
         shown["rows"] = entry.rows
     if entry.partitions:
         shown["partitions"] = entry.partitions
+    if entry.matched:
+        shown["matched"] = [*entry.matched[:MOST_MATCHES]]
     return shown

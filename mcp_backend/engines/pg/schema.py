@@ -17,6 +17,8 @@ from mcp_backend.errors import Json
 MOST_WITH_COLUMNS = 60
 ENDING_BYTES = 250
 """Room for what follows the tables: the total, the key of the next page."""
+LONGEST_COMMENT = 120
+LONGEST_LABELS = 200
 MOST_PAGES = 32
 PAGE_SECONDS = 30.0
 """How long a listing of an unchanged schema is shown again: row estimates move without a change of the schema."""
@@ -64,55 +66,95 @@ async def listing(
 async def _fitted(
     conn: AsyncConnection[Any], page: Page, detail: Detail, most_bytes: int, *, whole: bool
 ) -> dict[str, Json]:
-    if detail in ("columns", "full") or (detail == "auto" and page.total <= MOST_WITH_COLUMNS):
-        shown = await _with_columns(conn, page, most_bytes, full=detail == "full")
-        if detail != "auto" or len(shown["tables"]) == page.total:  # type: ignore[arg-type]
-            return shown
-    budget = most_bytes - ENDING_BYTES - (size(page.summary) if whole else 0)
-    tables: list[Json] = []
+    """Names first, because a table that is not named cannot be asked for; then columns while there is room."""
+    if detail == "full":
+        return await _full(conn, page, most_bytes)
+    room = most_bytes - ENDING_BYTES
+    if detail == "columns":
+        return await _with_columns(conn, page, room)
+    tables: list[dict[str, Json]] = []
+    left = room - (size(page.summary) if whole and len(page.entries) < page.total else 0)
     for entry in page.entries:
-        budget -= size(named(entry)) + 1
-        if budget < 0:
-            break
-        tables.append(named(entry))
-    result = _ended(page, tables)
-    if whole and result["truncated"]:
-        result |= page.summary
-    return result
-
-
-async def _with_columns(conn: AsyncConnection[Any], page: Page, most_bytes: int, *, full: bool) -> dict[str, Json]:
-    entries = page.entries[:MOST_WITH_COLUMNS]
-    lines, comments, enums = await columns(conn, [entry.oid for entry in entries])
-    budget = most_bytes - ENDING_BYTES - size(LEGEND)
-    tables: list[Json] = []
-    used: dict[str, Json] = {}
-    for entry in entries:
-        if full:
-            shown, _ = await table.describe(conn, entry.oid, None)
-        else:
-            shown = named(entry)
-            shown["columns"] = [*lines.get(entry.oid, [])]
-            if entry.oid in comments:
-                shown["comment"] = comments[entry.oid][:120]
-        words = " ".join(lines.get(entry.oid, []))
-        more: dict[str, Json] = {n: v[:200] for n, v in enums.items() if n not in used and n in words}
-        budget -= size(shown) + (size(more) if more else 0) + 1
-        if budget < 0 and tables:
+        shown = named(entry)
+        left -= size(shown) + 1
+        if left < 0:
             break
         tables.append(shown)
-        used |= more
     result = _ended(page, tables)
-    if not full:
-        result["legend"] = LEGEND
-    if used and not full:
-        result["enums"] = used
-    return result
+    if result["truncated"]:
+        return result | (page.summary if whole else {})
+    return result | (await _columns_added(conn, page, tables, left) if detail == "auto" else {})
 
 
-def _ended(page: Page, tables: list[Json]) -> dict[str, Json]:
+async def _columns_added(
+    conn: AsyncConnection[Any], page: Page, tables: list[dict[str, Json]], left: int
+) -> dict[str, Json]:
+    """Adds columns and comments to the first tables while they fit; what a reader needs to understand them."""
+    left -= size(LEGEND) + 12
+    entries = page.entries[:MOST_WITH_COLUMNS]
+    if left <= 0 or not entries:
+        return {}
+    lines, comments, enums = await columns(conn, [entry.oid for entry in entries])
+    used: dict[str, Json] = {}
+    for entry, shown in zip(entries, tables, strict=False):
+        more: dict[str, Json] = {"columns": [*lines.get(entry.oid, [])]}
+        if entry.oid in comments:
+            more["comment"] = comments[entry.oid][:LONGEST_COMMENT]
+        labels = _labels(enums, used, lines.get(entry.oid, []))
+        left -= size(more) + size(labels)
+        if left < 0:
+            break
+        shown.pop("matched", None)
+        shown |= more
+        used |= labels
+    return {"legend": LEGEND, **({"enums": used} if used else {})}
+
+
+async def _with_columns(conn: AsyncConnection[Any], page: Page, room: int) -> dict[str, Json]:
+    """As many tables as fit with all their columns."""
+    entries = page.entries[:MOST_WITH_COLUMNS]
+    lines, comments, enums = await columns(conn, [entry.oid for entry in entries])
+    room -= size(LEGEND) + 12
+    tables: list[dict[str, Json]] = []
+    used: dict[str, Json] = {}
+    for entry in entries:
+        shown = named(entry) | {"columns": [*lines.get(entry.oid, [])]}
+        if entry.oid in comments:
+            shown["comment"] = comments[entry.oid][:LONGEST_COMMENT]
+        labels = _labels(enums, used, lines.get(entry.oid, []))
+        room -= size(shown) + size(labels) + 1
+        if room < 0 and tables:
+            break
+        tables.append(shown)
+        used |= labels
+    return _ended(page, tables) | {"legend": LEGEND} | ({"enums": used} if used else {})
+
+
+async def _full(conn: AsyncConnection[Any], page: Page, room: int) -> dict[str, Json]:
+    """As many tables as fit with everything about them, at least one."""
+    tables: list[dict[str, Json]] = []
+    for entry in page.entries[:MOST_WITH_COLUMNS]:
+        shown, _ = await table.describe(conn, entry.oid, None)
+        room -= size(shown) + 1
+        if room < 0 and tables:
+            break
+        tables.append(shown)
+    return _ended(page, tables)
+
+
+def _labels(enums: dict[str, str], used: dict[str, Json], lines: list[str]) -> dict[str, Json]:
+    """The labels of enums that these columns use and nobody has shown yet."""
+    words = " ".join(lines)
+    fresh: dict[str, Json] = {}
+    for name, labels in enums.items():
+        if name not in used and name in words:
+            fresh[name] = labels[:LONGEST_LABELS]
+    return fresh
+
+
+def _ended(page: Page, tables: list[dict[str, Json]]) -> dict[str, Json]:
     left = page.total - len(tables)
-    result: dict[str, Json] = {"tables": tables, "total": page.total, "truncated": left > 0}
+    result: dict[str, Json] = {"tables": [*tables], "total": page.total, "truncated": left > 0}
     if left > 0:
         result["next"] = page.entries[len(tables) - 1].key
     return result

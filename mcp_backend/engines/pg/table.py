@@ -112,6 +112,9 @@ async def describe(conn: AsyncConnection[Any], oid: int, after: str | None) -> t
     found["columns"] = shown
     found["sequences"] = _nearly_used_up(found["sequences"] or [])
     references = cast("list[dict[str, Any]]", found["referenced_by"] or [])
+    for reference in references:
+        if reference["to"] == found["primary_key"]:
+            del reference["to"]
     if len(references) > MOST_REFERENCES:
         found["referenced_by"] = references[:MOST_REFERENCES]
         found["referenced_by_total"] = len(references)
