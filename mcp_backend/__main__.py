@@ -1,8 +1,18 @@
-"""`python -m mcp_backend` is the same as `mcp-backend`."""
+"""`python -m mcp_backend` and the script `mcp-backend`. A hook goes its own, short way."""
 
 import sys
 
-from mcp_backend.cli import main
+
+def main() -> int:
+    """Runs the command line; `hook` before the other commands are imported, because hosts wait for it."""
+    if sys.argv[1:2] == ["hook"]:
+        from mcp_backend import hook
+
+        return hook.main(sys.argv[2:])
+    from mcp_backend.cli import main as command
+
+    return command()
+
 
 if __name__ == "__main__":
     sys.exit(main())

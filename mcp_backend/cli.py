@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_backend import __version__, cli_audit, cli_check, cli_doctor, cli_engines, cli_inbox, cli_init
+from mcp_backend import __version__, cli_audit, cli_check, cli_doctor, cli_engines, cli_hook, cli_inbox, cli_init
 from mcp_backend.errors import BackendError
 
 TRANSPORTS = ("stdio", "sse", "http")
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="play a host's session on a small real backend")
     demo.set_defaults(run=_demo)
     cli_check.add(commands)
+    cli_hook.add(commands)
     cli_inbox.add(commands)
     cli_audit.add(commands)
     return top

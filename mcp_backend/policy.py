@@ -5,7 +5,6 @@ needs `disabled_because`, which every audit record then carries.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -152,6 +151,8 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
     """
     if path is None:
         return Policy(constraints=promises)
+    import tomllib  # Hooks keep what they read: they start without it.
+
     try:
         with path.open("rb") as file:
             data = tomllib.load(file)

@@ -87,7 +87,7 @@ def text(root: Path, path: str, limit: int = 1_000_000) -> str | None:
 
 def ignored(root: Path, path: str) -> bool:
     """Whether git ignores a path, so that it never enters the repository. Not a tracked one, whatever the rules say."""
-    return bool(_git(root, "check-ignore", "-z", "--", f"./{path}"))
+    return bool(_git(root, "check-ignore", "--", f"./{path}"))
 
 
 def _listed_by_git(root: Path) -> tuple[str, ...] | None:

@@ -27,7 +27,6 @@ from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import kinds
 from mcp_backend.workspace.canonical import canonical, inside, words
-from mcp_backend.workspace.current import roots_before, roots_of
 from mcp_backend.workspace.fullstack import in_server, server_code
 from mcp_backend.workspace.globs import longest, specificity
 from mcp_backend.workspace.protected import git_internal, protected
@@ -67,7 +66,13 @@ def owners(paths: Iterable[str], workspace: Workspace, policy: Policy) -> dict[s
     A path belongs to whoever owned it at the last commit or owns it now, whichever is stricter: a manifest that was
     just added, changed or deleted can't give a folder away.
     """
-    now, before = roots_of(workspace, policy), roots_before(workspace, policy)
+    from mcp_backend.workspace.current import roots_before, roots_of
+
+    return decided(paths, workspace, roots_of(workspace, policy), roots_before(workspace, policy))
+
+
+def decided(paths: Iterable[str], workspace: Workspace, now: Roots, before: Roots | None) -> dict[str, Ownership]:
+    """As `owners`, for somebody who knows the roots already."""
     found: dict[str, Ownership] = {}
     for path in paths:
         relative = inside(path, workspace.root)

@@ -1,0 +1,16 @@
+"""`mcp-backend hook`, as the command line shows it. It runs before the other commands are imported (cli.py)."""
+
+import argparse
+
+from mcp_backend import hook
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    command = commands.add_parser("hook", help="judge a host's own tool call (the event on standard input)")
+    command.add_argument("host", help="claude-code, codex, cursor, gemini-cli or vscode")
+    command.set_defaults(run=_hook)
+
+
+def _hook(options: argparse.Namespace) -> int:
+    return hook.main([options.host])

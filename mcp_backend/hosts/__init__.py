@@ -1,0 +1,28 @@
+"""`HOSTS`: one file per host. It reads the host's hook event, answers it in the host's shape, and renders its files.
+
+Names map to modules that are imported when asked for: a hook pays for one host only.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+
+HOSTS: Mapping[str, str] = MappingProxyType(
+    {
+        "claude-code": "claude_code",
+        "claude-desktop": "claude_desktop",
+        "cursor": "cursor",
+        "vscode": "vscode",
+        "codex": "codex",
+        "gemini-cli": "gemini_cli",
+        "agents-md": "agents_md",
+        "claude-plugin": "claude_plugin",
+    }
+)
+HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "vscode")
+"""Hosts with tools of their own that a hook can refuse. A plugin's hook speaks for `claude-code`."""
+
+
+def host(name: str) -> ModuleType:
+    """The module of a host, by its name in `HOSTS`."""
+    return import_module(f"mcp_backend.hosts.{HOSTS[name]}")

@@ -1,0 +1,208 @@
+"""What a shell line would do to files, as far as its text tells: the early, friendly half of a fence.
+
+Programs that read give nothing. Programs known to write give the paths they write. Code that is not followed (an
+interpreter, a shell that reads a pipe, a patch) gives the paths it names, where it looks as if it wrote.
+"""
+
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mcp_backend.hosts.shell_line import Command, Reader, Unreadable, Word
+from mcp_backend.workspace.canonical import words
+
+SHELLS = words("sh bash dash zsh ksh ash mksh fish rbash")
+LONGEST = 200_000
+_REDIRECTS_WRITE = frozenset((">", ">>", ">|", "<>", "&>", "&>>", ">&"))
+_STREAMS = re.compile(r"/dev/(null|stdin|stdout|stderr|tty|full|zero|random|urandom|fd/.*)|/proc/self/fd/[012]")
+_PATHLIKE = re.compile(r"[\w.@~+*?/\\-]+")
+_WRITES = re.compile(
+    r"write|open\s*\([^)]*,|['\"][rb]?[wax]\+?b?t?['\"]|unlink|remov|rename|replace|copy|move|delet|touch|mkdir|symlink|link\(|"
+    r"chmod|truncate|extract|system|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
+    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch",
+)
+_LOADERS = re.compile(
+    r"LD_(PRELOAD|LIBRARY_PATH|AUDIT)|BASH_ENV|ENV|PROMPT_COMMAND|SHELLOPTS|PERL5OPT|PYTHONSTARTUP|NODE_OPTIONS|"
+    r"GIT_(DIR|WORK_TREE|INDEX_FILE|CONFIG\w*|SSH|SSH_COMMAND|EXTERNAL_DIFF|PROXY_COMMAND|TEMPLATE_DIR|OBJECT_DIRECTORY"
+    r"|EDITOR|SEQUENCE_EDITOR|PAGER|ASKPASS)"
+)
+_HARMLESS = frozenset(("", "true", ":", "cat", "/bin/true", "less", "/dev/null"))
+
+
+@dataclass(slots=True)
+class Effects:
+    """`written` and `deleted` are absolute paths, resolved by text; `named` are paths in code that is not followed;
+    `steers` are acts that only a person does, with the reason; `cwd` is where the line ends, `None` when unknown."""
+
+    root: str
+    cwd: str | None
+    written: list[str] = field(default_factory=list[str])
+    deleted: list[str] = field(default_factory=list[str])
+    named: list[str] = field(default_factory=list[str])
+    inside: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Programs of unknown effect, and the folder each is started in."""
+    steers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    fresh: set[str] = field(default_factory=set[str])
+    """Folders that become repositories of their own in this line."""
+    variables: dict[str, str] = field(default_factory=dict[str, str])
+    search: str = ""
+    line: str = ""
+
+    def write(self, word: Word | str) -> None:
+        self.written += self.paths(word)
+
+    def delete(self, word: Word | str) -> None:
+        self.deleted += self.paths(word)
+
+    def paths(self, word: Word | str) -> list[str]:
+        """The paths a word stands for here. Of one that is not plain, what its text shows: `"$D/web/x"` names web/x."""
+        text, plain, quoted = (word, True, True) if isinstance(word, str) else (word.text, word.plain, word.quoted)
+        if not text or _STREAMS.fullmatch(text):
+            return []
+        if not plain:
+            return self.mentioned(text)
+        if text == "~" or text.startswith("~/"):
+            text = self.variables.get("HOME", "~") + text[1:]
+        full = self.absolute(text)
+        if full is None:
+            return self.mentioned(text)
+        if not quoted and re.search(r"[*?\[]", text):
+            return _globbed(full) or [full]
+        return [full]
+
+    def absolute(self, text: str) -> str | None:
+        """A path by text; `None` when it is relative and the folder is not known."""
+        if text.startswith("/"):
+            for own in ("/proc/self/cwd", "/proc/thread-self/cwd"):
+                if self.cwd and (text == own or text.startswith(own + "/")):
+                    text = self.cwd + text.removeprefix(own)
+            return posixpath.normpath(text)
+        return posixpath.normpath(f"{self.cwd}/{text}") if self.cwd else None
+
+    def mentioned(self, text: str) -> list[str]:
+        """Everything in a text that could be a path here: seen from the folder, and from the root."""
+        found: dict[str, None] = {}
+        for match in _PATHLIKE.finditer(text):
+            token = match[0].strip(".-") if match[0].startswith(("--", "...")) else match[0]
+            token = token.replace("\\", "/")
+            if not re.search(r"[A-Za-z]", token):
+                continue
+            for base in (self.cwd or self.root, self.root):
+                full = posixpath.normpath(token if token.startswith("/") else f"{base}/{token}")
+                if full == self.root or not (full + "/").startswith(self.root + "/"):
+                    full = posixpath.normpath(self.root + "/" + re.sub(r"^(\.\./)+|^/+", "", token))
+                if full != self.root:
+                    found[full] = None
+        return list(found)
+
+    def opaque(self, text: str) -> None:
+        """Code that is not followed: what it names counts when it looks as if it wrote."""
+        if _WRITES.search(text):
+            self.named += self.mentioned(text)
+
+
+Program = Callable[[list[Word], Command, Effects], None]
+
+
+def of_line(line: str, root: str, cwd: str, environment: Mapping[str, str]) -> Effects:
+    """The effects of a line that runs in `cwd`. Raises nothing: what cannot be read is code that is not followed."""
+    known = {k: v for k in ("HOME", "TMPDIR", "USER") if (v := environment.get(k))}
+    effects = Effects(root, posixpath.normpath(cwd), variables={"TMPDIR": "/tmp", **known, "PWD": cwd})
+    effects.line = line
+    if len(line) > LONGEST:
+        effects.named += effects.mentioned(line)
+        return effects
+    run(line, effects)
+    return effects
+
+
+def run(line: str, effects: Effects) -> None:
+    """Adds the effects of a line, or of a line within one."""
+    try:
+        commands = Reader(line, effects.variables).read()
+    except (Unreadable, RecursionError):
+        effects.opaque("> " + line)
+        return
+    folders: list[str | None] = []
+    for command in commands:
+        while len(folders) > command.depth:
+            effects.cwd = folders.pop()
+        while len(folders) < command.depth:
+            folders.append(effects.cwd)
+        one(command, effects)
+    if folders:
+        effects.cwd = folders[0]
+
+
+def one(command: Command, effects: Effects) -> None:
+    """The effects of one simple command."""
+    for name, value in command.assigned.items():
+        if name == "CDPATH":
+            effects.search = value.text
+        if _LOADERS.fullmatch(name) and not (name.endswith(("EDITOR", "PAGER")) and value.text in _HARMLESS):
+            effects.steers.append((f"{name}=…", "it makes another program load code or settings that nobody judged"))
+    for operator, target in command.redirects:
+        if operator in _REDIRECTS_WRITE:
+            effects.write(target)
+    if command.words:
+        from mcp_backend.hosts import programs
+
+        programs.apply(command.words, command, effects)
+
+
+def change_folder(target: Word | None, effects: Effects) -> None:
+    """`cd`: the folder after it, unknown when the word is not plain."""
+    if target is None:
+        effects.cwd = effects.variables.get("HOME")
+    elif not target.plain or target.text == "-":
+        effects.cwd = None
+    else:
+        text = target.text
+        if effects.search and not text.startswith(("/", ".")):
+            for folder in effects.search.split(":"):
+                candidate = effects.absolute(posixpath.join(folder or ".", text))
+                if candidate and os.path.isdir(candidate):
+                    effects.cwd = candidate
+                    return
+        effects.cwd = next(iter(effects.paths(target)), None)
+
+
+def _globbed(pattern: str) -> list[str]:
+    from glob import iglob
+
+    return [path for path, _ in zip(iglob(pattern), range(200), strict=False)]
+
+
+def operands(words: Iterable[Word], valued: str = "", long_valued: Iterable[str] = ()) -> list[Word]:
+    """The words that are not options. `valued`: short options that take the next word; `long_valued`: long ones."""
+    found: list[Word] = []
+    rest = iter(words)
+    takes = set(long_valued)
+    for word in rest:
+        text = word.text
+        if text == "--":
+            return [*found, *rest]
+        if text.startswith("--") and word.plain:
+            if text in takes:
+                next(rest, None)
+        elif text.startswith("-") and len(text) > 1:
+            if text[-1] in valued:
+                next(rest, None)
+        else:
+            found.append(word)
+    return found
+
+
+def values(words: list[Word], *names: str) -> Iterator[Word]:
+    """The values of options: `-o X`, `-oX`, `--output X`, `--output=X`."""
+    for index, word in enumerate(words):
+        for name in names:
+            if word.text == name:
+                if index + 1 < len(words):
+                    yield words[index + 1]
+            elif name.startswith("--") and word.text.startswith(name + "="):
+                yield Word(word.text.partition("=")[2], word.plain, word.quoted)
+            elif not name.startswith("--") and len(name) == 2 and word.text.startswith(name) and len(word.text) > 2:
+                yield Word(word.text[2:], word.plain, word.quoted)

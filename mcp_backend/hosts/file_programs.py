@@ -1,0 +1,168 @@
+"""Programs whose operands are the files they write, by their manual pages."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from mcp_backend.hosts.effects import Effects, Program, change_folder, operands, values
+from mcp_backend.hosts.shell_line import Command, Word
+
+
+def _last(words: list[Word], command: Command, effects: Effects) -> None:
+    """cp, install, rsync, scp: the last operand, or the folder of -t."""
+    folders = list(values(words, "-t", "--target-directory"))
+    named = operands(words, "tSgomef", ("--target-directory", "--mode", "--owner", "--group", "--suffix", "--exclude"))
+    sources = named if folders else named[:-1]
+    for word in folders or named[-1:]:
+        for path in effects.paths(word):
+            within = bool(folders) or len(sources) > 1 or word.text.endswith("/") or os.path.isdir(path)
+            for source in sources if within else ():
+                effects.write(f"{path}/{source.text.rstrip('/').rpartition('/')[2]}")
+            if not within or not sources:
+                effects.write(path)
+
+
+def _move(words: list[Word], command: Command, effects: Effects) -> None:
+    _last(words, command, effects)
+    folders = list(values(words, "-t", "--target-directory"))
+    named = operands(words, "tS", ("--target-directory",))
+    for word in named if folders else named[:-1]:
+        effects.delete(word)
+
+
+def _link(words: list[Word], command: Command, effects: Effects) -> None:
+    """A second name for a file is a way to write it: both ends count. A symbolic link is read from its own folder."""
+    named = operands(words, "tS")
+    targets = named[-1:] if len(named) > 1 else []
+    for word in targets:
+        effects.write(word)
+    for source in named[:-1] or named:
+        effects.write(source)
+        for target in targets:
+            for path in effects.paths(target):
+                effects.write(
+                    path.rpartition("/")[0] + "/" + source.text if not source.text.startswith("/") else source
+                )
+
+
+def _all(words: list[Word], command: Command, effects: Effects) -> None:
+    for word in operands(words, "tdrs", ("--reference", "--date", "--size", "--mode")):
+        effects.write(word)
+
+
+def _after_first(words: list[Word], command: Command, effects: Effects) -> None:
+    """chmod, chown, chgrp: a mode or an owner, then files."""
+    below = any(re.fullmatch(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive", w.text) for w in words)
+    for word in [w for w in words if not w.text.startswith("-") or re.fullmatch(r"-[rwxX]+", w.text)][1:]:
+        (effects.delete if below else effects.write)(word)
+
+
+def _delete(words: list[Word], command: Command, effects: Effects) -> None:
+    for word in operands(words):
+        effects.delete(word)
+
+
+def _sed(words: list[Word], command: Command, effects: Effects) -> None:
+    scripts = [*values(words, "-e", "--expression")]
+    files = operands(words, "efl", ("--expression", "--file"))
+    if not scripts and files and not list(values(words, "-f", "--file")):
+        scripts, files = files[:1], files[1:]
+    if any(re.match(r"-[a-zA-Z]*i|--in-place", w.text) for w in words):
+        for word in files:
+            effects.write(word)
+    for script in scripts:
+        for match in re.finditer(r"(?:^|[;/|,#!\s}])[wW]\s+([^;\n}]+)", script.text):
+            effects.write(match[1].strip())
+        if re.search(r"(?:^|[;\s])e\s|/[gp0-9]*e\b", script.text):
+            effects.opaque("> " + script.text)
+
+
+def _awk(words: list[Word], command: Command, effects: Effects) -> None:
+    named = operands(words, "fvFi")
+    if any(w.text == "inplace" for w in words):
+        for word in named[1:]:
+            effects.write(word)
+    if named and re.search(r">|\||system|getline", named[0].text):
+        effects.named += effects.mentioned(named[0].text)
+
+
+def _dd(words: list[Word], command: Command, effects: Effects) -> None:
+    for word in words:
+        if word.text.startswith("of="):
+            effects.write(Word(word.text[3:], word.plain))
+
+
+def _second(words: list[Word], command: Command, effects: Effects) -> None:
+    """uniq: the second operand is the output."""
+    for word in operands(words, "fsw")[1:2]:
+        effects.write(word)
+
+
+def _unzip(words: list[Word], command: Command, effects: Effects) -> None:
+    if not any(re.fullmatch(r"-[a-z]*[lptvz][a-z]*", w.text) for w in words):
+        effects.write(next(iter(values(words, "-d")), Word(".")))
+
+
+def _download(words: list[Word], command: Command, effects: Effects) -> None:
+    for word in values(words, "-o", "--output", "-O", "--output-document", "--output-dir", "-P", "--directory-prefix"):
+        if word.text and not word.text.startswith(("http", "-")):
+            effects.write(word)
+
+
+def _patch(words: list[Word], command: Command, effects: Effects) -> None:
+    named = operands(words, "pidDBFo", ("--strip", "--input", "--directory"))
+    for word in [*named[:1], *values(words, "-o", "--output")]:
+        effects.write(word)
+    given = list(values(words, "-i", "--input"))
+    given += [w for operator, w in command.redirects if operator == "<"]
+    patched(given, command, effects)
+
+
+def patched(given: list[Word], command: Command, effects: Effects) -> None:
+    """The files that patches change: `+++` and `---` lines, renames. https://git-scm.com/docs/git-apply"""
+    for text in [*command.fed, *_read(given, effects)]:
+        for match in re.finditer(r"(?m)^(?:\+\+\+|---|rename (?:from|to)|Index:) \"?([^\t\n\"]+)", text):
+            for path in {match[1], match[1].partition("/")[2]} - {"", "dev/null", "/dev/null"}:
+                effects.write(path)
+
+
+def _read(given: list[Word], effects: Effects) -> list[str]:
+    found: list[str] = []
+    for word in given:
+        for path in effects.paths(word):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    found.append(file.read(1_000_000))
+            except OSError:
+                continue
+    return found
+
+
+def _formatter(words: list[Word], command: Command, effects: Effects) -> None:
+    """prettier, eslint, stylelint, gofmt …: they write where they are told to fix."""
+    if any(re.fullmatch(r"--write|--fix(-.*)?|-[a-z]*[wi]|--in-place|--apply", w.text) for w in words):
+        for word in [w for w in words if not w.text.startswith("-") and w.text not in ("check", "format", "lint")]:
+            effects.write(word)
+
+
+def _one_output(words: list[Word], command: Command, effects: Effects) -> None:
+    for word in operands(words, "lbna")[1:2]:
+        effects.write(word)
+
+
+def _cd(words: list[Word], command: Command, effects: Effects) -> None:
+    change_folder(next(iter(operands(words)), None), effects)
+
+
+FILE_PROGRAMS: Mapping[str, Program] = {
+    **dict.fromkeys(("cp", "install", "rsync", "scp", "gcp"), _last),
+    "mv": _move, "ln": _link, "link": _link, "sed": _sed, "gsed": _sed, "dd": _dd, "uniq": _second,
+    **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr", "gzip",
+                     "gunzip", "bzip2", "xz", "zstd", "zip", "ed", "ex", "vi", "vim", "nvim", "nano", "emacs"), _all),
+    **dict.fromkeys(("chmod", "chown", "chgrp", "chattr"), _after_first),
+    **dict.fromkeys(("rm", "rmdir", "unlink", "shred", "trash", "rename"), _delete),
+    **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk), "unzip": _unzip, "7z": _unzip,
+    **dict.fromkeys(("curl", "wget"), _download), "split": _one_output, "csplit": _one_output, "patch": _patch,
+    **dict.fromkeys(("prettier", "eslint", "stylelint", "biome", "gofmt", "goimports", "clang-format"), _formatter),
+    **dict.fromkeys(("cd", "pushd", "chdir"), _cd),
+}  # fmt: skip

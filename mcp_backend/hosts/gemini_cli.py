@@ -1,0 +1,30 @@
+"""Gemini CLI. Hooks: https://github.com/google-gemini/gemini-cli/blob/main/docs/hooks/reference.md"""
+
+import json
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_backend.hosts.intents import Intent, arguments, shell, text, written
+
+_WRITES = frozenset(("write_file", "replace", "edit"))
+_SHELL = frozenset(("run_shell_command",))
+
+
+def intent(event: Mapping[str, Any], environment: Mapping[str, str]) -> Intent | None:
+    """What the tool is about to do; `None` for tools that change no file."""
+    tool, cwd = text(event, "tool_name"), text(event, "cwd")
+    root = environment.get("GEMINI_PROJECT_DIR", "")
+    if tool in _WRITES:
+        return Intent(tool, cwd, root, written(arguments(event, "tool_input")))
+    if tool in _SHELL:
+        given = arguments(event, "tool_input")
+        folder = text(given, "dir_path") or text(given, "directory")
+        return Intent(tool, posixpath.join(cwd, folder), root, command=shell(given))
+    return None
+
+
+def denied(reason: str, event: Mapping[str, Any]) -> str:
+    """The answer that refuses."""
+    del event
+    return json.dumps({"decision": "deny", "reason": reason})

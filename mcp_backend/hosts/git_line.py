@@ -1,0 +1,157 @@
+"""What a git command of a shell line does to files and to git's own settings. https://git-scm.com/docs/git"""
+
+import os
+import re
+
+from mcp_backend.hosts.effects import Effects, change_folder, operands, run, values
+from mcp_backend.hosts.file_programs import patched
+from mcp_backend.hosts.shell_line import Command, Word
+from mcp_backend.workspace.canonical import words
+
+_STARTS = re.compile(
+    r"(?i)(core\.(fsmonitor|sshcommand|hookspath|editor|pager|gitproxy|askpass|attributesfile|worktree)|diff\.(external|.*)|"
+    r"alias\..*|filter\..*|merge\..*\.driver|credential\..*|gpg\..*|sequence\.editor|include.*|protocol\.ext.*|"
+    r"uploadpack\..*|remote\..*\.(uploadpack|receivepack|vcs)|pager\..*|browser\..*|init\.templatedir)(=.*|$)"
+)
+_PLUMBING = words(
+    "commit-tree update-ref update-index filter-branch filter-repo replace fast-import hash-object symbolic-ref "
+    "unpack-objects read-tree write-tree notes mktag mktree gc prune reflog"
+)
+_EXEC = ("--exec", "--upload-pack", "--receive-pack", "--ext-diff", "--open-files-in-pager")
+
+
+def apply(words: list[Word], command: Command, effects: Effects) -> None:
+    """Adds the effects of `git …`."""
+    here = effects.cwd
+    index = 0
+    while index < len(words) and words[index].text.startswith("-"):
+        text = words[index].text
+        following = words[index + 1] if index + 1 < len(words) else Word("")
+        if text == "-C":
+            change_folder(following, effects)
+        elif text in ("-c", "--config-env") and _STARTS.match(following.text):
+            _steers(f"git -c {following.text.partition('=')[0]}", effects)
+        elif text.startswith(("--exec-path=", "--git-dir", "--work-tree", "--config-env=")):
+            _steers(f"git {text.partition('=')[0]}", effects)
+        index += 2 if text in ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env") else 1
+    if index < len(words):
+        _verb(words[index].text, words[index + 1 :], command, effects)
+    effects.cwd = here
+
+
+def _steers(what: str, effects: Effects) -> None:
+    effects.steers.append((what, "it makes git start programs or write where nobody judges it"))
+
+
+def _ours(effects: Effects) -> bool:
+    """Whether git works on the repository of the workspace here, not on one inside it or elsewhere."""
+    folder = effects.cwd
+    if folder is None:
+        return True
+    while (folder + "/").startswith(effects.root + "/"):
+        if folder == effects.root:
+            return True
+        if folder in effects.fresh or os.path.lexists(f"{folder}/.git"):
+            return False
+        folder = os.path.dirname(folder)
+    return False
+
+
+def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> None:
+    texts = [w.text for w in rest]
+    paths = rest[texts.index("--") + 1 :] if "--" in texts else []
+    for value in values(rest, "--output"):
+        effects.write(value)
+    match verb:
+        case "commit" if _ours(effects):
+            effects.steers.append(("git commit", "what is committed is judged by the tool git_commit: call that"))
+        case "config" if not {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "list"} & set(texts):
+            if len(operands(rest, "f")) > 1 or any(
+                t.startswith(("--unset", "--add", "--replace", "--edit", "-e")) for t in texts
+            ):
+                if not _ours(effects):
+                    return
+                effects.write(effects.root + "/.git/config")
+        case "checkout" | "restore" | "switch":
+            _checkout(verb, rest, texts, paths, effects)
+        case "reset" if ("--hard" in texts or "--merge" in texts) and _ours(effects):
+            why = "it discards uncommitted work of other people: `git restore -- PATHS` takes back your own"
+            effects.steers.append(("git reset --hard", why))
+        case "clean" if any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", t) for t in texts):
+            for word in operands(rest, "e") or [Word(".")]:
+                effects.delete(word)
+        case "rm":
+            for word in operands(rest):
+                effects.delete(word)
+        case "mv":
+            for word in operands(rest):
+                effects.write(word)
+        case "apply" | "am":
+            given = operands(rest, "pC") + [w for operator, w in command.redirects if operator == "<"]
+            if not {"--check", "--stat", "--numstat", "--summary"} & set(texts):
+                patched(given, command, effects)
+                if command.piped and not command.fed:
+                    effects.opaque("> " + effects.line)
+        case (
+            "archive" | "format-patch" | "bundle" | "worktree" | "clone" | "submodule" | "init" | "difftool" | "bisect"
+        ):
+            _others(verb, rest, texts, effects)
+        case "rebase" | "pull" | "push" | "fetch" | "ls-remote" | "diff" | "log" | "show" | "grep" | "cherry-pick":
+            if any(_starts(verb, text) for text in texts):
+                _steers(f"git {verb} with a program to start", effects)
+        case _ if verb in _PLUMBING and texts and _ours(effects):
+            _steers(f"git {verb}", effects)
+        case _:
+            pass
+
+
+def _starts(verb: str, text: str) -> bool:
+    """Whether an option makes git start a program: `rebase -x`, `grep -O`, `--upload-pack=…`, abbreviated too."""
+    if verb == "rebase" and text.startswith("-x"):
+        return True
+    if verb == "grep" and text.startswith("-O"):
+        return True
+    name = text.partition("=")[0]
+    return len(name) > 4 and any(option.startswith(name) for option in _EXEC)
+
+
+def _checkout(verb: str, rest: list[Word], texts: list[str], paths: list[Word], effects: Effects) -> None:
+    if verb != "restore" and {"-f", "--force", "--discard-changes"} & set(texts):
+        effects.steers.append((f"git {verb} --force", "it discards uncommitted work of other people"))
+    named = paths or (operands(rest, "s", ("--source",)) if verb == "restore" else [])
+    if not named and verb == "checkout":
+        # `git checkout X` is a branch or a path; `git checkout TREE X` takes X from another commit.
+        given = operands(rest, "bB")
+        named = given[1:] if len(given) > 1 else [w for w in given if _exists(w, effects)]
+    for word in named:
+        effects.write(word)
+
+
+def _exists(word: Word, effects: Effects) -> bool:
+    return any(os.path.lexists(path) for path in effects.paths(word))
+
+
+def _others(verb: str, rest: list[Word], texts: list[str], effects: Effects) -> None:
+    given = operands(rest, "obBj", ("--output-directory", "--branch", "--depth", "--origin", "--reference"))
+    for word in values(rest, "-o", "--output-directory"):
+        effects.write(word)
+    if any(t.startswith(("--template", "--upload-pack", "--extcmd", "--separate-git-dir")) for t in texts):
+        _steers(f"git {verb} with a program to start", effects)
+    match verb:
+        case "bundle" if texts[:1] == ["create"]:
+            for word in operands(rest[1:])[:1]:
+                effects.write(word)
+        case "worktree" if texts[:1] == ["add"]:
+            for word in operands(rest[1:], "bB")[:1]:
+                effects.write(word)
+        case "clone" | "init":
+            for word in given[1:2] if verb == "clone" else given[:1]:
+                effects.write(word)
+                effects.fresh.update(effects.paths(word))
+        case "submodule" if texts[:1] == ["foreach"]:
+            run(" ".join(texts[1:]), effects)
+            _steers("git submodule foreach", effects)
+        case "bisect" if texts[:1] == ["run"]:
+            _steers("git bisect run", effects)
+        case _:
+            pass

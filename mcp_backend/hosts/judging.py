@@ -1,0 +1,244 @@
+"""An intent of a host's own tool becomes actions and facts; the guards judge them as they judge our own tools."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from mcp_backend.actions import Action, DeleteFile, RunCommand, WriteFile
+from mcp_backend.facts import Facts, Owner, Ownership, Secret
+from mcp_backend.guards import judge
+from mcp_backend.hosts.intents import Change, Intent
+from mcp_backend.hosts.known import Known, known
+from mcp_backend.policy import Constraint, Policy, Verdict
+from mcp_backend.workspace import ownership
+from mcp_backend.workspace.kinds import suffix
+
+if TYPE_CHECKING:
+    from mcp_backend.hosts.effects import Effects
+
+GUARDED: tuple[Owner, ...] = ("frontend", "spec", "policy", "git")
+MOST = 3000
+"""Files of a folder that are looked at when all of it would go."""
+LARGEST = 1_000_000
+_CONTENT_DECIDES = (".js", ".ts", ".mjs", ".html", ".go", ".py", ".json")
+_MANIFESTS = ("package.json", "pubspec.yaml", "angular.json")
+
+
+def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
+    """Why a call is refused and what to do instead, or `None`. Raises `InvalidArgument` for a policy that is wrong."""
+    start = _folder(intent.root) or _folder(intent.cwd)
+    if start is None:
+        return f"{intent.tool}: the host names no folder that exists, so nothing is known of what may be written there"
+    here = known(start)
+    look = _Look(here, environment)
+    if intent.command is not None:
+        actions, owners, secrets = _of_line(intent, look, environment)
+    else:
+        actions, owners, secrets = _of_changes(intent, look)
+    verdict, _ = judge(actions, here.policy, Facts(owners=MappingProxyType(owners), secrets=tuple(secrets)))
+    if verdict.outcome in ("allow", "warn"):
+        return None
+    constraint = here.policy.constraint(verdict.constraint)
+    assert constraint is not None, "judge only returns verdicts of the policy's constraints"
+    return told(verdict, constraint)
+
+
+def told(verdict: Verdict, constraint: Constraint) -> str:
+    """A refusal in words for the model: the reason, the promise, and what to do instead."""
+    if verdict.outcome == "approve":
+        ask = "Ask for it through this server's own tools, which put it to the person; go on with something else."
+        return f"{constraint.id}: {verdict.reason}. {constraint.statement} {ask}"
+    instead = f" Do {verdict.step} first." if verdict.step else ""
+    instead += f" Instead: {verdict.remedy}." if verdict.remedy else ""
+    return f"{constraint.id}: {verdict.reason}. {constraint.statement}{instead}"
+
+
+class _Look:
+    """Whose a path is, seen as text and as the file system resolves it."""
+
+    def __init__(self, here: Known, environment: Mapping[str, str]) -> None:
+        self.here, self.root = here, str(here.workspace.root)
+        home = environment.get("HOME", "")
+        folders = [
+            "/tmp",
+            "/var/tmp",
+            "/dev/shm",
+            environment.get("TMPDIR", ""),
+            f"{home}/.claude/plans" if home else "",
+        ]
+        real = {os.path.realpath(folder) for folder in folders if folder}
+        self.free = tuple(f"{f.rstrip('/')}/" for f in real if not self.root.startswith(f.rstrip("/") + "/"))
+
+    def owner(self, path: str) -> tuple[str, Ownership]:
+        """A path as it is shown, and its owner: the strictest of how it is spelt and where it leads."""
+        real = os.path.realpath(path)
+        shown = self._shown(os.path.normpath(path.replace("\\", "/")))
+        strictest = self._of(os.path.normpath(path.replace("\\", "/")))
+        if real != path:
+            led = self._of(real)
+            if led.owner in GUARDED and strictest.owner not in GUARDED:
+                strictest = replace(led, rule=f"{led.rule}; it leads to {self._shown(real)}")
+        if strictest.owner not in GUARDED and _linked(real):
+            strictest = Ownership("policy", "R0: the file has other names (hard links)")
+        return shown, strictest
+
+    def _shown(self, path: str) -> str:
+        return path.removeprefix(self.root + "/")
+
+    def _of(self, path: str) -> Ownership:
+        if path.startswith(self.free) and not (path + "/").startswith(self.root + "/"):
+            return Ownership("shared", "outside, a place for temporary files")
+        found = ownership.decided([path], self.here.workspace, self.here.now, self.here.before)[path]
+        if found.owner not in GUARDED and os.path.isdir(path) and path != self.root:
+            probe = f"{path}/probe.txt"
+            within = ownership.decided([probe], self.here.workspace, self.here.now, self.here.before)[probe]
+            return within if within.owner in GUARDED else found
+        return found
+
+    def lost(self, path: str) -> Iterator[tuple[str, Ownership]]:
+        """The guarded files that go with a path, when it is a folder."""
+        yield self.owner(path)
+        seen = 0
+        for folder, _, names in os.walk(path):
+            for name in names:
+                full = os.path.join(folder, name)
+                found = self._of(full)
+                if found.owner in GUARDED and "node_modules" not in folder:
+                    yield self._shown(full), found
+            seen += len(names)
+            if seen > MOST:
+                return
+
+
+def _linked(path: str) -> bool:
+    import stat
+
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
+
+
+def _folder(path: str) -> Path | None:
+    """The nearest folder that exists."""
+    if not path:
+        return None
+    return next((p for p in (Path(path), *Path(path).parents) if p.is_dir()), None)
+
+
+def _of_changes(intent: Intent, look: _Look) -> tuple[list[Action], dict[str, Ownership], list[Secret]]:
+    actions: list[Action] = []
+    owners: dict[str, Ownership] = {}
+    secrets: list[Secret] = []
+    for change in intent.changes:
+        path = os.path.join(intent.cwd or look.root, os.path.expanduser(change.path))
+        if change.deleted:
+            for shown, owner in look.lost(path):
+                owners[shown] = owner
+                actions.append(DeleteFile(shown))
+            continue
+        shown, owner = look.owner(path)
+        owners[shown] = owner
+        actions.append(WriteFile(shown, None, ""))
+        if owner.owner not in GUARDED and change.text and not shown.startswith("/"):
+            owners[shown], found = _content(shown, path, owner, change, look)
+            secrets += found
+    return actions, owners, secrets
+
+
+def _content(shown: str, path: str, owner: Ownership, change: Change, look: _Look) -> tuple[Ownership, list[Secret]]:
+    """What the content says besides the path: browser code in a stray script, a manifest, credentials."""
+    text = change.text or ""
+    grey = owner.owner.startswith("grey_") and suffix(shown) in _CONTENT_DECIDES
+    if grey or shown.rpartition("/")[2] in _MANIFESTS:
+        from mcp_backend.workspace import writes
+
+        before = _bytes(path)
+        after = (
+            before.replace(change.edit[0].encode(), change.edit[1].encode())
+            if before and change.edit
+            else text.encode()
+        )
+        facts = writes.facts(shown, before, after, look.here.workspace, _policy(look.here))
+        return facts.owners[shown], list(facts.secrets)
+    return owner, _secrets(shown, text, look)
+
+
+def _policy(here: Known) -> Policy:
+    """The policy with its globs, which are kept with the roots."""
+    now = here.now
+    return replace(
+        here.policy, frontend=now.frontend, backend=now.backend, spec=now.spec, protected=now.protected,
+        templates=now.templates,
+    )  # fmt: skip
+
+
+def _secrets(shown: str, text: str, look: _Look) -> list[Secret]:
+    from mcp_backend.workspace import secrets_scan
+
+    found = secrets_scan.scan(shown, text.encode("utf-8", "replace"))
+    if found:
+        from mcp_backend.workspace import listing
+
+        # What git ignores, such as `.env`, is where credentials belong.
+        return [] if look.here.workspace.repository and listing.ignored(look.here.workspace.root, shown) else found
+    return []
+
+
+def _bytes(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(LARGEST)
+    except OSError:
+        return None
+
+
+def _of_line(
+    intent: Intent, look: _Look, environment: Mapping[str, str]
+) -> tuple[list[Action], dict[str, Ownership], list[Secret]]:
+    from mcp_backend.hosts import effects
+
+    line = intent.command or ""
+    done = effects.of_line(line, look.root, intent.cwd or look.root, environment)
+    actions: list[Action] = []
+    owners: dict[str, Ownership] = {}
+    for path in dict.fromkeys(done.written):
+        shown, owners_of = look.owner(path)
+        owners[shown] = owners_of
+        actions.append(WriteFile(shown, None, ""))
+    for path in dict.fromkeys(done.deleted):
+        for shown, owner in look.lost(path):
+            owners[shown] = owner
+            actions.append(DeleteFile(shown))
+    vague: list[str] = []
+    for shown, owner in _vague(done, look):
+        owners.setdefault(shown, owner)
+        vague.append(shown)
+    actions.append(RunCommand(("sh", "-c", line), intent.cwd, tuple(vague)))
+    return actions, owners, []
+
+
+def _vague(done: "Effects", look: _Look) -> Iterable[tuple[str, Ownership]]:
+    """What a line does where its text does not show it: code that names guarded paths, programs started inside them."""
+    for what, why in done.steers:
+        yield what, Ownership("policy", why)
+    for path in dict.fromkeys(done.named):
+        shown, owner = look.owner(path)
+        if owner.owner in GUARDED:
+            yield (
+                shown,
+                replace(owner, rule=f"{owner.rule}; code in this line names it, and what that does is not clear"),
+            )
+    for program, folder in dict.fromkeys(done.inside):
+        if folder == look.root:
+            continue
+        shown, owner = look.owner(folder)
+        if owner.owner in ("frontend", "git"):
+            yield (
+                f"{shown}/",
+                replace(owner, rule=f"{owner.rule}; {program} is started inside it, and what it writes is not clear"),
+            )

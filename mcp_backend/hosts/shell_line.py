@@ -1,0 +1,328 @@
+"""A shell line as simple commands: words with quotes, variables, braces and substitutions resolved as far as the text
+tells. For warning early and in plain words; what it cannot tell is marked as not plain, never guessed.
+
+POSIX.1-2024, Shell Command Language, 2.2 to 2.9; Bash Reference Manual, 3.1.2 and 3.5 for `$'…'`, braces, `<<<`.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from mcp_backend.workspace.canonical import words
+
+_BREAKS = " \t\n;|&()<>"
+_OPERATOR = re.compile(r"\d*(?:&>>|&>|>&|<&|>>|>\||<>|<<<|<<-|<<|>|<)|&&|\|\||;;&?|;&|\|&|[;|&()\n]")
+_REDIRECT = re.compile(r"\d*([<>&].*)")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_SIMPLE = re.compile(r"\$(?:\{(\w+)\}|(\w+)|([$?#!@*-]))")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
+_KEYWORDS = words("if then else elif fi do done while until for case esac in { } ! select function")
+DEEPEST = 12
+
+
+@dataclass(slots=True)
+class Word:
+    """One word. `plain` is false when something in it is known only when the line runs; `quoted` keeps `*` a star."""
+
+    text: str
+    plain: bool = True
+    quoted: bool = False
+
+
+@dataclass(slots=True)
+class Command:
+    """One simple command: assignments before it, its words, its redirections (operator without number, target), what
+    is fed to it (here-documents, here-strings), whether a pipe feeds it, and how deep in subshells it stands."""
+
+    assigned: dict[str, Word] = field(default_factory=dict[str, Word])
+    words: list[Word] = field(default_factory=list[Word])
+    redirects: list[tuple[str, Word]] = field(default_factory=list[tuple[str, Word]])
+    fed: list[str] = field(default_factory=list[str])
+    piped: bool = False
+    depth: int = 0
+
+
+class Unreadable(ValueError):
+    """The line is not one this reader understands: quotes that do not end, or nested too deep."""
+
+
+class Reader:
+    """Reads one line; `variables` are those whose values are known, and grow by the line's own assignments."""
+
+    def __init__(self, text: str, variables: dict[str, str], level: int = 0) -> None:
+        if level > DEEPEST:
+            raise Unreadable("nested too deep")
+        self.text = text.replace("\\\n", "")
+        self.at, self.level, self.depth = 0, level, 0
+        self.variables = variables
+        self.commands: list[Command] = []
+        self.current = Command()
+        self.pending: list[tuple[Command, str, bool]] = []
+
+    def read(self) -> list[Command]:
+        """Every simple command, those in substitutions before the one they stand in. Raises `Unreadable`."""
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character in " \t\r":
+                self.at += 1
+            elif character == "#":
+                self.at = self._line_end()
+            elif character in "<>" and self.text[self.at + 1 : self.at + 2] == "(":
+                self._word()
+            elif operator := self._operator():
+                self._operate(operator)
+            else:
+                self._word()
+        self._end()
+        return self.commands
+
+    def _operator(self) -> str | None:
+        match = _OPERATOR.match(self.text, self.at)
+        return match[0] if match else None
+
+    def _operate(self, operator: str) -> None:
+        self.at += len(operator)
+        if (redirect := _REDIRECT.fullmatch(operator)) and operator not in ("&", "&&"):
+            self._redirect(redirect[1])
+            return
+        piped = operator in ("|", "|&")
+        self._end(piped)
+        if operator == "(":
+            self.depth += 1
+        elif operator == ")":
+            self.depth -= 1
+        elif operator == "\n":
+            self._documents()
+        self.current.depth = self.depth
+
+    def _redirect(self, operator: str) -> None:
+        while self.text[self.at : self.at + 1] in (" ", "\t"):
+            self.at += 1
+        start = self.at
+        target = self._one()
+        if target is None:
+            raise Unreadable("a redirection without a target")
+        if operator == "<<<":
+            self.current.fed.append(target.text)
+        elif operator in ("<<", "<<-"):
+            raw = self.text[start : self.at]
+            self.pending.append((self.current, target.text, not re.search(r"['\"\\]", raw)))
+        elif not (operator in (">&", "<&") and re.fullmatch(r"\d+-?|-", target.text)):
+            self.current.redirects.append((operator, target))
+
+    def _documents(self) -> None:
+        for command, mark, expands in self.pending:
+            lines: list[str] = []
+            while self.at < len(self.text):
+                end = self._line_end()
+                line = self.text[self.at : end]
+                self.at = min(end + 1, len(self.text))
+                if line.lstrip("\t") == mark:
+                    break
+                lines.append(line)
+            body = "\n".join(lines)
+            command.fed.append(body)
+            if expands:
+                self._substitutions(body)
+        self.pending = []
+
+    def _line_end(self) -> int:
+        end = self.text.find("\n", self.at)
+        return len(self.text) if end < 0 else end
+
+    def _word(self) -> None:
+        start, depth = self.at, self.depth
+        word = self._one()
+        if word is None:
+            raise Unreadable(f"unexpected {self.text[self.at : self.at + 1]!r}")
+        raw = self.text[start : self.at]
+        if not self.current.words and (match := re.match(r"([A-Za-z_]\w*)(?:\[[^]]*\])?\+?=", raw)):
+            value = Word(word.text.partition("=")[2], word.plain, word.quoted)
+            self.current.assigned[match[1]] = value
+            return
+        if not self.current.words and raw in _KEYWORDS:
+            return
+        self.current.depth = depth
+        self.current.words += [word] if word.quoted else [Word(t, word.plain) for t in braces(word.text)]
+
+    def _end(self, piped: bool = False) -> None:
+        command = self.current
+        if command.words or command.redirects or command.assigned:
+            self.commands.append(command)
+            if not command.words:
+                for name, value in command.assigned.items():
+                    self._assign(name, value)
+            elif command.words[0].text in ("export", "declare", "local", "readonly", "typeset"):
+                for word in command.words[1:]:
+                    name, equals, text = word.text.partition("=")
+                    if equals and _NAME.fullmatch(name):
+                        self._assign(name, Word(text, word.plain))
+        self.current = Command(piped=piped, depth=self.depth)
+
+    def _assign(self, name: str, value: Word) -> None:
+        if value.plain:
+            self.variables[name] = value.text
+        else:
+            self.variables.pop(name, None)
+
+    def _one(self) -> Word | None:
+        """The word that starts here, or `None` where none does."""
+        out: list[str] = []
+        plain, quoted, start = True, False, self.at
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character in "<>" and self.at == start and self.text[self.at + 1 : self.at + 2] == "(":
+                self.at += 1
+                self._nested(self._until_closed("(", ")"))
+                return Word("/dev/fd/63", False)
+            if character in _BREAKS:
+                break
+            if character == "\\":
+                out.append(self.text[self.at + 1 : self.at + 2])
+                self.at += 2
+            elif character == "'":
+                out.append(self._single())
+                quoted = True
+            elif character == '"':
+                text, known = self._double()
+                out.append(text)
+                plain, quoted = plain and known, True
+            elif character in "$`":
+                text, known = self._dollar(False)
+                out.append(text)
+                plain = plain and known
+            else:
+                out.append(character)
+                self.at += 1
+        return Word("".join(out), plain, quoted) if self.at > start else None
+
+    def _single(self) -> str:
+        end = self.text.find("'", self.at + 1)
+        if end < 0:
+            raise Unreadable("a quote that does not end")
+        text, self.at = self.text[self.at + 1 : end], end + 1
+        return text
+
+    def _double(self) -> tuple[str, bool]:
+        out: list[str] = []
+        plain = True
+        self.at += 1
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character == '"':
+                self.at += 1
+                return "".join(out), plain
+            if character == "\\" and self.text[self.at + 1 : self.at + 2] in '$`"\\':
+                out.append(self.text[self.at + 1])
+                self.at += 2
+            elif character in "$`":
+                text, known = self._dollar(True)
+                out.append(text)
+                plain = plain and known
+            else:
+                out.append(character)
+                self.at += 1
+        raise Unreadable("a quote that does not end")
+
+    def _dollar(self, within: bool) -> tuple[str, bool]:
+        text = self.text
+        if text[self.at] == "`":
+            end = re.compile(r"(?<!\\)`").search(text, self.at + 1)
+            if not end:
+                raise Unreadable("a backquote that does not end")
+            inner, self.at = text[self.at + 1 : end.start()], end.end()
+            self._nested(inner.replace("\\`", "`"))
+            return "", False
+        following = text[self.at + 1 : self.at + 2]
+        if following == "'" and not within:
+            self.at += 1
+            return self._ansi(), True
+        if following == '"' and not within:
+            self.at += 1
+            return self._double()
+        if following in ("(", "["):
+            self.at += 1
+            inner = self._until_closed(following, ")" if following == "(" else "]")
+            if following == "(" and not inner.startswith("("):
+                self._nested(inner)
+            else:
+                self._substitutions(inner)
+            return "", False
+        if match := _SIMPLE.match(text, self.at):
+            self.at = match.end()
+            name = match[1] or match[2] or match[3]
+            known = self.variables.get(name)
+            return (known, True) if known is not None else ("0", True) if name == "$" else ("", False)
+        if following == "{":
+            self.at += 1
+            self._substitutions(self._until_closed("{", "}"))
+            return "", False
+        self.at += 1
+        return "$", True
+
+    def _ansi(self) -> str:
+        match = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self.text, self.at)
+        if not match:
+            raise Unreadable("a quote that does not end")
+        self.at = match.end()
+        return re.sub(
+            r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|.)",
+            _escaped,
+            match[1],
+            flags=re.DOTALL,
+        )
+
+    def _until_closed(self, opening: str, closing: str) -> str:
+        """What stands between the bracket here and the one that closes it; quotes hide brackets."""
+        depth, start = 0, self.at + 1
+        while self.at < len(self.text):
+            character = self.text[self.at]
+            if character == "\\":
+                self.at += 1
+            elif character == "'":
+                self.at = max(self.text.find("'", self.at + 1), self.at)
+            elif character == opening:
+                depth += 1
+            elif character == closing:
+                depth -= 1
+                if not depth:
+                    self.at += 1
+                    return self.text[start : self.at - 1]
+            self.at += 1
+        raise Unreadable("a bracket that does not close")
+
+    def substitutions(self, text: str) -> list[Command]:
+        """The commands in a text that the shell reads a second time, as it does in arithmetic."""
+        self._substitutions(text)
+        return self.commands
+
+    def _substitutions(self, text: str) -> None:
+        """Commands inside arithmetic, parameters and here-documents."""
+        for match in re.finditer(r"\$\(|`", text):
+            reader = Reader(text[match.start() :], dict(self.variables), self.level + 1)
+            reader._dollar(True)
+            self.commands += reader.commands
+
+    def _nested(self, text: str) -> None:
+        self.commands += Reader(text, dict(self.variables), self.level + 1).read()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0] in "xuU" and len(code) > 1:
+        return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x110000 else ""
+    if code[0] in "01234567":
+        return chr(int(code, 8) & 0xFF)
+    return _ESCAPES.get(code, code)
+
+
+def braces(text: str) -> list[str]:
+    """`a{b,c}d` as the shell expands it; at most 64 words."""
+    match = re.search(r"\{([^{}]*,[^{}]*)\}", text)
+    if not match:
+        return [text]
+    found: list[str] = []
+    for part in match[1].split(","):
+        found += braces(text[: match.start()] + part + text[match.end() :])
+        if len(found) > 64:
+            break
+    return found[:64]
