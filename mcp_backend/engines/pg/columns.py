@@ -13,8 +13,8 @@ _COLUMNS = r"""
 select a.attrelid::int8, pg_catalog.concat(
   pg_catalog.quote_ident(a.attname), ' ',
   pg_catalog.regexp_replace(pg_catalog.regexp_replace(pg_catalog.regexp_replace(pg_catalog.regexp_replace(
-    pg_catalog.format_type(a.atttypid, a.atttypmod), '^public\.', ''), '^timestamp(\(\d\))? with time zone', 'timestamptz'),
-    '^timestamp(\(\d\))? without time zone', 'timestamp'), '^character varying', 'varchar'),
+    pg_catalog.format_type(a.atttypid, a.atttypmod), '^public\.', ''),
+    '^timestamp(\(\d\))? with time zone', 'timestamptz'), '^timestamp(\(\d\))? without time zone', 'timestamp'), '^character varying', 'varchar'),
   case when not a.attnotnull and c.relkind in ('r', 'p', 'f') then '?' end,
   case when pk.conrelid is not null then ' pk' end,
   case when uq.conrelid is not null then ' unique' end,
@@ -22,7 +22,7 @@ select a.attrelid::int8, pg_catalog.concat(
        when a.attgenerated <> '' then ' generated'
        when d.oid is not null and pg_catalog.pg_get_expr(d.adbin, d.adrelid) like 'nextval(%' then ' serial'
        when d.oid is not null then ' = ' || pg_catalog.left(pg_catalog.regexp_replace(
-         pg_catalog.pg_get_expr(d.adbin, d.adrelid), '::[a-z_ ]+(\\([0-9,]+\\))?$', ''), 40) end,
+         pg_catalog.pg_get_expr(d.adbin, d.adrelid), '::[\w ."]+(\([0-9,]+\))?(\[\])?$', ''), 40) end,
   (select pg_catalog.string_agg(distinct ' → ' || case when rn.nspname = 'public'
        then pg_catalog.quote_ident(rc.relname) else pg_catalog.format('%I.%I', rn.nspname, rc.relname) end
      || case when ra.attname <> 'id' then '.' || ra.attname else '' end, '')

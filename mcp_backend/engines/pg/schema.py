@@ -118,7 +118,8 @@ async def _with_columns(conn: AsyncConnection[Any], page: Page, room: int) -> di
     tables: list[dict[str, Json]] = []
     used: dict[str, Json] = {}
     for entry in entries:
-        shown = named(entry) | {"columns": [*lines.get(entry.oid, [])]}
+        shown = named(entry)
+        shown["columns"] = [*lines.get(entry.oid, [])]
         if entry.oid in comments:
             shown["comment"] = comments[entry.oid][:LONGEST_COMMENT]
         labels = _labels(enums, used, lines.get(entry.oid, []))
@@ -127,7 +128,11 @@ async def _with_columns(conn: AsyncConnection[Any], page: Page, room: int) -> di
             break
         tables.append(shown)
         used |= labels
-    return _ended(page, tables) | {"legend": LEGEND} | ({"enums": used} if used else {})
+    result = _ended(page, tables)
+    result["legend"] = LEGEND
+    if used:
+        result["enums"] = used
+    return result
 
 
 async def _full(conn: AsyncConnection[Any], page: Page, room: int) -> dict[str, Json]:
