@@ -14,7 +14,8 @@ select a.attrelid::int8, pg_catalog.concat(
   pg_catalog.quote_ident(a.attname), ' ',
   pg_catalog.regexp_replace(pg_catalog.regexp_replace(pg_catalog.regexp_replace(pg_catalog.regexp_replace(
     pg_catalog.format_type(a.atttypid, a.atttypmod), '^public\.', ''),
-    '^timestamp(\(\d\))? with time zone', 'timestamptz'), '^timestamp(\(\d\))? without time zone', 'timestamp'), '^character varying', 'varchar'),
+    '^timestamp(\(\d\))? with time zone', 'timestamptz'),
+    '^timestamp(\(\d\))? without time zone', 'timestamp'), '^character varying', 'varchar'),
   case when not a.attnotnull and c.relkind in ('r', 'p', 'f') then '?' end,
   case when pk.conrelid is not null then ' pk' end,
   case when uq.conrelid is not null then ' unique' end,
