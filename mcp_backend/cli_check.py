@@ -1,4 +1,4 @@
-"""`mcp-backend check`: what the engineer promises and what keeps each promise, and whose a path is and why."""
+"""`mcp-backend check`: what the engineer promises, whose a path is, and whether a diff keeps the promises."""
 
 import argparse
 import json
@@ -16,13 +16,39 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     asked = command.add_mutually_exclusive_group(required=True)
     asked.add_argument("--promises", action="store_true", help="list the promises in force here")
     asked.add_argument("--why", nargs="+", metavar="PATH", help="say whose each path is, and by which rule")
+    asked.add_argument("--staged", action="store_true", help="judge what is staged, as a pre-commit hook does")
+    asked.add_argument("--diff", metavar="BASE", help="judge what HEAD changes since it left BASE, as CI does")
+    command.add_argument("--format", choices=("plain", "sarif", "json"), default="plain", help="of --staged and --diff")
     command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
     command.add_argument("--json", action="store_true", help="for programs")
     command.set_defaults(run=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.staged or options.diff is not None:
+        return _judged(options)
     return _why(options) if options.why else _promises(options)
+
+
+def _judged(options: argparse.Namespace) -> int:
+    from mcp_backend import findings, persona, policy
+    from mcp_backend.settings import workspace
+    from mcp_backend.terminal import plain
+    from mcp_backend.workspace import detect, diff_check
+
+    place = workspace(options.workspace)
+    settings = detect.fill(policy.load(policy.find(options.workspace.resolve()), persona.load().constraints), place)
+    base = options.diff
+    found = diff_check.staged(place, settings) if options.staged else diff_check.branch(place, settings, base)
+    match "json" if options.json else options.format:
+        case "sarif":
+            print(findings.sarif(found, settings))
+        case "json":
+            print(findings.as_json(found))
+        case _:
+            for line in findings.plain(found):
+                print(plain(line))
+    return 1 if findings.violates(found) else 0
 
 
 def _why(options: argparse.Namespace) -> int:

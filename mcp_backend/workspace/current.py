@@ -27,6 +27,11 @@ def roots_before(workspace: Workspace, policy: Policy) -> Roots | None:
     return _ruled(_built_at(workspace.root, commit), policy) if commit else None
 
 
+def roots_at(workspace: Workspace, policy: Policy, commit: str) -> Roots:
+    """The roots at a commit."""
+    return _ruled(_built_at(workspace.root, commit), policy)
+
+
 def _ruled(found: Roots, policy: Policy) -> Roots:
     return replace(
         found,
