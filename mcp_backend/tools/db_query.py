@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mcp_backend.actions import ReadRows
 from mcp_backend.app import App
-from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.errors import BackendError, InvalidArgument, Json
 from mcp_backend.facts import Facts, Statement
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -139,11 +139,14 @@ def _vouched_for(app: App) -> frozenset[str]:
 
 async def _layers(engine: "Postgresql", shape: "Shape") -> Json:
     """What stood between the statement and the data."""
-    role = await engine.role()
+    try:
+        role = str(await engine.role())
+    except BackendError as error:
+        role = f"unknown: {error.reason}"
     return {
         "statement": "analysed down to views and functions" if shape.mentions else "analysed",
         "transaction": "read only, rolled back",
-        "role": str(role),
+        "role": role,
     }
 
 
