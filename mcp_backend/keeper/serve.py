@@ -17,11 +17,12 @@ import subprocess
 import sys
 import time
 
+from mcp_backend.keeper.clickhouse import Clickhouse
 from mcp_backend.keeper.engine import Engine, Failure
 from mcp_backend.keeper.nats import Nats
 from mcp_backend.keeper.postgresql import Postgresql
 
-KINDS: dict[str, type[Engine]] = {"postgresql": Postgresql, "nats": Nats}
+KINDS: dict[str, type[Engine]] = {"postgresql": Postgresql, "nats": Nats, "clickhouse": Clickhouse}
 SOCKET = "keeper.sock"
 GRACE_SECONDS = 2.0
 """How long an engine outlives its last lease, so that restarting a server costs nothing."""
