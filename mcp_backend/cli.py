@@ -6,7 +6,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_backend import __version__, cli_audit, cli_check, cli_doctor, cli_engines, cli_hook, cli_inbox, cli_init
+from mcp_backend import (
+    __version__,
+    cli_audit,
+    cli_check,
+    cli_doctor,
+    cli_engines,
+    cli_hook,
+    cli_inbox,
+    cli_init,
+    cli_render,
+)
 from mcp_backend.errors import BackendError
 
 TRANSPORTS = ("stdio", "sse", "http")
@@ -51,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     cli_check.add(commands)
     cli_hook.add(commands)
+    cli_render.add(commands)
     cli_inbox.add(commands)
     cli_audit.add(commands)
     return top

@@ -2,10 +2,14 @@
 every other answer let the call proceed."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_backend.hosts.claude_code import denied
 from mcp_backend.hosts.intents import Intent, arguments, patched, shell, text, written
+
+if TYPE_CHECKING:
+    from mcp_backend.hosts.site import Rendered, Site
+
 
 __all__ = ["denied", "intent"]
 _SHELL = frozenset(("Bash", "shell", "local_shell", "exec_command", "unified_exec", "container.exec"))
@@ -31,3 +35,20 @@ def intent(event: Mapping[str, Any], environment: Mapping[str, str]) -> Intent |
     if tool in _WRITES:
         return Intent(tool, cwd, changes=written(arguments(event, "tool_input")))
     return None
+
+
+def files(site: "Site") -> "list[Rendered]":
+    """The hook, the role in AGENTS.md, and the lines of the server for the person's own config.toml."""
+    import json
+
+    from mcp_backend.hosts.agents_md import block
+    from mcp_backend.hosts.site import Rendered
+
+    hook = {"matcher": "Bash|apply_patch", "hooks": [{"type": "command", "command": site.hook("codex"), "timeout": 30}]}
+    server = site.server(workspace=str(site.root))
+    lines = f"[mcp_servers.backend]\ncommand = {json.dumps(server['command'])}\nargs = {json.dumps(server['args'])}\n"
+    return [
+        Rendered(".codex/hooks.json", "json", {"hooks": {"PreToolUse": [hook]}}),
+        block(site),
+        Rendered("~/.codex/config.toml", "shown", lines),
+    ]

@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp_backend.hosts.intents import Change, Intent, arguments, shell, text, written
+
+if TYPE_CHECKING:
+    from mcp_backend.hosts.site import Rendered, Site
+
 
 _WRITES = frozenset(
     ("Write", "Edit", "MultiEdit", "StrReplace", "search_replace", "edit_file", "EditNotebook", "write")
@@ -36,3 +40,19 @@ def denied(reason: str, event: Mapping[str, Any]) -> str:
     """The answer that refuses."""
     del event
     return json.dumps({"permission": "deny", "user_message": reason, "agent_message": reason})
+
+
+def files(site: "Site") -> "list[Rendered]":
+    """Hooks that fail closed, the server, a rule with the role, the agent."""
+    from mcp_backend.hosts.claude_code import agent
+    from mcp_backend.hosts.site import MARK, Rendered
+
+    hook = {"command": site.hook("cursor"), "failClosed": True}
+    head = f"---\ndescription: {json.dumps(site.persona.role.description)}\nglobs:\nalwaysApply: true\n---\n\n"
+    return [
+        Rendered(".cursor/hooks.json", "json",
+                 {"version": 1, "hooks": {"preToolUse": [hook], "beforeShellExecution": [hook]}}),
+        Rendered(".cursor/mcp.json", "json", {"mcpServers": {"backend": site.server(workspace="${workspaceFolder}")}}),
+        Rendered(".cursor/rules/backend-engineer.mdc", "whole", f"{head}{site.role().rstrip()}\n\n<!-- {MARK} -->\n"),
+        Rendered(".cursor/agents/backend-engineer.md", "whole", agent(site)),
+    ]  # fmt: skip

@@ -3,9 +3,13 @@
 import json
 import posixpath
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_backend.hosts.intents import Intent, arguments, shell, text, written
+
+if TYPE_CHECKING:
+    from mcp_backend.hosts.site import Rendered, Site
+
 
 _WRITES = frozenset(("write_file", "replace", "edit"))
 _SHELL = frozenset(("run_shell_command",))
@@ -28,3 +32,21 @@ def denied(reason: str, event: Mapping[str, Any]) -> str:
     """The answer that refuses."""
     del event
     return json.dumps({"decision": "deny", "reason": reason})
+
+
+def files(site: "Site") -> "list[Rendered]":
+    """Settings with the hook and the server, and the agent."""
+    from mcp_backend.hosts.claude_code import agent
+    from mcp_backend.hosts.site import Rendered
+
+    hook = {
+        "matcher": "write_file|replace|edit|run_shell_command",
+        "hooks": [{"type": "command", "name": "mcp-backend", "command": site.hook("gemini-cli"), "timeout": 30_000}],
+    }
+    settings = {"mcpServers": {"backend": site.server()}, "hooks": {"BeforeTool": [hook]}}
+    # The model of the persona is named for another vendor's hosts; here the session's own is used.
+    text = "".join(line for line in agent(site).splitlines(keepends=True) if not line.startswith("model: "))
+    return [
+        Rendered(".gemini/settings.json", "json", settings),
+        Rendered(".gemini/agents/backend-engineer.md", "whole", text),
+    ]

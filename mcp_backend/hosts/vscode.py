@@ -4,11 +4,15 @@ every tool call comes here."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_backend.hosts import claude_code
 from mcp_backend.hosts.intents import Intent, arguments, patched, shell, text, written
 from mcp_backend.workspace.canonical import words
+
+if TYPE_CHECKING:
+    from mcp_backend.hosts.site import Rendered, Site
+
 
 _WRITES = words(
     "createFile create_file editFiles edit_file replace_string_in_file replaceString multi_replace_string_in_file "
@@ -43,3 +47,26 @@ def denied(reason: str, event: Mapping[str, Any]) -> str:
     if "toolName" in event:
         return json.dumps({"permissionDecision": "deny", "permissionDecisionReason": reason})
     return claude_code.denied(reason, event)
+
+
+def files(site: "Site") -> "list[Rendered]":
+    """Hooks for the editor and the command line, the server, the agent."""
+    from mcp_backend.hosts.site import MARK, Rendered
+
+    line = site.hook("vscode")
+    hooks = {
+        "version": 1,
+        "hooks": {
+            "PreToolUse": [{"type": "command", "command": line, "timeout": 30}],
+            "preToolUse": [{"type": "command", "bash": line, "timeoutSec": 30}],
+        },
+    }
+    server = {"type": "stdio", **site.server(workspace="${workspaceFolder}")}
+    head = f"---\nname: backend-engineer\ndescription: {json.dumps(site.persona.role.description)}\n---\n\n"
+    return [
+        Rendered(".github/hooks/mcp-backend.json", "json", hooks),
+        Rendered(".vscode/mcp.json", "json", {"servers": {"backend": server}}),
+        Rendered(
+            ".github/agents/backend-engineer.agent.md", "whole", f"{head}{site.role().rstrip()}\n\n<!-- {MARK} -->\n"
+        ),
+    ]

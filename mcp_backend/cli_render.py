@@ -1,0 +1,62 @@
+"""`mcp-backend render HOST`: the host's files for this repository, printed, written, or compared."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mcp_backend.errors import FailedPrecondition
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+    """Adds the command to the command line."""
+    from mcp_backend.hosts import HOSTS
+
+    command = commands.add_parser("render", help="a host's settings, hook, agent and rules for this repository")
+    command.add_argument("host", choices=tuple(HOSTS))
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true", help="write the files; what people wrote in them stays")
+    what.add_argument("--check", action="store_true", help="exit 1 when a file is not as it would be rendered")
+    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+    command.set_defaults(run=_render)
+
+
+def _render(options: argparse.Namespace) -> int:
+    from mcp_backend import persona, policy, seat
+    from mcp_backend.hosts import host, placing
+    from mcp_backend.hosts.site import site
+    from mcp_backend.settings import workspace
+    from mcp_backend.terminal import paint
+
+    if options.write and (found := seat.agent()):
+        raise FailedPrecondition(
+            f"this is {found}: what a host may do is decided by a person. Ask them to run "
+            f"`mcp-backend render {options.host} --write` in their own terminal"
+        )
+    place = workspace(options.workspace)
+    settings = policy.load(policy.find(place.root), persona.load().constraints)
+    files = host(options.host).files(site(place, settings))
+    if not (options.write or options.check):
+        for file in files:
+            text = (
+                file.content
+                if isinstance(file.content, str)
+                else json.dumps(file.content, indent=2, ensure_ascii=False)
+            )
+            print(f"{paint(f'# {file.path}', 'bold')}\n{text.rstrip()}\n")
+        return 0
+    bad = False
+    for file in placing.placed(files, place.root):
+        if options.write and file.stale and file.text is not None:
+            placing.write(file, place.root)
+            print(f"{paint('wrote', 'green')} {file.path}")
+        elif file.stale:
+            print(f"{paint('stale' if options.check else 'left', 'yellow')} {file.path}")
+            bad = True
+        for conflict in file.conflicts:
+            print(f"{file.path}: {conflict}", file=sys.stderr)
+            bad = True
+    for file in files:
+        if options.write and file.kind == "shown":
+            print(f"\nadd yourself to {file.path}:\n{file.content}")
+    return 1 if bad else 0
