@@ -119,3 +119,34 @@ async def test_a_submodule_is_compared_by_its_commit_only(service: Path, tmp_pat
         assert [entry["path"] for entry in (await ask(client, "git_status"))["unstaged"]] == ["lib"]
     async with connect(service / "lib") as client:
         assert (await ask(client, "git_status"))["log"][0]["subject"] == "b"
+
+
+async def test_a_repository_with_sha256_names_is_read_and_written(
+    tmp_path: Path, person: Path, connect: Connect
+) -> None:
+    root = tmp_path / "new"
+    git(tmp_path, "init", "-q", "--object-format=sha256", str(root))
+    write(root, {"config/a.yaml": "a\n"})
+    async with connect(root) as client:
+        done = await ask(client, "git_commit", message="Begin")
+        assert len(done["commit"]) == 64
+        [commit] = (await ask(client, "git_status"))["log"]
+    assert (commit["subject"], commit["author"]) == ("Begin", "Back End")
+
+
+@pytest.mark.parametrize("kind", ["partial", "shallow", "reference", "sparse", "split index", "separate"])
+async def test_every_kind_of_clone_commits(service: Path, tmp_path: Path, connect: Connect, kind: str) -> None:
+    options = {
+        "partial": ["--filter=blob:none"], "shallow": ["--depth=1"], "reference": ["--reference", str(service)],
+        "sparse": ["--sparse"], "separate": ["--separate-git-dir", str(tmp_path / "git")], "split index": [],
+    }[kind]  # fmt: skip
+    git(service, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", *options, f"file://{service}", "copy")
+    copy = tmp_path / "copy"
+    if kind == "split index":
+        git(copy, "update-index", "--split-index", "--untracked-cache", "--index-version=4")
+    write(copy, {"README.md": "# Changed\n", "new.yaml": "a: 1\n"})
+    async with connect(copy) as client:
+        assert (await ask(client, "git_commit", message="Change"))["files"] == ["README.md", "new.yaml"]
+    assert git(copy, "status", "--porcelain") == ""
+    assert git(copy, "fsck") == ""

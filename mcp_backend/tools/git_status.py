@@ -42,7 +42,7 @@ class GitStatus(Tool):
         "log": {"type": "array"},
     }
 
-    paths: list[Name] | None = Field(default=None, min_length=1, max_length=500, description="only these")
+    paths: list[Name] | None = Field(default=None, min_length=1, max_length=200, description="only these")
     diff: bool = False
     log: int = Field(default=5, ge=0, le=100)
     base: str | None = Field(default=None, min_length=1, max_length=200, description="revision to compare with")

@@ -54,14 +54,13 @@ class Difference:
 
 def steering(repository: Repository) -> dict[str, bytes]:
     """What in the git directory decides what git does here: configuration, hooks, attributes, excludes."""
-    folders = [repository.git_dir, repository.common_dir]
-    files = [folder / name for folder in folders for name in ("config", "config.worktree")]
-    files += [file for folder in folders for name in ("hooks", "info") for file in (folder / name).glob("*")]
     found: dict[str, bytes] = {}
-    for file in files:
-        with suppress(OSError):
-            mode = file.stat().st_mode
-            found[f".git/{os.path.relpath(file, repository.git_dir)}"] = bytes([mode & 0o100]) + file.read_bytes()
+    for folder in (repository.common_dir, repository.git_dir):
+        files = [folder / "config", folder / "config.worktree", *folder.glob("hooks/*"), *folder.glob("info/*")]
+        for file in files:
+            with suppress(OSError):
+                executable = file.stat().st_mode & 0o100
+                found[f".git/{file.relative_to(folder)}"] = bytes([executable]) + file.read_bytes()
     return found
 
 
