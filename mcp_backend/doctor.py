@@ -53,7 +53,8 @@ async def examine(place: Workspace, start: Path) -> list[Finding]:
         lambda: _store(place),
     ]
     answers = await asyncio.gather(*(look() for look in looks))
-    return [*found, *answers[:-2], _tests(settings, place), answers[-2], _promises(settings), answers[-1], _sandbox()]
+    return [*found, *answers[:-2], _tests(settings, place), answers[-2], _promises(settings), answers[-1],
+            await _sandbox(settings, place)]  # fmt: skip
 
 
 def _workspace(place: Workspace) -> Finding:
@@ -241,6 +242,21 @@ async def _store(place: Workspace) -> Finding:
     return Finding("store", "ok", f"writable, {count} audit records, the chain holds; {place.state}", facts)
 
 
-def _sandbox() -> Finding:
-    words = "none: commands that tests start run as you and are not fenced yet"
-    return Finding("sandbox", "note", words, {"tier": "none"})
+async def _sandbox(settings: Policy, place: Workspace) -> Finding:
+    from mcp_backend.workspace.fence import probe
+    from mcp_backend.workspace.fence.around import words
+
+    found = await asyncio.to_thread(probe.found, place)
+    facts: dict[str, Json] = {"tier": found.tier, "not": dict(found.failed)}
+    if found.tier != "none":
+        text = f"programs of the repository run in a fence: {words(found, settings)}"
+        why = f" ({found.why()})" if found.tier == "landlock" else ""
+        return Finding("sandbox", "note" if found.tier == "landlock" else "ok", text + why, facts)
+    if reason := settings.sandbox.unfenced_because:
+        return Finding("sandbox", "note", f"none holds ({found.why()}); programs run unfenced: {reason}", facts)
+    return Finding(
+        "sandbox", "bad",
+        f"none holds ({found.why()}), so run_command and run_tests refuse: allow user namespaces, install bubblewrap, "
+        "or run where Landlock is on",
+        facts,
+    )  # fmt: skip

@@ -18,7 +18,6 @@ from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
     from mcp_backend.workspace.fence.around import Inside
-    from mcp_backend.workspace.fence.revert import Refused
     from mcp_backend.workspace.terminal import Ended
 
 SHOWN = 100
@@ -140,6 +139,7 @@ def _folder(root: Path, cwd: str) -> Path:
 
 def _result(ended: "Ended", inside: "Inside") -> Result:
     from mcp_backend.workspace.changes import shown
+    from mcp_backend.workspace.fence.revert import told
 
     left_out = ended.stdout.left_out + ended.stderr.left_out
     result: Result = {
@@ -156,7 +156,7 @@ def _result(ended: "Ended", inside: "Inside") -> Result:
     if ended.log:
         result["log"] = str(ended.log)
     if inside.refused:
-        result["refused"] = _refused(inside.refused)
+        result["refused"] = told(inside.refused)
     if notes := [*_notes(ended, inside)]:
         result["notes"] = notes
     return result
@@ -165,19 +165,6 @@ def _result(ended: "Ended", inside: "Inside") -> Result:
 def _shown(text: str) -> str:
     """Without passwords in URLs. `name = value` stays: most of what a command prints is source code."""
     return _URL_PASSWORD.sub(r"\1***@", text)
-
-
-def _refused(refused: "Iterable[Refused]") -> list[Json]:
-    from mcp_backend.workspace.changes import shown
-
-    items = list(refused)
-    told: list[Json] = [
-        {"path": shown(item.path), "owner": item.owner, "what": item.what, **({"kept": item.kept} if item.kept else {})}
-        for item in items[:SHOWN]
-    ]
-    if len(items) > SHOWN:
-        told.append({"left_out": len(items) - SHOWN})
-    return told
 
 
 def _notes(ended: "Ended", inside: "Inside") -> Iterable[Json]:

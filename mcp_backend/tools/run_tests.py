@@ -102,7 +102,7 @@ class RunTests(Tool):
             return _nothing_affected()
         before, steering = await asyncio.to_thread(_looked, prepared.trees)
         run = await running.run(
-            prepared.commands, app.workspace, seconds=self.timeout_seconds, coverage=self.coverage,
+            prepared.commands, app.workspace, app.policy, seconds=self.timeout_seconds, coverage=self.coverage,
             extra=await asyncio.to_thread(_no_litter, prepared.trees), complete=prepared.scope == "all",
             progress=app.progress,
         )  # fmt: skip

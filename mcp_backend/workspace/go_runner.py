@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,14 +69,15 @@ def arguments(command: Command, private: Path, *, coverage: bool) -> tuple[str, 
 
 
 def outcome(
-    events: Events, finished: Finished, command: Command, environment: Mapping[str, str], root: Path, *, complete: bool
+    events: Events, finished: Finished, command: Command, listing: bytes, root: Path, *, complete: bool
 ) -> Outcome:
-    """What the events say. `complete` when nothing was selected: then every test function must have run."""
+    """What the events say. `listing` is what `list_command` printed. `complete` when nothing was selected: then every
+    test function must have run."""
     parents = {(p, t.rpartition("/")[0]) for p, t in events.states if "/" in t}
     leaves = {key: state for key, state in events.states.items() if key not in parents}
     counts = {state: sum(1 for s in leaves.values() if s == state) for state in ("pass", "fail", "skip")}
     broken = [p for p, state in events.packages.items() if state == "fail" and not _failing(events, p)]
-    listed = _listed(command, environment) if events.packages else []
+    listed = _listed(listing)
     folders = {str(package.get("ImportPath")): Path(str(package.get("Dir"))) for package in listed}
     failures = [_test_failure(key, events, folders, root) for key, state in leaves.items() if state == "fail"]
     failures += [_package_failure(package, events, command.cwd, root) for package in broken]
@@ -136,18 +136,16 @@ def _package_failure(package: str, events: Events, cwd: Path, root: Path) -> Fai
     return Failure(package, message, relative(Path(os.path.normpath(cwd / place[1])), root), int(place[2]), text)
 
 
-def _listed(command: Command, environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The packages of the command with the test files that are compiled here and now (build tags, platform)."""
+def list_command(command: Command) -> tuple[str, ...]:
+    """Lists the packages of a command with the test files that are compiled here and now (build tags, platform)."""
     packages = [word for word in command.argv[2:] if not word.startswith("-")] or ["."]
     fields = "-json=Dir,ImportPath,TestGoFiles,XTestGoFiles"
-    try:
-        done = subprocess.run(
-            [command.argv[0], "list", "-e", fields, "--", *packages],
-            cwd=command.cwd, env=dict(environment), capture_output=True, timeout=LIST_SECONDS, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    text = done.stdout.decode("utf-8", "replace")
+    quiet = ("sh", "-c", 'exec "$@" 2>/dev/null', "sh")
+    return (*quiet, command.argv[0], "list", "-e", "-buildvcs=false", fields, "--", *packages)
+
+
+def _listed(listing: bytes) -> list[dict[str, Any]]:
+    text = listing.decode("utf-8", "replace")
     found: list[dict[str, Any]] = []
     position = 0
     decoder = json.JSONDecoder()

@@ -17,8 +17,6 @@ from mcp_backend.errors import FailedPrecondition
 if TYPE_CHECKING:
     from mcp_backend.workspace.fence.around import Inside
 
-SANDBOX = "none"
-"""What a program that is started without a fence is fenced in by."""
 SUPERVISOR = Path(__file__).with_name("supervise.py")
 LOG_BYTES = 16_000_000
 TAIL_BYTES = 16_000

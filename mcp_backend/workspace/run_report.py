@@ -6,7 +6,7 @@ from dataclasses import replace
 from mcp_backend.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Json
 from mcp_backend.settings import hide_credentials
 from mcp_backend.workspace.changes import shown
-from mcp_backend.workspace.process import SANDBOX
+from mcp_backend.workspace.fence.revert import told
 from mcp_backend.workspace.receipts import Scope
 from mcp_backend.workspace.runners import Failure, Outcome
 from mcp_backend.workspace.running import Run
@@ -60,8 +60,10 @@ def result(run: Run, commands: Sequence[str]) -> dict[str, Json]:
         "log": str(run.log),
         "command": " && ".join(commands),
         "runner": outcome.runner,
-        "sandbox": SANDBOX,
+        "sandbox": run.sandbox,
     }
+    if run.refused:
+        found["refused"] = told(run.refused)
     if left := outcome.hidden + outcome.by_option:
         found["deselected"] = left
     if outcome.coverage:

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mcp_backend.errors import Json
+from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace, private
 from mcp_backend.workspace import childenv, go_runner, process, pytest_runner
+from mcp_backend.workspace.fence.around import around
+from mcp_backend.workspace.fence.revert import Refused
 from mcp_backend.workspace.process import Finished
 from mcp_backend.workspace.runners import Command, Failure, Outcome, last_lines, merged
 
@@ -34,11 +37,14 @@ class Run:
     seconds: float
     timed_out: bool
     tail: str
+    sandbox: str
+    refused: tuple[Refused, ...] = ()
 
 
 async def run(
     commands: Sequence[Command],
     workspace: Workspace,
+    policy: Policy,
     *,
     seconds: float,
     extra: Mapping[str, str],
@@ -46,8 +52,8 @@ async def run(
     complete: bool,
     progress: Progress,
 ) -> Run:
-    """Runs the commands within `seconds` altogether. `extra` is environment for all, `complete` says that nothing was
-    selected.
+    """Runs the commands in the fence, within `seconds` altogether. `extra` is environment for all, `complete` says
+    that nothing was selected.
 
     Raises `FailedPrecondition` when a program does not exist.
     """
@@ -55,49 +61,71 @@ async def run(
     outcomes: list[Outcome] = []
     began = time.monotonic()
     finished = Finished(0, False, 0.0, "", False)
+    sandbox, refused = "", list[Refused]()
     for command in commands:
         left = seconds - (time.monotonic() - began)
         with tempfile.TemporaryDirectory(prefix="mb-", ignore_cleanup_errors=True) as folder:
-            one = _One(command, workspace, Path(folder), log, coverage, complete)
+            one = _One(command, workspace, policy, Path(folder).resolve(), log, coverage, complete)
             outcome, finished = await one.run(max(left, 0.1), extra, progress)
         outcomes.append(outcome)
+        sandbox = one.sandbox
+        refused += one.refused
         if finished.timed_out:
             break
-    return Run(merged(outcomes), log, time.monotonic() - began, finished.timed_out, finished.tail)
+    return Run(merged(outcomes), log, time.monotonic() - began, finished.timed_out, finished.tail,
+               sandbox, tuple(refused))  # fmt: skip
 
 
 class _One:
     """One command with its private folder."""
 
     def __init__(
-        self, command: Command, workspace: Workspace, folder: Path, log: Path, coverage: bool, complete: bool
-    ) -> None:
+        self, command: Command, workspace: Workspace, policy: Policy, folder: Path, log: Path, coverage: bool,
+        complete: bool,
+    ) -> None:  # fmt: skip
+        self.sandbox = ""
+        self.refused: tuple[Refused, ...] = ()
         self._command = command
         self._workspace = workspace
+        self._policy = policy
         self._folder = folder
         self._log = log
         self._coverage = coverage
         self._complete = complete
+        self._cache = private(workspace.state / "pytest-cache")
         self._events = go_runner.Events()
         self._reported, self._records = pytest_runner.prepare(folder)
 
     async def run(self, seconds: float, extra: Mapping[str, str], progress: Progress) -> tuple[Outcome, Finished]:
         command = self._command
         environment = self._environment(extra)
-        following = asyncio.create_task(self._follow(progress))
-        try:
-            finished = await process.run(
-                self._arguments(), cwd=command.cwd, environment=environment, seconds=seconds, log=self._log,
-                lines=self._events.take if command.kind == "go" else None,
-            )  # fmt: skip
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+        own = {*dict(command.environment), *extra}
         root = self._workspace.root
+        listing = bytearray()
+        async with around(self._workspace, self._policy, cwd=command.cwd, shared=(self._folder, self._cache)) as inside:
+            environment |= {name: value for name, value in inside.environment.items() if name not in own}
+            following = asyncio.create_task(self._follow(progress))
+            try:
+                finished = await process.run(
+                    self._arguments(), cwd=command.cwd, environment=environment, seconds=seconds, log=self._log,
+                    lines=self._events.take if command.kind == "go" else None, fence=inside,
+                )  # fmt: skip
+            finally:
+                following.cancel()
+                with suppress(asyncio.CancelledError):
+                    await following
+            if not finished.timed_out:
+                inside.confirm()
+            if command.kind == "go" and self._events.packages:
+                await process.run(
+                    go_runner.list_command(command), cwd=command.cwd, environment=environment,
+                    seconds=go_runner.LIST_SECONDS, log=self._folder / "list.log",
+                    lines=lambda line: listing.extend(line + b"\n"), fence=await inside.another(),
+                )  # fmt: skip
+        self.sandbox, self.refused = inside.sandbox, inside.refused
         if command.kind == "go":
             outcome = await asyncio.to_thread(
-                go_runner.outcome, self._events, finished, command, environment, root, complete=self._complete
+                go_runner.outcome, self._events, finished, command, bytes(listing), root, complete=self._complete
             )
         else:
             outcome = pytest_runner.outcome(self._records, finished, root)
@@ -110,8 +138,7 @@ class _One:
     def _arguments(self) -> tuple[str, ...]:
         command = self._command
         if command.kind == "pytest":
-            cache = private(self._workspace.state / "pytest-cache")
-            return pytest_runner.arguments(command, self._folder, cache, coverage=self._coverage)
+            return pytest_runner.arguments(command, self._folder, self._cache, coverage=self._coverage)
         if command.kind == "go":
             return go_runner.arguments(command, self._folder, coverage=self._coverage)
         return command.argv

@@ -4,7 +4,7 @@ what it changed and what was taken back."""
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +13,11 @@ import anyio
 
 from mcp_backend.errors import FailedPrecondition, Unavailable
 from mcp_backend.policy import Policy
-from mcp_backend.settings import Workspace, private
+from mcp_backend.settings import Workspace
 from mcp_backend.workspace import supervise
-from mcp_backend.workspace.fence import landlock, layout, network, probe, revert, scan
+from mcp_backend.workspace.fence import caches, landlock, layout, network, probe, revert, scan
 from mcp_backend.workspace.fence.revert import Refused
-from mcp_backend.workspace.fence.spec import Handed, Request, Tier, build, foreign_sockets, temporary
-
-WORDS: Mapping[Tier, str] = {
-    "namespaces": "namespaces",
-    "bubblewrap": "bubblewrap",
-    "landlock": "landlock",
-    "none": "none",
-}
-ANSWER_SECONDS = 5.0
+from mcp_backend.workspace.fence.spec import Handed, Request, build, foreign_sockets, temporary
 
 
 @dataclass(slots=True)
@@ -42,6 +34,8 @@ class Inside:
     changed: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
     _handed: Handed | None = None
+    _caches: caches.Caches | None = None
+    _another: "Callable[[], Awaitable[Inside]] | None" = None
     _servers: list[asyncio.Server] = field(default_factory=list[asyncio.Server])
     _answer: str = ""
 
@@ -55,6 +49,11 @@ class Inside:
         self._answer = message
         ports = [int(word) for word in message.split()[1:]] if message.startswith("ready") else []
         self._servers += await network.pass_on(zip(ports, descriptors, strict=True))
+
+    async def another(self) -> "Inside":
+        """The same fence once more, for a program that belongs to the first one."""
+        assert self._another is not None, "made by around"
+        return await self._another()
 
     def confirm(self) -> None:
         """Raises `Unavailable` when the fence was not made: then nothing of the command has run."""
@@ -96,12 +95,20 @@ async def around(
         )
     seen = await asyncio.to_thread(layout.look, workspace, policy)
     before = await asyncio.to_thread(scan.before, workspace, seen, found.tier)
-    inside = await _prepared(workspace, policy, found, seen, cwd, shared)
+    made: list[Inside] = []
+
+    async def another() -> Inside:
+        made.append(await _prepared(workspace, policy, found, seen, cwd, shared))
+        made[-1]._another = another  # pyright: ignore[reportPrivateUsage]
+        return made[-1]
+
+    inside = await another()
     try:
         yield inside
     finally:
         with anyio.CancelScope(shield=True):
-            await _closed(inside)
+            for one in made:
+                await _closed(one)
             await asyncio.to_thread(_look_back, workspace, policy, before, inside)
 
 
@@ -110,37 +117,29 @@ async def _prepared(
 ) -> Inside:
     open_network = bool(policy.sandbox.network_because)
     reach = network.Reach() if open_network else await network.reach(policy, workspace)
-    sandbox = _words(found, open_network)
+    sandbox = words(found, policy)
     if found.tier == "none":
         launcher = (os.path.abspath(supervise.__file__), str(os.getpid()))
         return Inside(launcher, (), {}, sandbox, [f"not fenced: {policy.sandbox.unfenced_because}"])
-    tools = {name: private(path) for name, path in _caches(workspace).items()}
-    request = Request(workspace, seen, cwd, (*shared, *tools.values()), reach.ports, open_network)
+    tools = caches.opened(workspace)
+    places = (*shared, *tools.folders.values())
+    request = Request(workspace, seen, cwd, places, reach.ports, open_network, tools.overlays)
     handed = await asyncio.to_thread(lambda: Handed(build(found.tier, found.program, request)))
-    environment = {name: str(path) for name, path in tools.items()}
+    environment = {name: str(path) for name, path in tools.folders.items()} | {"UV_LINK_MODE": "copy"}
     environment["TMPDIR"] = str(temporary(workspace)) if found.tier == "landlock" else "/tmp"
     return Inside(
-        handed.arguments, handed.descriptors, environment, sandbox, list(reach.notes), _handed=handed
+        handed.arguments, handed.descriptors, environment, sandbox, list(reach.notes), _handed=handed, _caches=tools
     )  # fmt: skip
 
 
-def _caches(workspace: Workspace) -> dict[str, Path]:
-    """Caches of package and build tools, the workspace's own: a program in the fence that could write the person's
-    own ones would reach every other project through them."""
-    base = private(private(workspace.state) / "fence") / "cache"
-    private(base)
-    return {"GOCACHE": base / "go-build", "UV_CACHE_DIR": base / "uv", "PIP_CACHE_DIR": base / "pip",
-            "npm_config_cache": base / "npm"}  # fmt: skip
-
-
-def _words(found: probe.Found, open_network: bool) -> str:
+def words(found: probe.Found, policy: Policy) -> str:
     """The tier as results and doctor tell it."""
     if found.tier == "none":
         return "none"
     layers = [found.tier, "seccomp"]
     if found.tier != "landlock" and landlock.version() >= landlock.LEAST:
         layers.insert(1, "landlock")
-    reach = "any" if open_network else "loopback" if found.tier != "landlock" else _few()
+    reach = "any" if policy.sandbox.network_because else "loopback" if found.tier != "landlock" else _few()
     return f"{'+'.join(layers)}; network: {reach}"
 
 
@@ -155,6 +154,8 @@ async def _closed(inside: Inside) -> None:
     if (handed := inside._handed) is not None:  # pyright: ignore[reportPrivateUsage]
         handed.given()
         handed.close()
+    if (tools := inside._caches) is not None:  # pyright: ignore[reportPrivateUsage]
+        tools.close()
 
 
 def _look_back(workspace: Workspace, policy: Policy, before: scan.Before, inside: Inside) -> None:

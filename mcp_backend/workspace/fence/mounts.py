@@ -27,6 +27,8 @@ def arrange(spec: "Mapping[str, Any]") -> None:
     root: str = spec["root"]
     outside: list[str] = [path for path in spec["shared"] if not _below(path, root)]
     kernel.private()
+    for overlay in spec["overlays"]:
+        _lay_over(*overlay, user_namespace=spec["user_namespace"])
     places = {path: _writable(path) for path in (root, *outside)}
     temporary = [(path, _writable(spec["tmp"])) for path in spec["temporary"]]
     devices = {name: kernel.clone(f"/dev/{name}") for name in (*DEVICES, "null") if os.path.exists(f"/dev/{name}")}
@@ -71,6 +73,16 @@ def _writable(path: str) -> int:
     tree = kernel.clone(path)
     kernel.set_attributes(tree, kernel.NOSUID | kernel.NODEV)
     return tree
+
+
+def _lay_over(target: str, lower: str, upper: str, work: str, *, user_namespace: bool) -> None:
+    """What the person has, to be read, under what programs in the fence wrote before; overlayfs of Linux. Where it
+    can't be made, the target is what it is: a folder of the workspace's own."""
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}" + (",userxattr" if user_namespace else "")
+    try:
+        kernel.mount("overlay", target, FLAGS, options)
+    except OSError:
+        return
 
 
 def _devices(trees: "Mapping[str, int]") -> None:

@@ -12,19 +12,22 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_backend.errors import Json
 from mcp_backend.facts import Owner
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace, private
 from mcp_backend.workspace import listing
+from mcp_backend.workspace.changes import shown
 from mcp_backend.workspace.fence import kernel
 from mcp_backend.workspace.fence.layout import ruling
 from mcp_backend.workspace.fence.scan import Before, Difference, Kept
 
 KEPT_DAYS = 30
+SHOWN = 50
 _RUNS = re.compile(
     rb"(?im)^\s*\[\s*(filter|include|includeif|alias|credential|url|gpg|difftool|mergetool|pager|sequence)\b"
     rb"|^\s*(fsmonitor|hookspath|sshcommand|gitproxy|editor|pager|askpass|worktree|attributesfile|command|textconv"
@@ -41,6 +44,15 @@ class Refused:
     owner: Owner
     what: str
     kept: str | None = None
+
+
+def told(refused: Sequence[Refused]) -> list[Json]:
+    """The first of them as a result carries them."""
+    found: list[Json] = [
+        {"path": shown(item.path), "owner": item.owner, "what": item.what, **({"kept": item.kept} if item.kept else {})}
+        for item in refused[:SHOWN]
+    ]
+    return [*found, {"left_out": len(refused) - SHOWN}] if len(refused) > SHOWN else found
 
 
 def revert(workspace: Workspace, policy: Policy, before: Before, found: Difference) -> tuple[Refused, ...]:

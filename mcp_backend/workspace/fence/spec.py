@@ -39,6 +39,7 @@ class Request:
     shared: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
     network: bool = False
+    overlays: tuple[tuple[str, str, str, str], ...] = ()
 
 
 def build(tier: Tier, program: str, request: Request) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def build(tier: Tier, program: str, request: Request) -> dict[str, Any]:
         "tmp": tmp,
         "temporary": [path for path in ("/tmp", "/var/tmp") if os.path.isdir(path) and not os.path.islink(path)],
         "shared": shared,
+        "overlays": list(request.overlays) if tier == "namespaces" else [],
         "hidden": hidden,
         "masked": [*masked, *_sockets(root)],
         "visible": _visible(),
