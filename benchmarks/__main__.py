@@ -5,9 +5,9 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import overhead
+from benchmarks import overhead, schema
 
-BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (overhead.measure,)
+BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (overhead.measure, schema.measure)
 
 
 async def main() -> None:

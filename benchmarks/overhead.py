@@ -68,7 +68,7 @@ async def _measure(root: Path, database_url: str, broker_url: str) -> list[str]:
             ack = await stream.publish("bench.bare", b'{"n":1}', headers={"Nats-Msg-Id": f"bare-{sent}"})
             return {"sequence": ack.seq}
 
-        bare = _bare({"select": select, "publish": publish})
+        bare = bare_server({"select": select, "publish": publish})
         asked = 0
 
         def message() -> dict[str, Any]:
@@ -90,7 +90,9 @@ async def _measure(root: Path, database_url: str, broker_url: str) -> list[str]:
     return ["call overhead over a bare SDK tool (p50 ms)", *lines]
 
 
-def _bare(work: dict[str, Callable[[], Awaitable[Any]]]) -> Server[Any]:
+def bare_server(work: dict[str, Callable[[], Awaitable[Any]]]) -> Server[Any]:
+    """A server of the SDK whose tools only do their work."""
+
     async def list_tools(
         ctx: ServerRequestContext[Any, Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:

@@ -1,0 +1,96 @@
+"""db_schema on a large database: the overview, one table and a search, beside the bare catalog query in the same run.
+
+Both sides go through an SDK client in memory. The bare tool sends the whole listing of names and row counts, as a
+naive tool would; ours sends the first page.
+"""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from mcp.client import Client
+
+from benchmarks.overhead import bare_server
+from mcp_backend.engines import embedded
+from mcp_backend.server import Options, build
+from mcp_backend.settings import workspace
+
+TABLES = int(os.environ.get("BENCH_TABLES", "2000"))
+CALLS = 30
+BARE = """
+select n.nspname, c.relname, c.reltuples::int8 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog', 'information_schema') order by 3 desc
+"""
+
+
+async def measure() -> list[str]:
+    """p50 in milliseconds and bytes of each question."""
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
+        root = Path(name, "work")
+        root.mkdir()
+        (root / "mcp-backend.toml").write_text("[engines.postgresql]\n")
+        place = workspace(root)
+        database = await embedded.lease("postgresql", place)
+        try:
+            _fill(database.url)
+            return await _measure(root, database.url)
+        finally:
+            database.close()
+            await embedded.stop("postgresql", place, force=True)
+
+
+def _fill(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        for n in range(TABLES):
+            reference = f"parent_id bigint references t{n // 2}_entries, " if n else ""
+            connection.execute(
+                f"create table t{n}_entries (id bigint primary key, {reference}name text not null, state text, "
+                "total numeric(12,2) check (total >= 0), created_at timestamptz default now())".encode()
+            )
+            if n % 500 == 499:
+                connection.commit()
+        connection.execute(b"comment on column t7_entries.state is 'lifecycle of the entry'")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(b"analyze")
+
+
+async def _measure(root: Path, url: str) -> list[str]:
+    connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
+
+    async def bare() -> Any:
+        return {"rows": await (await connection.execute(BARE.encode())).fetchall()}
+
+    async with Client(bare_server({"tables": bare})) as plain, Client(build(Options(root))) as ours:
+        baseline, size = await _timed(lambda: plain.call_tool("tables", {}))
+        lines = [f"db_schema over {TABLES} tables", f"  {'bare catalog query':<22}{baseline:8.1f} ms {size:9,} bytes"]
+        began = time.perf_counter()
+        await ours.call_tool("db_schema", {})
+        lines.append(f"  {'first overview':<22}{(time.perf_counter() - began) * 1000:8.1f} ms")
+        for title, arguments in (
+            ("overview", {}),
+            ("one table", {"table": "t7_entries"}),
+            ("search", {"search": "lifecycle entry"}),
+        ):
+            took, size = await _timed(lambda arguments=arguments: ours.call_tool("db_schema", arguments))
+            lines.append(f"  {title:<22}{took:8.1f} ms {size:9,} bytes  ratio {took / baseline:.2f}")
+    await connection.close()
+    return lines
+
+
+async def _timed(once: Callable[[], Awaitable[Any]]) -> tuple[float, int]:
+    times: list[float] = []
+    size = 0
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        answer = await once()
+        times.append((time.perf_counter() - began) * 1000)
+        assert not answer.is_error, answer.structured_content
+        size = len(json.dumps(answer.structured_content, ensure_ascii=False, separators=(",", ":")).encode())
+    return statistics.median(times), size
