@@ -64,7 +64,7 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
         effects.write(value)
     match verb:
         case "commit" if _ours(effects):
-            effects.steers.append(("git commit", "what is committed is judged by the tool git_commit: call that"))
+            effects.steers.append(("git commit", "what goes into a commit is judged by the tool git_commit"))
         case "config" if not {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "list"} & set(texts):
             if len(operands(rest, "f")) > 1 or any(
                 t.startswith(("--unset", "--add", "--replace", "--edit", "-e")) for t in texts

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from mcp_backend.hosts.effects import Effects
 
 GUARDED: tuple[Owner, ...] = ("frontend", "spec", "policy", "git")
+_ADVICE = {
+    "git commit": "call the tool git_commit of this server with these paths",
+    "git reset --hard": "take back your own changes with `git restore -- PATHS`",
+    "mcp-backend inbox": "wait for the person; check_escalation says when there is an answer",
+}
 MOST = 3000
 """Files of a folder that are looked at when all of it would go."""
 LARGEST = 1_000_000
@@ -43,6 +48,9 @@ def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
         return None
     constraint = here.policy.constraint(verdict.constraint)
     assert constraint is not None, "judge only returns verdicts of the policy's constraints"
+    for what, remedy in _ADVICE.items():
+        if f"may do: {what} (" in verdict.reason:
+            verdict = replace(verdict, remedy=remedy)
     return told(verdict, constraint)
 
 

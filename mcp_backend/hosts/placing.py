@@ -91,10 +91,7 @@ def _merged(theirs: dict[str, Any], ours: dict[str, Any], where: str, conflicts:
         elif isinstance(value, dict) and isinstance(theirs[key], dict):
             merged[key] = _merged(theirs[key], cast("dict[str, Any]", value), place, conflicts)
         elif isinstance(value, list) and isinstance(theirs[key], list):
-            had = cast("list[Any]", theirs[key])
-            kept = [item for item in had if not (isinstance(item, dict) and _OURS.search(json.dumps(item)))]
-            kept += [item for item in cast("list[Any]", value) if item not in kept]
-            merged[key] = had if _same(kept, had) else kept
+            merged[key] = _joined(cast("list[object]", theirs[key]), cast("list[object]", value))
         elif theirs[key] != value:
             conflicts.append(
                 f"{place} is {json.dumps(theirs[key])[:80]} there and stays; rendered: {json.dumps(value)[:80]}"
@@ -107,5 +104,8 @@ def _entry(value: object) -> bool:
     return isinstance(value, dict) and "command" in value and _OURS.search(json.dumps(value)) is not None
 
 
-def _same(one: list[Any], other: list[Any]) -> bool:
-    return sorted(map(json.dumps, one)) == sorted(map(json.dumps, other))
+def _joined(theirs: list[object], ours: list[object]) -> list[object]:
+    """Theirs, then ours; what is ours from an earlier time goes. Untouched when nothing would change but the order."""
+    kept = [item for item in theirs if isinstance(item, str) or not _OURS.search(json.dumps(item))]
+    kept += [item for item in ours if item not in kept]
+    return theirs if sorted(map(json.dumps, kept)) == sorted(map(json.dumps, theirs)) else kept
