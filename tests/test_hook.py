@@ -166,7 +166,7 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
      "hookSpecificOutput"),
     ("codex", {"tool_name": "Bash", "tool_input": {"command": ["bash", "-lc", "echo x > frontend/a.ts"]}},
      "hookSpecificOutput"),
-    ("gemini-cli", {"tool_name": "write_file", "tool_input": {"file_path": "frontend/a.ts", "content": "x"}}, "decision"),
+    ("gemini-cli", {"tool_name": "write_file", "tool_input": {"file_path": "frontend/a.ts"}}, "decision"),
     ("gemini-cli", {"tool_name": "run_shell_command", "tool_input": {"command": "touch a.ts", "directory": "frontend"}},
      "decision"),
     ("cursor", {"hook_event_name": "beforeShellExecution", "command": "echo x > frontend/a.ts"}, "permission"),
