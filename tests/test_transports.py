@@ -128,7 +128,8 @@ async def test_a_foreign_origin_is_turned_away(repository: Path) -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(
             b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n"
-            b"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+            b"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+            b"Content-Length: 2\r\nConnection: close\r\n\r\n{}"
         )
         answer = await reader.read()
         writer.close()
