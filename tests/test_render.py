@@ -179,6 +179,14 @@ def test_an_agents_shell_does_not_write(
     assert not (shop / ".claude").exists()
 
 
+def test_a_hook_that_cannot_be_started_refuses(shop: Path) -> None:
+    line = content(rendered("codex", shop), ".codex/hooks.json")["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
+    gone = line.replace("mcp-backend", "no-such-program")
+    done = subprocess.run(gone, shell=True, input="{}", capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr
+
+
 def test_the_rendered_hook_command_runs(shop: Path) -> None:
     settings = content(rendered("claude-code", shop), ".claude/settings.json")
     line = settings["hooks"]["PreToolUse"][0]["hooks"][0]["command"]

@@ -3,8 +3,8 @@
 Names map to modules that are imported when asked for: a hook pays for one host only.
 """
 
+import sys
 from collections.abc import Mapping
-from importlib import import_module
 from types import MappingProxyType, ModuleType
 
 HOSTS: Mapping[str, str] = MappingProxyType(
@@ -25,4 +25,6 @@ HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "vscode")
 
 def host(name: str) -> ModuleType:
     """The module of a host, by its name in `HOSTS`."""
-    return import_module(f"mcp_backend.hosts.{HOSTS[name]}")
+    module = f"mcp_backend.hosts.{HOSTS[name]}"
+    __import__(module)
+    return sys.modules[module]

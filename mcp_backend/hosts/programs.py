@@ -4,7 +4,6 @@ unless it is started inside a folder that is not the backend's."""
 import re
 from collections.abc import Mapping
 
-from mcp_backend.hosts import git_line
 from mcp_backend.hosts.effects import SHELLS, Effects, Program, change_folder, one, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
 from mcp_backend.hosts.shell_line import Command, Reader, Word
@@ -44,6 +43,8 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
     elif name in SHELLS:
         _shell(rest, command, effects)
     elif name == "git":
+        from mcp_backend.hosts import git_line
+
         git_line.apply(rest, command, effects)
     elif program := PROGRAMS.get(name):
         program(rest, command, effects)

@@ -41,13 +41,16 @@ class Site:
     """The tools offered to a host that has its own for files and commands."""
 
     def hook(self, host: str) -> str:
-        """The command line of the hook, for a shell."""
-        if shutil.which("mcp-backend-hook"):
-            return f"mcp-backend-hook {host}"
+        """The command line of the hook, for a shell. A hook that cannot be started ends with 127, which hosts take for
+        no objection: hence the `|| exit 2`, which refuses."""
         beside = Path(self.launcher[0]).with_name("mcp-backend-hook")
-        if len(self.launcher) == 1 and beside.is_file():
-            return join((str(beside), host))
-        return join((*self.launcher, "hook", host))
+        if shutil.which("mcp-backend-hook"):
+            line = f"mcp-backend-hook {host}"
+        elif len(self.launcher) == 1 and beside.is_file():
+            line = join((str(beside), host))
+        else:
+            line = join((*self.launcher, "hook", host))
+        return f"{line} || exit 2"
 
     def server(self, *, workspace_tools: bool = False, workspace: str = "") -> dict[str, Any]:
         """Command and arguments of the server. Hosts with tools of their own get no second set."""
