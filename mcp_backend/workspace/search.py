@@ -104,11 +104,14 @@ def _arguments(query: Query) -> list[str]:
 
 
 def _counts(output: bytes, known: set[bytes] | None = None) -> dict[str, int]:
+    """`name NUL count LF`, again and again; a name may have line ends in it."""
     found: dict[str, int] = {}
-    for line in output.split(b"\n"):
-        name, _, number = line.rpartition(b"\0")
-        if name and (known is None or name in known):
+    name, *rest = output.split(b"\0")
+    for part in rest:
+        number, _, following = part.partition(b"\n")
+        if known is None or name in known:
             found[os.fsdecode(name.removeprefix(b"./"))] = int(number)
+        name = following
     return found
 
 
