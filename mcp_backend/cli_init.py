@@ -120,7 +120,7 @@ def _guarded(seen: "Overview", policy: "Policy") -> list[str]:
 def _not_guarded(seen: "Overview", policy: "Policy") -> list[str]:
     open_promises = [c.id for c in policy.constraints if not c.guard]
     return [
-        "  your host's own tools, its editor and its terminal, until `mcp-backend render HOST --write` puts a hook there",
+        "  your host's own tools, its editor and its terminal, until `mcp-backend render HOST --write` guards them",
         "  commands that tests start: they run as you, without a fence",
         f"  {seen.grey} templates, scripts and pictures that either side may own: allowed with a warning",
         *([f"  promises no guard keeps yet: {', '.join(open_promises)}"] if open_promises else []),
