@@ -71,6 +71,7 @@ HIDDEN = [
     "select * from guarded", "select json_populate_record(null::holds, '{\"v\": 1}')",
     "select (select hidden('x'))",
     "select * from customers where hidden(name) = 1", "select * from rows from (hidden('a'), hidden('b')) r",
+    "select x.write_log from unnest(array['a']) x", "select unnest.write_log from unnest(array['a'])",
     "select count(*) filter (where hidden('x') = 1) from customers", "values (hidden('x'))",
     "select max(id) over (order by hidden('x')) from customers",
     "with x as (select hidden('x')) select * from x",
@@ -85,6 +86,62 @@ async def test_code_that_hides_behind_a_read_is_found(
         for sql in HIDDEN:
             refused = await error(client, "db_query", sql=sql)
             assert refused["code"] == "permission_denied", (sql, refused)
+    assert owner.execute("select count(*) from log").fetchone() == (0,)
+
+
+SPOTS = """
+declare r record := write_log('x'); | return 1;
+declare "R" record default write_log('x'); | return 1;
+declare x int := write_log('x'); | return 1;
+declare x constant int not null = write_log('x'); | return 1;
+declare c cursor (k int) for select write_log('x'); | return 1;
+declare c cursor (k int) for select k; r record; | for r in c(write_log('x')) loop null; end loop; return 1;
+declare c refcursor; | open c for select write_log('x'); return 1;
+declare c refcursor; | open c for execute 'select 1' using write_log('x'); return 1;
+declare c refcursor; r record; | fetch relative write_log('x') from c into r; return 1;
+| while write_log('x') = 1 loop null; end loop; return 1;
+| loop exit when write_log('x') = 1; end loop; return 1;
+| for i in 1..write_log('x') by write_log('y') loop null; end loop; return 1;
+declare x int; | foreach x in array array[write_log('x')] loop null; end loop; return 1;
+| case write_log('x') when 1 then null; end case; return 1;
+| if false then null; elsif write_log('x') = 1 then null; end if; return 1;
+| raise notice '%', write_log('x'); return 1;
+| raise exception using message = write_log('x'); return 1;
+| assert write_log('x') = 2, write_log('y'); return 1;
+| begin return 1/0; exception when others then perform write_log('x'); end; return 1;
+| <<b>> declare y int := write_log('x'); begin null; end; return 1;
+declare x int[]; | x[write_log('x')] := 1; return 1;
+declare x int; | select write_log('x') into x; return 1;
+| return write_log('x');
+| execute 'select write_log(''x'')'; return 1;
+| set local work_mem = '1MB'; return 1;
+| lock table log; return 1;
+| do 'begin end'; return 1;
+| perform set_config('work_mem', '1MB', false); return 1;
+| perform pg_advisory_lock(1); return 1;
+| insert into log values ('x'); return 1;
+| call p(); return 1;
+| notify x; return 1;
+"""
+
+
+async def test_no_spot_in_a_procedural_body_is_overlooked(
+    shop: Path, connect: Connect, owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute(TRAPS.encode())
+    spots = [line.partition("|") for line in SPOTS.strip().splitlines()]
+    for number, (declared, _, body) in enumerate(spots):
+        head = f"create function spot_{number}(a int) returns int language plpgsql stable as"
+        owner.execute(f"{head} $${declared} begin {body} end$$".encode())
+    async with connect(shop) as client:
+        for number, (declared, _, body) in enumerate(spots):
+            refused = await error(client, "db_query", sql=f"select spot_{number}(1)")
+            assert refused["code"] == "permission_denied", (declared, body)
+            assert (
+                f"spot_{number}" in refused["reason"]
+                or "write_log" in refused["reason"]
+                or "can have" in refused["reason"]
+            )
     assert owner.execute("select count(*) from log").fetchone() == (0,)
 
 
@@ -104,6 +161,9 @@ create table archived (id int, archive text); insert into archived values (1, 'b
 create aggregate glued(text) (sfunc = textcat, stype = text, initcond = '');
 create domain positive as int check (value > 0);
 create function modern(a int) returns int language sql stable begin atomic select a * 2; end;
+create function with_record(a int) returns int language plpgsql as $$
+  declare r record; "Other" record; n int = 1;
+  begin r := row(1); select a as b into "Other"; n := "Other".b; return n; end$$;
 create function returning_one(a int) returns int language sql return a + 1;
 """
 
@@ -111,7 +171,8 @@ create function returning_one(a int) returns int language sql return a + 1;
 HONEST: dict[str, Any] = {
     "select plain(1)": 2, "select unmarked(1)": "12.50", "select c.as_row from customers c where id = 1": "ADA",
     "select a.archive from archived a": "box", "select glued(name order by id) from customers": "AdaGrace",
-    "select 5::positive": 5, "select modern(2)": 4, "select returning_one(2)": 3,
+    "select 5::positive": 5, "select modern(2)": 4, "select returning_one(2)": 3, "select with_record(4)": 4,
+    "select length(ts_rewrite('a'::tsquery, 'a'::tsquery, 'c'::tsquery)::text)": 3,
     "select total from paid": "12.50",
     "table customers": 1, "values (1)": 1, "(select 1) union all (select 2)": 1,
     "select 1;  -- done": 1,

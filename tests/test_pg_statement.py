@@ -150,7 +150,7 @@ def test_depth_neither_breaks_the_process_nor_passes_unseen(unit: str, times: st
     [
         ("select s.f, (x).g, a.b.c from s.t a join u on true", {("s", "t"), ("", "u")}, set[object](),
          {("s", "f"), ("", "g"), ("b", "c")}),
-        ("select pg_catalog.now(), \"F\"(1) from t", {("", "t")}, {("pg_catalog", "now"), ("", "F")}, set[object]()),
+        ("select pg_catalog.now(), \"F\"(1) from t", {("", "t")}, {("pg_catalog", "now", 0), ("", "F", 1)}, set[object]()),
     ],
 )  # fmt: skip
 def test_names_are_collected_from_everywhere(

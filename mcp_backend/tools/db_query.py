@@ -33,12 +33,12 @@ class _Ready:
 
 
 class DbQuery(Tool):
-    """Ask a PostgreSQL database one read-only question: SELECT, VALUES, TABLE, SHOW or EXPLAIN.
+    """Ask a PostgreSQL or ClickHouse database one read-only question: SELECT, SHOW, DESCRIBE or EXPLAIN.
 
-    Parameters are $1, $2 …. Numbers, booleans, json and arrays come as JSON; numeric, bigint beyond 2^53, uuid and the
-    like as exact text; bytea as {"base64"}; timestamps as ISO 8601. explain="plan" shows how a statement, also a
-    write, would run; "analyze" runs a read and measures it. Findings say what to improve. Nothing is ever changed:
-    schema changes go through run_migration.
+    Parameters are $1, $2 …, for ClickHouse {name:Type} in order of appearance. Numbers, booleans, json and arrays come
+    as JSON; numeric, integers beyond 2^53, uuid and the like as exact text; bytes as {"base64"}; timestamps as ISO
+    8601. explain="plan" shows how a statement would run (PostgreSQL: also a write); "analyze" runs a read and measures
+    it. Findings say what to improve. Nothing is ever changed: schema changes go through run_migration.
     """
 
     name = "db_query"
@@ -55,9 +55,14 @@ class DbQuery(Tool):
     explain: Literal["no", "plan", "analyze"] = "no"
 
     async def plan(self, app: App) -> Plan:
+        chosen = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
+        if chosen.kind == "clickhouse":
+            from mcp_backend.tools import db_query_clickhouse
+
+            return await db_query_clickhouse.plan(self, app, chosen.name, _vouched_for(app))
         from mcp_backend.engines.pg import analysis, explaining, statement
 
-        engine = app.engines.postgresql(self.engine)
+        engine = app.engines.postgresql(chosen.name)
         shape = statement.shape(self.sql)
         if self.explain != "no":
             if shape.kind != "select":
@@ -71,10 +76,13 @@ class DbQuery(Tool):
         )
 
     async def run(self, app: App, plan: Plan) -> Result:
+        if not isinstance(plan.prepared, _Ready):
+            from mcp_backend.tools import db_query_clickhouse
+
+            return await db_query_clickhouse.run(self, plan.prepared)
         from mcp_backend.engines.pg import explaining, reading
 
-        ready: _Ready = plan.prepared
-        engine, shape = ready.engine, ready.shape
+        engine, shape = plan.prepared.engine, plan.prepared.shape
         asked = reading.Question(
             shape.text, self.parameters, self.limit, self.timeout_seconds,
             direct=shape.kind != "select", plain=shape.kind == "select" and not shape.mentions,
@@ -151,7 +159,7 @@ async def _layers(engine: "Postgresql", shape: "Shape") -> Json:
 
 
 def _talkative(shape: "Shape") -> bool:
-    named = {name for _, name in shape.mentions.relations | shape.mentions.functions}
+    named = {name for _, name in shape.mentions.relations} | {name for _, name, _ in shape.mentions.functions}
     return shape.kind == "show" or bool(named & TALKATIVE)
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from mcp_backend.engines.pg import bodies, catalog, effects
 from mcp_backend.engines.pg.catalog import Conversion, Function, Relation
 from mcp_backend.engines.pg.errors import refusal
-from mcp_backend.engines.pg.statement import Mentions, Name, Shape, shape
+from mcp_backend.engines.pg.statement import Call, Mentions, Name, Shape, shape
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import InvalidArgument
 
@@ -87,7 +87,8 @@ class _Walk:
         mentions = [found.shape.mentions for found in level]
         relations = {name for m in mentions for name in m.relations}
         attributes = {name for m in mentions for _, name in m.attributes}
-        called = {name for m in mentions for name in m.functions}
+        calls = {call for m in mentions for call in m.functions}
+        called: set[Name] = {(schema, name) for schema, name, _ in calls}
         operators = {name for m in mentions for name in m.operators}
         types = {name for m in mentions for name in m.types} | called
         if any(name in POPULATES for _, name in called):
@@ -108,7 +109,7 @@ class _Walk:
         found_relations = catalog.read_relations(replies[0])
         following = [found for relation in found_relations for found in self._relation(relation)]
         for function in catalog.read_functions(replies[1]):
-            wanted = function.oid in by_oid or any(_means(name, function) for name in called)
+            wanted = function.oid in by_oid or any(_means(call, function) for call in calls)
             if wanted or any(_in_attribute_notation(m, function, found_relations) for m in mentions):
                 following += self._function(function)
         following += self._conversion(catalog.read_types(replies[3]))
@@ -162,8 +163,11 @@ class _Walk:
                 self.fault(f"{where} cannot be read")
 
 
-def _means(name: Name, function: Function) -> bool:
-    return name[1] == function.name and name[0] in ("", function.schema)
+def _means(call: Call, function: Function) -> bool:
+    """Whether the call can be one of this function, as far as names and numbers of arguments tell."""
+    schema, name, given = call
+    fits = given < 0 or function.least <= given <= function.most
+    return fits and name == function.name and schema in ("", function.schema)
 
 
 def _in_attribute_notation(mentions: Mentions, function: Function, relations: list[Relation]) -> bool:
@@ -172,7 +176,7 @@ def _in_attribute_notation(mentions: Mentions, function: Function, relations: li
     A column wins, and a whole row can only be passed to a function that takes a row.
     https://www.postgresql.org/docs/current/rowtypes.html#ROWTYPES-USAGE
     """
-    if not function.unary:
+    if not function.least <= 1 <= function.most:
         return False
     for alias, name in mentions.attributes:
         if name != function.name:

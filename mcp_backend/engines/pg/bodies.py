@@ -39,11 +39,9 @@ def shapes(definition: str) -> list[Shape]:
         language = options["language"]["String"]["sval"]
         if "set" in options:
             raise Opaque("changes settings while it runs")
-        if language == "plpgsql":
-            texts = list(_plpgsql(definition))
-        else:
-            (source,) = options["as"]["List"]["items"]
-            texts = [source["String"]["sval"]]
+        (source,) = options["as"]["List"]["items"]
+        body = str(source["String"]["sval"])
+        texts = list(_plpgsql(definition, body)) if language == "plpgsql" else [body]
         return found + [shape_of(tree) for text in texts for tree in parse(text)]
     except (InvalidArgument, KeyError, IndexError, TypeError, ValueError):
         raise Opaque("cannot be read") from None
@@ -70,11 +68,12 @@ def _bodied(tree: dict[str, Any]) -> Shape:
     return shape_of(tree)
 
 
-def _plpgsql(definition: str) -> Iterator[str]:
+def _plpgsql(definition: str, body: str) -> Iterator[str]:
     from postgast import PgQueryError, parse_plpgsql
 
     try:
         stack: list[Any] = [parse_plpgsql(definition)]
+        tokens = _tokens(body)
     except (PgQueryError, RecursionError):
         raise Opaque("cannot be read") from None
     while stack:
@@ -88,10 +87,37 @@ def _plpgsql(definition: str) -> Iterator[str]:
                 kind = name.removeprefix("PLpgSQL_stmt_")
                 if kind != name and kind not in _HARMLESS:
                     raise Opaque(f"contains {kind.upper()}")
+                if name == "PLpgSQL_rec" and _initialised(str(value.get("refname", "")), tokens):
+                    raise Opaque("gives a record its first value where it is declared, which cannot be read")
                 if name == "PLpgSQL_expr":
                     yield _evaluation(value)
                 else:
                     stack.append(value)
+
+
+def _tokens(body: str) -> list[str]:
+    from postgast import scan
+
+    raw = body.encode()
+    texts = (raw[token.start : token.end].decode(errors="replace") for token in scan(body).tokens)
+    return [text for text in texts if not text.startswith(("--", "/*"))]
+
+
+def _initialised(name: str, tokens: list[str]) -> bool:
+    """Whether the declaration of a record has a first value: the parser's output leaves that out.
+    https://www.postgresql.org/docs/current/plpgsql-declarations.html"""
+    for at, token in enumerate(tokens):
+        begins = at == 0 or tokens[at - 1].lower() in (";", "declare", ">>")
+        if not begins or token.strip('"').lower() != name.lower():
+            continue
+        for following in tokens[at + 1 :]:
+            if following == ";":
+                break
+            if following in (":=", "=") or following.lower() == "default":
+                if tokens[at + 1] != following:
+                    return True
+                break
+    return False
 
 
 def _evaluation(node: Mapping[str, Any]) -> str:

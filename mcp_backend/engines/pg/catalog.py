@@ -43,7 +43,9 @@ class Function:
     language: str
     extension: str | None
     definition: str | None
-    unary: bool
+    least: int
+    most: int
+    """How many arguments a call has to give, and can."""
     takes_row: bool
     parts: tuple[int, ...]
     """The functions that an aggregate is made of."""
@@ -75,7 +77,7 @@ _NAMED = """rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text
 
 _RELATIONS = f"""
 select pg_catalog.json_build_object('schema', n.nspname, 'name', x.relname, 'kind', x.relkind,
-  'definition', case when x.relkind = 'v' and n.nspname not in ('pg_catalog', 'information_schema')
+  'definition', case when x.relkind = 'v' and x.oid >= {FIRST_USER_OID}
     then pg_catalog.pg_get_viewdef(x.oid) end,
   'policies', case when x.relrowsecurity then (
     select pg_catalog.json_agg(pg_catalog.pg_get_expr(p.polqual, p.polrelid)) from pg_catalog.pg_policy p
@@ -99,7 +101,8 @@ select pg_catalog.json_build_object('oid', p.oid::int8, 'schema', n.nspname, 'na
       and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
   'definition', case when p.oid >= {FIRST_USER_OID} and l.lanname in ('sql', 'plpgsql') and p.prokind in ('f', 'w')
     then pg_catalog.pg_get_functiondef(p.oid) end,
-  'unary', p.pronargs >= 1 and p.pronargs - p.pronargdefaults <= 1,
+  'least', p.pronargs - p.pronargdefaults - case when p.provariadic <> 0 then 1 else 0 end,
+  'most', case when p.provariadic <> 0 then 10000 else p.pronargs end,
   'takes_row', exists (select from pg_catalog.pg_type t where t.oid = p.proargtypes[0] and t.typtype in ('c', 'p')),
   'parts', (select pg_catalog.array_remove(array[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn,
       a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::pg_catalog.oid[]::int8[], 0)
@@ -171,7 +174,8 @@ def read_functions(reply: Reply) -> list[Function]:
     return [
         Function(
             f["oid"], f["schema"], f["name"], f["kind"], f["volatility"], f["language"], f["extension"],
-            f["definition"], bool(f["unary"]), bool(f["takes_row"]), tuple(f["parts"] or ()), tuple(f["types"] or ()),
+            f["definition"], f["least"], f["most"], bool(f["takes_row"]), tuple(f["parts"] or ()),
+            tuple(f["types"] or ()),
         )
         for f in _objects(reply)
     ]  # fmt: skip

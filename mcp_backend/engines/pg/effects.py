@@ -39,7 +39,6 @@ STABLE_EFFECTS = {
         "reads relations that are named in data, where they cannot be checked",
     ),
     **dict.fromkeys(_set("pg_input_is_valid pg_input_error_info"), "runs the checks of a type that is named in data"),
-    **dict.fromkeys(_set("txid_current pg_current_xact_id"), "assigns a transaction id"),
 }
 """PostgreSQL's own functions that are not VOLATILE and yet do more than look."""
 
@@ -50,7 +49,10 @@ EXTENSION_READS = {
     "pg_freespacemap": _set("pg_freespace"),
     "pg_stat_statements": _set("pg_stat_statements pg_stat_statements_info"),
     "pg_visibility": _set("pg_visibility pg_visibility_map pg_visibility_map_summary pg_check_visible pg_check_frozen"),
-    "pgcrypto": _set("gen_random_bytes gen_random_uuid gen_salt pgp_sym_encrypt pgp_pub_encrypt"),
+    "pgcrypto": _set(
+        "gen_random_bytes gen_random_uuid gen_salt pgp_pub_encrypt pgp_pub_encrypt_bytea pgp_sym_encrypt "
+        "pgp_sym_encrypt_bytea"
+    ),
     "pgrowlocks": _set("pgrowlocks"),
     "pgstattuple": _set("pgstattuple pgstattuple_approx pgstatindex pgstatginindex pgstathashindex pg_relpages"),
     "tablefunc": _set("normal_rand"),

@@ -21,6 +21,7 @@ from mcp_backend.errors import BackendError, InvalidArgument, Json
 MOST_CHARACTERS = 40_000
 """Of all rows together as JSON. Hosts put longer results aside or cut them."""
 LOOK_UP_SECONDS = 10.0
+TEMPORARY_SPACE = "2GB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ PATH = "{the search path}"
 def _beginning(opened: Open, timeout_seconds: float) -> list[Step]:
     """Opens the transaction, and sets what has to hold inside it whatever the session says."""
     settings = limits(opened, timeout_seconds)
+    if opened.pgconn.parameter_status(b"is_superuser") == b"on":
+        # Only a superuser may set it, and nobody else is without what an administrator set.
+        settings["temp_file_limit"] = TEMPORARY_SPACE
     settings |= {name: value for name, value in _FORMS.items() if not opened.defaults[name].startswith(value)}
     return [Step("begin transaction read only"), *(Step(f"set local {n} = '{v}'") for n, v in settings.items())]
 

@@ -15,6 +15,8 @@ from mcp_backend.errors import InvalidArgument
 
 Name: TypeAlias = tuple[str, str]
 """Schema, or `""` when the search path decides; and the name."""
+Call: TypeAlias = tuple[str, str, int]
+"""A function's name, and how many arguments it is given: -1 when that cannot be told."""
 Kind: TypeAlias = Literal["select", "explain", "show"]
 
 INLINE_CHARACTERS = 4_000
@@ -28,7 +30,7 @@ class Mentions:
     """Everything a statement names that may hide code: what the catalog says about each decides."""
 
     relations: set[Name] = field(default_factory=set[Name])
-    functions: set[Name] = field(default_factory=set[Name])
+    functions: set[Call] = field(default_factory=set[Call])
     attributes: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """`x.name` as (x, name), `(…).name` as ("", name): a column, or a function called in attribute notation."""
     aliases: dict[str, set[Name | None]] = field(default_factory=dict[str, set[Name | None]])
@@ -242,7 +244,7 @@ def nodes(tree: Any) -> Iterator[tuple[str, Any]]:
 
 def _mention(name: str, value: Any, mentions: Mentions) -> None:
     if name in HIDDEN_FUNCTIONS:
-        mentions.functions.update(("", function) for function in HIDDEN_FUNCTIONS[name])
+        mentions.functions.update(("", function, -1) for function in HIDDEN_FUNCTIONS[name])
     elif name in ("RangeVar", "relation", "rel") and "relname" in value:
         relation = (str(value.get("schemaname", "")), str(value["relname"]))
         mentions.relations.add(relation)
@@ -254,7 +256,8 @@ def _mention(name: str, value: Any, mentions: Mentions) -> None:
     elif name == "RangeFunction":
         mentions.functions_as.add(_alias(value))
     elif name == "FuncCall":
-        mentions.functions.add(_name(value["funcname"]))
+        open_ended = value.get("func_variadic") or value.get("agg_within_group")
+        mentions.functions.add((*_name(value["funcname"]), -1 if open_ended else len(value.get("args", []))))
     elif name == "TypeName" or (name == "typeName" and "names" in value):
         mentions.types.add(_name(value["names"]))
     elif name == "A_Expr":
