@@ -98,22 +98,36 @@ class Table:
 
 @contextmanager
 def opened(state: Path) -> Generator[Table]:
-    """The table of a workspace, made where there is none. Raises `Unavailable` when it cannot be used."""
+    """The table of a workspace, made where there is none, made again where it is damaged. Raises `Unavailable` when it
+    cannot be used."""
     path = private(state) / "symbols.db"
     try:
         connection = _connected(path)
+    except sqlite3.OperationalError as error:
+        raise _unusable(path, error) from error
     except sqlite3.DatabaseError:
-        for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-            file.unlink(missing_ok=True)
         try:
+            _remove(path)
             connection = _connected(path)
-        except sqlite3.Error as error:
-            raise Unavailable(f"symbols: the table {path} cannot be used: {error}; search_code needs none") from error
+        except (OSError, sqlite3.Error) as error:
+            raise _unusable(path, error) from error
     with closing(connection):
         try:
             yield Table(connection)
-        except sqlite3.Error as error:
-            raise Unavailable(f"symbols: the table {path} does not answer: {error}; search_code needs none") from error
+        except sqlite3.OperationalError as error:
+            raise _unusable(path, error) from error
+        except sqlite3.DatabaseError as error:
+            _remove(path)
+            raise Unavailable(f"symbols: the table {path} was damaged and is thrown away; ask again") from error
+
+
+def _unusable(path: Path, error: Exception) -> Unavailable:
+    return Unavailable(f"symbols: the table {path} cannot be used: {error}; search_code needs none")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        file.unlink(missing_ok=True)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
