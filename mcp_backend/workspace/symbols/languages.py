@@ -114,7 +114,7 @@ def loaded(grammar: Grammar) -> "tuple[Language, Query]":
         language = Language(capsule)
     except ImportError as error:
         raise Unavailable(
-            f"symbols: the grammar of {grammar.name} is not installed here; ask for `pip install tree-sitter "
-            f"{grammar.module.replace('_', '-')}`. search_code finds names without it"
+            f"symbols: the grammar of {grammar.name} is not installed here. Ask for `pip install "
+            "'mcp-backend[workspace]'`; search_code finds names without it"
         ) from error
     return language, Query(language, grammar.query)
