@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_backend.engines.pg import grammar, statement
+from mcp_backend.engines.pg import grammar, parsing, statement
 from mcp_backend.engines.pg.statement import shape
 from mcp_backend.errors import InvalidArgument
 
@@ -125,7 +125,7 @@ def test_any_sequence_of_words_is_judged_without_failing(words: list[str]) -> No
 @settings(max_examples=100, deadline=None)
 @given(reads, st.sampled_from(sorted(grammar.NODES)))
 def test_a_node_that_is_not_known_makes_it_no_read(sql: str, node: str) -> None:
-    uses = any(name == node for name, _ in statement.nodes(statement.parse(sql)[0]))
+    uses = any(name == node for name, _ in statement.nodes(parsing.parse(sql)[0]))
     statement.NODES = grammar.NODES - {node}
     try:
         assert bool(shape(sql).why) is uses
@@ -150,7 +150,8 @@ def test_depth_neither_breaks_the_process_nor_passes_unseen(unit: str, times: st
     [
         ("select s.f, (x).g, a.b.c from s.t a join u on true", {("s", "t"), ("", "u")}, set[object](),
          {("s", "f"), ("", "g"), ("b", "c")}),
-        ("select pg_catalog.now(), \"F\"(1) from t", {("", "t")}, {("pg_catalog", "now", 0), ("", "F", 1)}, set[object]()),
+        ("select pg_catalog.now(), \"F\"(1) from t", {("", "t")}, {("pg_catalog", "now", 0), ("", "F", 1)},
+         set[object]()),
     ],
 )  # fmt: skip
 def test_names_are_collected_from_everywhere(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 from mcp_backend.engines.pg import catalog
+from mcp_backend.engines.pg.parsing import parse
 from mcp_backend.engines.pg.reading import PATH
-from mcp_backend.engines.pg.statement import parse
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import InvalidArgument
 

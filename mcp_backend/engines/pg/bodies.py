@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from mcp_backend.engines.pg.statement import Shape, parse, shape_of, shape_of_expression
+from mcp_backend.engines.pg.parsing import parse
+from mcp_backend.engines.pg.statement import Shape, shape_of, shape_of_expression
 from mcp_backend.errors import InvalidArgument
 
 LONGEST = 100_000

@@ -4,13 +4,12 @@ An allow-list in both directions: every node and every field of the parse tree m
 What is not known is not a read, so syntax of a later release is refused until it is added here.
 """
 
-import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
 from mcp_backend.engines.pg.grammar import FIELDS, HIDDEN_FUNCTIONS, NODES, WRITE_FIELDS, WRITE_NODES
+from mcp_backend.engines.pg.parsing import raw_statements
 from mcp_backend.errors import InvalidArgument
 
 Name: TypeAlias = tuple[str, str]
@@ -19,9 +18,6 @@ Call: TypeAlias = tuple[str, str, int]
 """A function's name, and how many arguments it is given: -1 when that cannot be told."""
 Kind: TypeAlias = Literal["select", "explain", "show"]
 
-INLINE_CHARACTERS = 4_000
-TOO_DEEP = "sql: nested too deeply to be analysed; expected a flatter statement"
-PARSER_STACK = 256 * 1024 * 1024
 SECRET_SETTINGS = ("primary_conninfo", "ssl_passphrase_command")
 
 
@@ -68,7 +64,7 @@ def shape(sql: str) -> Shape:
 
     Raises `InvalidArgument` when it is empty, several statements, not PostgreSQL, or nested too deeply to analyse.
     """
-    statements = _parse_safely(sql)
+    statements = raw_statements(sql)
     if not statements:
         raise InvalidArgument("sql: holds no statement; expected one SELECT, VALUES, TABLE, SHOW or EXPLAIN")
     shapes = [shape_of(entry["stmt"]) for entry in statements]
@@ -80,70 +76,6 @@ def shape(sql: str) -> Shape:
     start, size = int(statements[0].get("stmt_location", 0)), int(statements[0].get("stmt_len", 0))
     raw = sql.encode()
     return replace(shapes[0], text=raw[start : start + size if size else len(raw)].decode())
-
-
-def parse(sql: str) -> list[dict[str, Any]]:
-    """The raw parse trees of the statements in `sql`. Raises `InvalidArgument` as `shape` does."""
-    return [cast("dict[str, Any]", entry["stmt"]) for entry in _parse_safely(sql)]
-
-
-def _parse_safely(sql: str) -> list[dict[str, Any]]:
-    if len(sql) <= INLINE_CHARACTERS:
-        return _parse(sql)
-    # The library recurses without a limit of its own: a long chain of operators needs a deep stack.
-    return _on_deep_stack(lambda: _parse(sql))
-
-
-def _parse(sql: str) -> list[dict[str, Any]]:
-    from postgast.errors import PgQueryError, check_error
-    from postgast.native import lib
-
-    result = lib.pg_query_parse(sql.encode())
-    try:
-        check_error(result)
-        tree = cast("dict[str, Any]", json.loads(result.parse_tree))
-    except PgQueryError as error:
-        raise InvalidArgument(_syntax(sql, error.message, error.cursorpos)) from None
-    except (RecursionError, ValueError):
-        raise InvalidArgument(TOO_DEEP) from None
-    finally:
-        lib.pg_query_free_parse_result(result)
-    return cast("list[dict[str, Any]]", tree.get("stmts", []))
-
-
-def _on_deep_stack(work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    done: list[list[dict[str, Any]] | InvalidArgument] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except InvalidArgument as error:
-            done.append(error)
-
-    with _STACK:
-        before = threading.stack_size(PARSER_STACK)
-        try:
-            thread = threading.Thread(target=run, name="parse")
-            thread.start()
-        except RuntimeError:
-            raise InvalidArgument("sql: too long to be analysed here; expected a shorter statement") from None
-        finally:
-            threading.stack_size(before)
-    thread.join()
-    outcome = done[0]
-    if isinstance(outcome, InvalidArgument):
-        raise outcome
-    return outcome
-
-
-_STACK = threading.Lock()
-
-
-def _syntax(sql: str, message: str, offset: int) -> str:
-    at = len(sql.encode()[: max(0, offset - 1)].decode(errors="replace")) + 1 if offset else 0
-    where = f" at character {at}" if at else ""
-    hint = "; parameters are written $1, $2 …" if "%s" in sql or "%(" in sql else ""
-    return f"sql: {message}{where} (SQLSTATE 42601){hint}"
 
 
 def shape_of_expression(tree: Mapping[str, Any]) -> Shape:

@@ -1,0 +1,80 @@
+"""PostgreSQL's own parser (libpg_query) as parse trees, safe against whatever is given to it."""
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+from mcp_backend.errors import InvalidArgument
+
+INLINE_CHARACTERS = 4_000
+TOO_DEEP = "sql: nested too deeply to be analysed; expected a flatter statement"
+PARSER_STACK = 256 * 1024 * 1024
+
+
+def parse(sql: str) -> list[dict[str, Any]]:
+    """The parse trees of the statements in `sql`. Raises `InvalidArgument` as `raw_statements` does."""
+    return [cast("dict[str, Any]", entry["stmt"]) for entry in raw_statements(sql)]
+
+
+def raw_statements(sql: str) -> list[dict[str, Any]]:
+    """The parse trees with where each statement lies: `stmt`, `stmt_location` and `stmt_len` in bytes.
+
+    Raises `InvalidArgument` when it is not PostgreSQL, or nested too deeply to analyse.
+    """
+    if len(sql) <= INLINE_CHARACTERS:
+        return _parse(sql)
+    # The library recurses without a limit of its own: a long chain of operators needs a deep stack.
+    return _on_deep_stack(lambda: _parse(sql))
+
+
+def _parse(sql: str) -> list[dict[str, Any]]:
+    from postgast.errors import PgQueryError, check_error
+    from postgast.native import lib
+
+    result = lib.pg_query_parse(sql.encode())
+    try:
+        check_error(result)
+        tree = cast("dict[str, Any]", json.loads(result.parse_tree))
+    except PgQueryError as error:
+        raise InvalidArgument(_syntax(sql, error.message, error.cursorpos)) from None
+    except (RecursionError, ValueError):
+        raise InvalidArgument(TOO_DEEP) from None
+    finally:
+        lib.pg_query_free_parse_result(result)
+    return cast("list[dict[str, Any]]", tree.get("stmts", []))
+
+
+def _on_deep_stack(work: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    done: list[list[dict[str, Any]] | InvalidArgument] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except InvalidArgument as error:
+            done.append(error)
+
+    with _STACK:
+        before = threading.stack_size(PARSER_STACK)
+        try:
+            thread = threading.Thread(target=run, name="parse")
+            thread.start()
+        except RuntimeError:
+            raise InvalidArgument("sql: too long to be analysed here; expected a shorter statement") from None
+        finally:
+            threading.stack_size(before)
+    thread.join()
+    outcome = done[0]
+    if isinstance(outcome, InvalidArgument):
+        raise outcome
+    return outcome
+
+
+_STACK = threading.Lock()
+
+
+def _syntax(sql: str, message: str, offset: int) -> str:
+    at = len(sql.encode()[: max(0, offset - 1)].decode(errors="replace")) + 1 if offset else 0
+    where = f" at character {at}" if at else ""
+    hint = "; parameters are written $1, $2 …" if "%s" in sql or "%(" in sql else ""
+    return f"sql: {message}{where} (SQLSTATE 42601){hint}"
