@@ -53,6 +53,9 @@ def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
     return found
 
 
+@pytest.mark.proves("no-frontend", "refused")
+@pytest.mark.proves("follow-api-spec", "refused")
+@pytest.mark.proves("guarded-settings", "refused")
 @pytest.mark.parametrize("tier", TIERS)
 async def test_a_layer_keeps_what_is_not_the_backends(place: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier) -> None:
     only(monkeypatch, tier, place)
@@ -71,6 +74,7 @@ async def test_a_layer_keeps_what_is_not_the_backends(place: Path, monkeypatch: 
     assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
 
 
+@pytest.mark.proves("no-frontend", "allowed")
 @pytest.mark.parametrize("tier", MOUNTS)
 async def test_backend_work_is_done_without_litter(place: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier) -> None:
     only(monkeypatch, tier, place)
