@@ -96,7 +96,8 @@ def test_a_file_that_turns_into_a_link_again_and_again_is_never_written_through(
     theirs = place.root / "frontend/x.py"
     with swapping(place.root / "backend/a.py", place.root / "backend/link"):
         outcomes = attempts(place, "backend/a.py", theirs.read_text, "theirs\n")
-    assert set(outcomes) <= {"written", "aborted", "invalid_argument"}
+    # `unavailable`: three writers met, and what the third one put there is kept beside the file.
+    assert set(outcomes) <= {"written", "aborted", "invalid_argument", "unavailable"}
     links = [p for p in (place.root / "backend").iterdir() if p.is_symlink()]
     assert len(links) == 1, "the link is still there, under one of its names"
 
