@@ -57,24 +57,24 @@ async def test_the_hardened_role_reads_everything_and_its_own_limits_stay(
         assert limits["rows"] == [["2s"]]
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "insert into customers values (9, 'x', '')", "update customers set name = 'x'", "delete from orders",
-        "create table t ()", "create temp table t ()", "create schema s", "select touch()", "select lo_creat(-1)",
-        "select pg_advisory_lock(1)", "select pg_sleep(0)", "select query_to_xml('select 1', true, true, '')",
-        "select set_config('work_mem', '1MB', false)", "select pg_notify('a', 'b')", "copy customers to '/tmp/x'",
-        "copy customers to program 'true'", "select pg_read_file('/etc/passwd')", "select * from pg_authid",
-        "select pg_terminate_backend(pg_backend_pid())", "set role backend", "drop table orders",
-    ],
-)  # fmt: skip
+HARMFUL = [
+    "insert into customers values (9, 'x', '')", "update customers set name = 'x'", "delete from orders",
+    "create table t ()", "create temp table t ()", "create schema s", "select touch()", "select lo_creat(-1)",
+    "select pg_advisory_lock(1)", "select pg_sleep(0)", "select query_to_xml('select 1', true, true, '')",
+    "select set_config('work_mem', '1MB', false)", "select pg_notify('a', 'b')", "copy customers to '/tmp/x'",
+    "copy customers to program 'true'", "select pg_read_file('/etc/passwd')", "select * from pg_authid",
+    "select pg_terminate_backend(pg_backend_pid())", "set role backend", "drop table orders",
+]  # fmt: skip
+
+
 def test_without_any_analysis_the_hardened_role_can_do_no_harm(
-    statement: str, reader: tuple[str, str], postgres_admin_url: str
+    reader: tuple[str, str], postgres_admin_url: str
 ) -> None:
     with psycopg.connect(reader[1], autocommit=True) as session:
         session.execute(b"set default_transaction_read_only = off")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            session.execute(statement.encode())
+        for statement in HARMFUL:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(statement.encode())
     with psycopg.connect(postgres_admin_url) as admin:
         assert admin.execute(b"select count(*) from orders").fetchone() == (1,)
 

@@ -64,7 +64,7 @@ nested = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(nested)
 def test_reads_are_understood_however_they_are_nested(sql: str) -> None:
     assert shape(sql).why == ""
@@ -72,7 +72,7 @@ def test_reads_are_understood_however_they_are_nested(sql: str) -> None:
     assert shape(f"explain analyze {sql}").why == ""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(nested, st.sampled_from(WRITES), st.sampled_from(["with w as ({} returning 1) select * from w, ({}) s",
        "select * from ({1}) s, (with w as ({0} returning 1) select 1) x"]))  # fmt: skip
 def test_a_write_inside_a_read_is_found(read: str, write: str, form: str) -> None:
@@ -101,7 +101,7 @@ def judged(sql: str) -> str:
         return "invalid" if error.reason.startswith("sql: ") else error.reason
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200))
 def test_any_text_is_a_shape_or_an_invalid_argument(sql: str) -> None:
     assert judged(sql) in ("a read", "no read", "invalid")
@@ -112,7 +112,7 @@ WORDS = """select from where with as ( ) , ; * 1 'x' $1 a t . :: int = + for upd
 tokens = st.lists(st.sampled_from(re.findall(r"\S+", WORDS)), max_size=40)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tokens)
 def test_any_sequence_of_words_is_judged_without_failing(words: list[str]) -> None:
     try:
@@ -122,7 +122,7 @@ def test_any_sequence_of_words_is_judged_without_failing(words: list[str]) -> No
     assert found.why or found.kind in ("select", "explain", "show")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(reads, st.sampled_from(sorted(grammar.NODES)))
 def test_a_node_that_is_not_known_makes_it_no_read(sql: str, node: str) -> None:
     uses = any(name == node for name, _ in statement.nodes(parsing.parse(sql)[0]))

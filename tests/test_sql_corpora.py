@@ -128,22 +128,23 @@ async def test_every_legitimate_read_is_answered(repository: Path, connect: Conn
     assert rejected == []
 
 
-@pytest.mark.parametrize(
-    "effect",
-    [
-        "delete from public.canary where id = 1", "update public.canary set n = n",
-        "select nextval('public.canary_seq')",
-        "create table public.pwn(x int)", "select lo_from_bytea(777001, 'pwn')", "create role pwn_role",
-        "select public.sd_write('x')", "grant select on public.canary to public", "select pg_switch_wal()",
-        "create function public.pwn() returns int language sql as 'select 1'", "drop table public.canary_tmp",
-    ],
-)  # fmt: skip
-def test_the_canaries_notice_an_effect(effect: str, canary_url: str) -> None:
+EFFECTS = [
+    "delete from public.canary where id = 1", "update public.canary set n = n", "select nextval('public.canary_seq')",
+    "create table public.pwn(x int)", "select lo_from_bytea(777001, 'pwn')", "create role pwn_role",
+    "select public.sd_write('x')", "grant select on public.canary to public", "select pg_switch_wal()",
+    "create function public.pwn() returns int language sql as 'select 1'", "drop table public.canary_tmp",
+    "alter role backend set work_mem = '5MB'", "alter role backend reset all", "drop role pwn_role",
+]  # fmt: skip
+
+
+def test_the_canaries_notice_an_effect(canary_url: str) -> None:
     with psycopg.connect(canary_url, autocommit=True) as admin:
         before = admin.execute(CANARIES.encode()).fetchone()
-        admin.execute(effect.encode())
-        assert admin.execute(CANARIES.encode()).fetchone() != before
-        admin.execute(b"drop role if exists pwn_role")
+        for effect in EFFECTS:
+            admin.execute(effect.encode())
+            after = admin.execute(CANARIES.encode()).fetchone()
+            assert after != before, effect
+            before = after
 
 
 def every_string(value: Any) -> Iterable[str]:

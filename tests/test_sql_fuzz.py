@@ -22,7 +22,7 @@ from tests.conftest import CORPORA
 
 pytestmark = pytest.mark.skipif(not CORPORA.is_dir(), reason="the canaries are not here")
 
-STATEMENTS = int(os.environ.get("FUZZ_STATEMENTS", "400"))
+STATEMENTS = int(os.environ.get("FUZZ_STATEMENTS", "100"))
 EVERY = 50
 FUNCTIONS = """
 select n.nspname || '.' || quote_ident(p.proname), (select array_agg(format_type(t, null) order by o)
