@@ -9,6 +9,7 @@ from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace
 
 if TYPE_CHECKING:
+    from mcp_backend.engines.clickhouse import Clickhouse
     from mcp_backend.engines.nats import Nats
     from mcp_backend.engines.postgresql import Postgresql
 
@@ -32,6 +33,12 @@ def _postgresql(settings: EngineSettings, workspace: Workspace) -> Engine:
     return Postgresql(settings, workspace)
 
 
+def _clickhouse(settings: EngineSettings, workspace: Workspace) -> Engine:
+    from mcp_backend.engines.clickhouse import Clickhouse
+
+    return Clickhouse(settings, workspace)
+
+
 def _nats(settings: EngineSettings, workspace: Workspace) -> Engine:
     from mcp_backend.engines.nats import Nats
 
@@ -39,7 +46,7 @@ def _nats(settings: EngineSettings, workspace: Workspace) -> Engine:
 
 
 ENGINES: Mapping[str, Callable[[EngineSettings, Workspace], Engine]] = MappingProxyType(
-    {"postgresql": _postgresql, "nats": _nats}
+    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats}
 )
 
 
@@ -52,7 +59,8 @@ class Engines:
         self._open: dict[str, Engine] = {}
 
     def choose(self, name: str | None, kinds: Iterable[str]) -> EngineSettings:
-        """The settings of the engine `name`, or of the only one of these kinds.
+        """The settings of the engine `name`, or of the only one of these kinds; one that is there by default only gives
+        way to one that the policy names or the repository uses.
 
         Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed.
         """
@@ -63,8 +71,9 @@ class Engines:
             if name not in fitting:
                 raise NotFound(f"engine: no {' or '.join(wanted)} engine named {name!r}; known: {known}")
             return fitting[name]
-        if len(fitting) == 1:
-            return next(iter(fitting.values()))
+        likely = {n: s for n, s in fitting.items() if s.origin != "default"} or fitting
+        if len(likely) == 1:
+            return next(iter(likely.values()))
         if not fitting:
             raise NotFound(f"engine: the policy names no {' or '.join(wanted)} engine; add [engines.NAME] to it")
         raise InvalidArgument(f"engine: expected one of {known}")
@@ -75,6 +84,14 @@ class Engines:
 
         engine = self._get(self.choose(name, ("postgresql",)))
         assert isinstance(engine, Postgresql)
+        return engine
+
+    def clickhouse(self, name: str | None) -> "Clickhouse":
+        """The ClickHouse engine of that name, or the only one."""
+        from mcp_backend.engines.clickhouse import Clickhouse
+
+        engine = self._get(self.choose(name, ("clickhouse",)))
+        assert isinstance(engine, Clickhouse)
         return engine
 
     def nats(self, name: str | None) -> "Nats":

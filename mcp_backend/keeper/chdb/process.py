@@ -58,7 +58,7 @@ class Process:
     @contextlib.contextmanager
     def answer(self, statement: Statement, asked: Asked, client: socket.socket) -> Generator[Answer]:
         """Runs the statement for as long as the client is there. Raises `Refused`, `Gone`."""
-        connection, mark = self._connect(), asked.query_id or os.urandom(8).hex()
+        connection, mark = _told(self._connect), asked.query_id or os.urandom(8).hex()
         try:
             _told(lambda: self._prepare(connection, asked, mark))
             with self._data_file(statement) as path:

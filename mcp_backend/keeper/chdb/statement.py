@@ -112,6 +112,9 @@ def _adapted(sql: str, words: list[Token]) -> str:
         # chdb makes up its own query ids, the client's is a comment; and it never notices the end of what it waits for.
         text = " ".join(word.text for word in words if word.upper not in ("SYNC", "ASYNC"))
         return re.sub(r"(?i)\bquery_id\b(?=\s*(?:=|in\b))", "Settings['log_comment']", text)
+    default = [word.upper for word in words[1:2]] == ["DATABASE"] and any(word.name == "default" for word in words[2:5])
+    if first in ("DROP", "DETACH", "RENAME") and default:
+        raise Refused("Code: 48. DB::Exception: chdb cannot be without its database default. (NOT_IMPLEMENTED)")
     if first in ("DROP", "DETACH", "TRUNCATE") and last.upper == "SYNC":
         # The same: what is dropped is cleared away when chdb starts.
         return sql[: last.start]

@@ -1,0 +1,1 @@
+"""ClickHouse: addresses, the wire, errors, the catalog, and what a statement does."""

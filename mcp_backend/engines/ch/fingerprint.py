@@ -1,0 +1,47 @@
+"""The fingerprint of a server's structure: equal for equal schemas, whoever made them and in whatever order."""
+
+import hashlib
+from dataclasses import dataclass
+
+from mcp_backend.engines.ch.analysis import Asks
+from mcp_backend.engines.ch.definition import canonical
+
+OURS = "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')"
+_FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
+_TABLES = f"""
+SELECT database, name, create_table_query FROM system.tables
+WHERE {OURS} AND NOT is_temporary AND NOT startsWith(name, '.inner')
+"""
+_CHANGED = f"""
+SELECT toString(sum(cityHash64(a, b, c))) || '/' || toString(count()) FROM (
+  SELECT database AS a, name AS b, create_table_query AS c FROM ({_TABLES})
+  UNION ALL SELECT '', name, create_query FROM ({_FUNCTIONS}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """`version` is for comparing; `catalog` tells cheaply whether it is still right."""
+
+    version: str
+    catalog: str
+
+
+async def fingerprint(asks: Asks, known: Fingerprint | None) -> Fingerprint:
+    """The fingerprint of all tables, views, dictionaries and SQL functions that our user can see, hex.
+
+    Different for any difference that a migration could make, comments, codecs, TTL and settings included. Never part
+    of it: rows, parts, UUIDs, the tables behind materialized views, definers; nor the name of the database of our URL,
+    so that a copy of it under another name is equal.
+    """
+    ((catalog,),) = await asks.rows(_CHANGED)
+    if known is not None and known.catalog == catalog:
+        return known
+    current = (await asks.standing()).database
+    entries = [
+        f"{'' if database == current else database}.{name}: {canonical(str(query), current)}"
+        for database, name, query in await asks.rows(_TABLES)
+    ]
+    entries += [f"function {name}: {query}" for name, query in await asks.rows(_FUNCTIONS)]
+    text = "\n".join(sorted(entries))
+    return Fingerprint(hashlib.sha256(text.encode()).hexdigest()[:32], str(catalog))

@@ -1,0 +1,204 @@
+"""ClickHouse: statements over HTTP, each judged, limited, and ended in the server when its caller goes away."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mcp_backend.engines.ch import address, analysis, errors, explaining, reading, standing, values
+from mcp_backend.engines.ch.address import Address
+from mcp_backend.engines.ch.explaining import Explained
+from mcp_backend.engines.ch.reading import Answer, Question
+from mcp_backend.engines.ch.schema import Memory
+from mcp_backend.engines.ch.standing import Standing
+from mcp_backend.engines.ch.statement import Outline
+from mcp_backend.engines.ch.values import Parameters, parameter
+from mcp_backend.errors import DeadlineExceeded, Json, Unavailable
+from mcp_backend.keeper.chdb.tokens import Token
+from mcp_backend.policy import EngineSettings
+from mcp_backend.settings import Workspace, hide_credentials, resolve
+
+if TYPE_CHECKING:
+    from mcp_backend.engines.ch.transport import Take, Transport
+    from mcp_backend.engines.embedded import Lease
+
+T = TypeVar("T")
+
+LOOK_UP_SECONDS = 10.0
+STANDING_SECONDS = 300.0
+GRACE_SECONDS = 2.0
+"""What the server has beyond its own timeout before the statement is killed from here."""
+MOST_ROWS = 200_000
+"""Of a read of our own."""
+MOST_PLAN_CHARACTERS = 4_000_000
+
+
+class Clickhouse:
+    """One server of the policy. Opens nothing until it is asked."""
+
+    def __init__(self, settings: EngineSettings, workspace: Workspace) -> None:
+        self._settings = settings
+        self._workspace = workspace
+        self._transport: Transport | None = None
+        self._lease: Lease | None = None
+        self._opening = asyncio.Lock()
+        self._standing: tuple[float, Standing] | None = None
+        self._since: datetime | None = None
+        self._harmless: set[str] = set()
+        self.memory = Memory()
+
+    @property
+    def settings(self) -> EngineSettings:
+        """The engine's entry of the policy."""
+        return self._settings
+
+    async def judge(self, outline: Outline, parameters: Parameters, approved: frozenset[str]) -> analysis.Verdict:
+        """Whether a statement only reads: see `analysis.effect`."""
+        return await analysis.effect(outline, self, parameters, self._harmless, approved)
+
+    async def read(self, question: Question) -> Answer:
+        """The answer to a question that was judged to read.
+
+        Raises `BackendError` with what the server refused, `Unavailable` when it cannot be reached or goes away,
+        `DeadlineExceeded` when time ran out; then, and when cancelled, the statement is killed in the server.
+        """
+        sent = reading.settings(question, await self.standing())
+        taker = reading.Taker(question)
+        try:
+            return await self._run(question.sql, taker, sent, question.parameters, question.timeout_seconds, taker.form)
+        except errors.ServerError as error:
+            raise errors.refusal(error, timeout_seconds=question.timeout_seconds) from None
+
+    async def explain(self, question: Question, words: Sequence[Token], *, analyze: bool) -> Explained:
+        """How the server would read what `question` asks; `analyze` also runs it, and throws the answer away."""
+        asked = replace(question, sql=f"EXPLAIN indexes = 1 {question.sql}", rows=False, limit=MOST_ROWS)
+        answer = await self.read(replace(asked, most_characters=MOST_PLAN_CHARACTERS))
+        plan, reads = explaining.parse([str(row[0]) for row in answer.rows])
+        names = sorted({read.table for read in reads})
+        known = explaining.tables(await self.rows(explaining.TABLES, {"tables": parameter(names)})) if names else {}
+        lines: list[Json] = [*plan[: explaining.MOST_LINES]]
+        if len(plan) > explaining.MOST_LINES:
+            lines.append(f"… {len(plan) - explaining.MOST_LINES} more lines")
+        elapsed = answer.elapsed_ms
+        if analyze:
+            measured, elapsed = await self._measure(question)
+            lines.append(measured)
+        return Explained(lines, explaining.findings(reads, known, words), elapsed)
+
+    async def _measure(self, question: Question) -> tuple[str, float]:
+        sent = reading.settings(replace(question, rows=False), await self.standing()) | {"wait_end_of_query": "1"}
+        began = time.monotonic()
+        try:
+            summary = await self._run(
+                question.sql, _summary, sent, question.parameters, question.timeout_seconds, "Null"
+            )
+        except errors.ServerError as error:
+            raise errors.refusal(error, timeout_seconds=question.timeout_seconds) from None
+        elapsed = round((time.monotonic() - began) * 1000, 1)
+        return explaining.measured(summary, elapsed), elapsed
+
+    async def rows(
+        self, sql: str, parameters: Parameters | None = None, settings: Mapping[str, str] | None = None
+    ) -> list[list[Any]]:
+        """The rows of a read of our own, as the server wrote them. Raises `errors.ServerError`, and as `read` does."""
+        question = Question(sql, parameters or {}, MOST_ROWS, LOOK_UP_SECONDS, settings or {}, rows=False)
+        sent = reading.settings(question, await self.standing())
+        return await self._run(sql, _all_rows, sent, question.parameters, LOOK_UP_SECONDS)
+
+    async def standing(self) -> Standing:
+        """What the server is and what our user may do; asked again when that was a while ago."""
+        if self._standing is None or time.monotonic() - self._standing[0] > STANDING_SECONDS:
+            try:
+                found = await self._run(standing.PROBE, standing.take, {}, {}, LOOK_UP_SECONDS)
+            except errors.ServerError as error:
+                raise errors.refusal(error, field="the server, asked for its settings") from None
+            if self._standing is None or self._standing[1].version != found.version:
+                self._harmless.clear()
+            self._standing = (time.monotonic(), found)
+        return self._standing[1]
+
+    async def close(self) -> None:
+        """Ends whatever still runs, then lets go of the local server."""
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            await transport.close()
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            lease.close()
+
+    async def _run(
+        self,
+        sql: str,
+        take: "Take[T]",
+        sent: Mapping[str, str],
+        parameters: Parameters,
+        seconds: float,
+        form: str = "JSONCompactEachRow",
+    ) -> T:
+        from mcp_backend.engines.ch.transport import Lost
+
+        transport = await self._opened()
+        try:
+            result = await transport.run(
+                sql, take, settings=sent, parameters=parameters, form=form, seconds=seconds + GRACE_SECONDS
+            )
+        except Lost as lost:
+            raise self._unavailable(transport.address, str(lost)) from None
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"no answer within {seconds:g} s; the statement was killed in the server and nothing changed"
+            ) from None
+        except errors.ServerError as error:
+            if error.code in errors.NO_ACCESS:
+                raise self._unavailable(
+                    transport.address, f"it refuses the user {transport.address.user}: {error.message}"
+                ) from None
+            self._since = None
+            raise
+        self._since = None
+        return result
+
+    async def _opened(self) -> "Transport":
+        from mcp_backend.engines.ch.transport import Transport
+
+        where = f"engines.{self._settings.name}.url"
+        async with self._opening:
+            if self._settings.url.startswith("embedded:"):
+                if self._lease is None or self._lease.lost:
+                    from mcp_backend.engines.embedded import lease
+
+                    await self.close()
+                    self._lease = await lease("clickhouse", self._workspace)
+                    self._transport = Transport(address.parse(self._lease.url, where=where))
+            elif self._transport is None:
+                self._transport = Transport(address.parse(resolve(self._settings.url, field=where), where=where))
+        assert self._transport is not None
+        return self._transport
+
+    def _unavailable(self, at: Address, what: str) -> Unavailable:
+        self._since = self._since or datetime.now(UTC)
+        since = self._since.isoformat(timespec="seconds")
+        return Unavailable(
+            f"clickhouse engine {self._settings.name!r} at {at.place} does not answer since {since}: "
+            f"{hide_credentials(at.hide(what))[:400]}. Nothing changed; repeat the call once it is back",
+            details={"engine": self._settings.name, "since": since},
+        )
+
+
+def _summary(pieces: Iterator[bytes], headers: Mapping[str, str]) -> dict[str, str]:
+    for _ in pieces:
+        pass
+    found: dict[str, str] = json.loads(headers.get("X-ClickHouse-Summary") or "{}")
+    return found
+
+
+def _all_rows(pieces: Iterator[bytes], headers: Mapping[str, str]) -> list[list[Any]]:
+    found: list[list[Any]] = []
+    for line in reading.lines(pieces):
+        found.append(values.parsed(line))
+        if len(found) >= MOST_ROWS:
+            break
+    return found

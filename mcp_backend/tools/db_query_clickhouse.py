@@ -1,0 +1,117 @@
+"""db_query on ClickHouse."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcp_backend.actions import ReadRows
+from mcp_backend.app import App
+from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.facts import Facts, Statement
+from mcp_backend.settings import hide_credentials
+from mcp_backend.tools.base import Plan, Result
+
+if TYPE_CHECKING:
+    from mcp_backend.engines.ch.statement import Outline, Shape
+    from mcp_backend.engines.ch.values import Parameters
+    from mcp_backend.engines.clickhouse import Clickhouse
+    from mcp_backend.tools.db_query import DbQuery
+
+TALKATIVE = frozenset({"query_log", "query_thread_log", "processes", "text_log", "asynchronous_inserts", "settings"})
+"""Tables of `system` that show settings and statements of others, in which passwords turn up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A statement that was judged, and what it is to be asked of."""
+
+    engine: "Clickhouse"
+    outline: "Outline"
+    shape: "Shape | None"
+    parameters: "Parameters"
+
+
+async def plan(request: "DbQuery", app: App, engine_name: str, approved: frozenset[str]) -> Plan:
+    """As `DbQuery.plan`."""
+    from mcp_backend.engines.ch import statement
+
+    engine = app.engines.clickhouse(engine_name)
+    outline = statement.outline(request.sql)
+    parameters = _bound(outline, request.parameters)
+    verdict = await engine.judge(outline, parameters, frozenset(name.lower() for name in approved))
+    if request.explain != "no" and verdict.shape is not None and verdict.shape.kind != "select":
+        raise InvalidArgument(f'sql: expected the SELECT itself with explain="{request.explain}"')
+    return Plan(
+        actions=(ReadRows(engine.settings.name, engine.settings.environment, outline.text),),
+        facts=Facts(statements=(Statement(outline.text, not verdict.why, verdict.why),)),
+        prepared=Ready(engine, outline, verdict.shape, parameters),
+    )
+
+
+async def run(request: "DbQuery", ready: Ready) -> Result:
+    """As `DbQuery.run`."""
+    from mcp_backend.engines.ch.reading import Question
+    from mcp_backend.tools.db_query import UNTRUSTED
+
+    assert ready.shape is not None, "what was not parsed was refused"
+    engine, shape = ready.engine, ready.shape
+    question = Question(
+        ready.outline.text, ready.parameters, request.limit, request.timeout_seconds,
+        settings=ready.outline.settings, rows=shape.kind == "select", totals=ready.outline.totals,
+    )  # fmt: skip
+    layers: Json = {
+        "statement": "analysed down to views and functions",
+        "server": (await engine.standing()).layers(),
+    }
+    if request.explain != "no":
+        explained = await engine.explain(question, ready.outline.words, analyze=request.explain == "analyze")
+        return {
+            "engine": engine.settings.name,
+            "plan": explained.plan,
+            "findings": explained.findings,
+            "elapsed_ms": explained.elapsed_ms,
+            "layers": layers,
+        }
+    answer = await engine.read(question)
+    rows: list[Json] = [list(row) for row in answer.rows]
+    talkative = any(table in TALKATIVE for database, table in shape.tables if database.lower() == "system")
+    result: Result = {
+        "engine": engine.settings.name,
+        "columns": [{"name": name, "type": kind} for name, kind in answer.columns],
+        "rows": [_hidden(row) for row in rows] if talkative or shape.kind == "show" else rows,
+        "row_count": len(rows),
+        "truncated": bool(answer.truncated),
+        "elapsed_ms": answer.elapsed_ms,
+        "untrusted": UNTRUSTED,
+        "layers": layers,
+    }
+    if answer.totals is not None:
+        result["totals"] = [*answer.totals]
+    if answer.truncated:
+        result["next"] = (
+            f"there are more than {request.limit} rows: aggregate, filter, or raise limit"
+            if answer.truncated == "rows"
+            else f"the first {len(rows)} rows fill the answer: select fewer or shorter columns"
+        )
+    if answer.cut_values:
+        result["cut_values"] = answer.cut_values
+    return result
+
+
+def _bound(outline: "Outline", given: list[Any]) -> "Parameters":
+    """The values of `{name:Type}`, which are given in the order of their first appearance."""
+    from mcp_backend.engines.ch import values
+
+    names = outline.parameters
+    if len(given) != len(names):
+        uses = f"uses {', '.join(names)}, in this order" if names else "uses no parameter; write {name:Type}"
+        raise InvalidArgument(f"parameters: the statement {uses}; {len(given)} given")
+    return {name: values.parameter(value) for name, value in zip(names, given, strict=True)}
+
+
+def _hidden(value: Json) -> Json:
+    """Without the passwords of URLs and the like."""
+    if isinstance(value, str):
+        return hide_credentials(value)
+    if isinstance(value, dict):
+        return {name: _hidden(item) for name, item in value.items()}
+    return [_hidden(item) for item in value] if isinstance(value, list) else value
