@@ -1,7 +1,6 @@
 """PostgreSQL: a few connections that open on first use, come back by themselves and are clean before reuse."""
 
 import asyncio
-import select
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -9,13 +8,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, pq
+from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
 from mcp_backend.engines.pg import address, errors, reading, roles
 from mcp_backend.engines.pg.address import Address
-from mcp_backend.engines.pg.connections import CLOSING, Connection, Open, beginning, cancel_and_close, made_ready
+from mcp_backend.engines.pg.connections import CLOSING, Connection, Open, beginning, made_ready
 from mcp_backend.engines.pg.fingerprint import schema_version
+from mcp_backend.engines.pg.pool import Pool
 from mcp_backend.engines.pg.roles import Role
 from mcp_backend.engines.pg.schema import Memory
 from mcp_backend.engines.pg.wire import Reply, Step, exchange
@@ -31,7 +31,6 @@ T = TypeVar("T")
 __all__ = ["Connection", "Postgresql", "schema_version"]
 
 MOST_CONNECTIONS = 8
-IDLE_SECONDS = 300.0
 ROLE_SECONDS = 300.0
 RETRY_SECONDS = 1.0
 GRACE_SECONDS = 2.0
@@ -48,8 +47,7 @@ class Postgresql:
         self._lease: Lease | None = None
         self._leasing = asyncio.Lock()
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
-        self._idle: list[tuple[float, Open]] = []
-        self._ending: set[asyncio.Task[None]] = set()
+        self._pool = Pool(self._connect)
         self._since: datetime | None = None
         self._role: tuple[float, Role] | None = None
         self.path = "{pg_catalog,public}"
@@ -83,7 +81,7 @@ class Postgresql:
         """
         async with self._slot(timeout_seconds):
             began = time.monotonic()
-            opened, pooled = await self._checkout()
+            opened, pooled = await self._pool.take()
             try:
                 return await self._talk(opened, talk, timeout_seconds)
             except psycopg.OperationalError as error:
@@ -100,14 +98,14 @@ class Postgresql:
             async with asyncio.timeout(timeout_seconds + GRACE_SECONDS):
                 result = await talk(opened)
         except TimeoutError:
-            self._end(opened)
+            self._pool.end(opened)
             raise DeadlineExceeded(
                 f"no answer within {timeout_seconds:g} s; the statement was cancelled and nothing changed"
             ) from None
         except BaseException:
-            self._end(opened)
+            self._pool.end(opened)
             raise
-        self._give_back(opened)
+        self._pool.give_back(opened)
         return result
 
     async def look_up(self, steps: Sequence[Step]) -> list[Reply]:
@@ -139,14 +137,11 @@ class Postgresql:
             async with self._translated(opened.conn, read_only=False):
                 yield opened.conn
         finally:
-            self._end(opened)
+            self._pool.end(opened)
 
     async def close(self) -> None:
         """Ends every connection and whatever still runs on one, then lets go of the local server."""
-        while self._idle:
-            await self._idle.pop()[1].conn.close()
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=5)
+        await self._pool.close()
         if self._lease is not None:
             lease, self._lease = self._lease, None
             lease.close()
@@ -168,18 +163,7 @@ class Postgresql:
     @asynccontextmanager
     async def _guarded(self, read_only: bool, timeout_seconds: float) -> AsyncGenerator[Connection]:
         """A pooled connection that goes back only when it could be cleaned."""
-        opened, pooled = await self._checkout()
-        try:
-            await opened.conn.execute(beginning(opened, read_only, timeout_seconds))
-        except psycopg.OperationalError as error:
-            self._end(opened)
-            if not pooled:
-                raise self._unavailable(self._say(error)) from None
-            opened = await self._connect()
-            await opened.conn.execute(beginning(opened, read_only, timeout_seconds))
-        except BaseException:
-            self._end(opened)
-            raise
+        opened = await self._begun(read_only, timeout_seconds)
         try:
             async with self._translated(opened.conn, read_only=read_only):
                 yield opened.conn
@@ -187,12 +171,28 @@ class Postgresql:
         except (BackendError, psycopg.Error):
             with suppress(psycopg.Error):
                 await exchange(opened.pgconn, CLOSING)
-            self._give_back(opened)
+            self._pool.give_back(opened)
             raise
         except BaseException:
-            self._end(opened)
+            self._pool.end(opened)
             raise
-        self._give_back(opened)
+        self._pool.give_back(opened)
+
+    async def _begun(self, read_only: bool, timeout_seconds: float) -> Open:
+        """A connection whose session has begun: a fresh one when the pooled one turns out to be dead."""
+        while True:
+            opened, pooled = await self._pool.take()
+            try:
+                await opened.conn.execute(beginning(opened, read_only, timeout_seconds))
+            except psycopg.OperationalError as error:
+                self._pool.end(opened)
+                if not pooled:
+                    raise self._unavailable(self._say(error)) from None
+            except BaseException:
+                self._pool.end(opened)
+                raise
+            else:
+                return opened
 
     @asynccontextmanager
     async def _translated(self, conn: Connection, *, read_only: bool) -> AsyncGenerator[None]:
@@ -209,25 +209,6 @@ class Postgresql:
                 "have been running: it may or may not have taken effect. Look at the database before going on"
             ) from None
 
-    async def _checkout(self) -> tuple[Open, bool]:
-        """A connection, and whether it is a used one."""
-        while self._idle:
-            since, opened = self._idle.pop()
-            # The server speaks to an idle connection only to say goodbye.
-            gone = opened.conn.closed or bool(select.select([opened.conn.pgconn.socket], [], [], 0)[0])
-            if not gone and time.monotonic() - since < IDLE_SECONDS:
-                return opened, True
-            await opened.conn.close()
-        return await self._connect(), False
-
-    def _give_back(self, opened: Open) -> None:
-        pgconn = opened.conn.pgconn
-        clean = pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status == pq.TransactionStatus.IDLE
-        if clean and pgconn.pipeline_status == pq.PipelineStatus.OFF:
-            self._idle.append((time.monotonic(), opened))
-        else:
-            self._end(opened)
-
     async def _connect(self) -> Open:
         place = await self._place()
         try:
@@ -235,7 +216,11 @@ class Postgresql:
                 conn = await AsyncConnection[tuple[Any, ...]].connect(
                     make_conninfo("", **place.parameters), autocommit=True, prepare_threshold=None
                 )
-                ready = await made_ready(conn)
+                try:
+                    ready = await made_ready(conn)
+                except BaseException:
+                    conn.pgconn.finish()
+                    raise
         except TimeoutError:
             raise self._unavailable(f"no answer within {address.CONNECT_SECONDS} s") from None
         except (psycopg.Error, OSError, UnicodeError) as error:
@@ -274,15 +259,3 @@ class Postgresql:
         text = " ".join(str(error).split()) or type(error).__name__
         text = text.removeprefix("connection failed: ").removeprefix("connection is bad: ")
         return hide_credentials(self._address.hide(text) if self._address else text)[:400]
-
-    def _end(self, opened: Open) -> None:
-        """Ends a connection that is not known to be idle: what it runs is cancelled in the server first.
-
-        Runs apart from the caller, whose own cancellation would interrupt it.
-        """
-        pgconn = opened.conn.pgconn
-        idle = pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status == pq.TransactionStatus.IDLE
-        work = opened.conn.close() if idle else cancel_and_close(opened)
-        task = asyncio.get_running_loop().create_task(work)
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
