@@ -18,20 +18,26 @@ async def _table(app: App, values: Mapping[str, str]) -> str:
 
 
 async def _shown(app: App, engine: str, table: str | None) -> str:
-    from mcp_backend.tools.db_schema import show
+    from mcp_backend.tools.db_schema import database, show
 
-    return json.dumps(await show(app, app.engines.postgresql(engine), table), ensure_ascii=False)
+    return json.dumps(await show(app, database(app, engine), table), ensure_ascii=False)
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
-    engines = [engine.name for engine in app.engines.settings.values() if engine.kind == "postgresql"]
+    from mcp_backend.tools.db_schema import DATABASES
+
+    engines = [engine.name for engine in app.engines.settings.values() if engine.kind in DATABASES]
     if name != "table":
         return engines
-    from mcp_backend.engines.pg import table
-
     chosen = values.get("engine") or (engines[0] if len(engines) == 1 else None)
     if chosen not in engines:
         return []
+    if app.engines.settings[chosen].kind == "clickhouse":
+        from mcp_backend.engines.ch import table as clickhouse_table
+
+        return await clickhouse_table.names(app.engines.clickhouse(chosen))
+    from mcp_backend.engines.pg import table
+
     async with app.engines.postgresql(chosen).session(True, 5) as conn:
         return await table.names(conn)
 

@@ -1,11 +1,12 @@
 """db_query on ClickHouse."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcp_backend.actions import ReadRows
 from mcp_backend.app import App
-from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.errors import BackendError, InvalidArgument, Json
 from mcp_backend.facts import Facts, Statement
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 TALKATIVE = frozenset({"query_log", "query_thread_log", "processes", "text_log", "asynchronous_inserts", "settings"})
 """Tables of `system` that show settings and statements of others, in which passwords turn up."""
+UNKNOWN_TABLE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,10 @@ async def run(request: "DbQuery", ready: Ready) -> Result:
             "elapsed_ms": explained.elapsed_ms,
             "layers": layers,
         }
-    answer = await engine.read(question)
+    try:
+        answer = await engine.read(question)
+    except InvalidArgument as error:
+        raise await _with_names(engine, error) from None
     rows: list[Json] = [list(row) for row in answer.rows]
     talkative = any(table in TALKATIVE for database, table in shape.tables if database.lower() == "system")
     result: Result = {
@@ -95,6 +100,23 @@ async def run(request: "DbQuery", ready: Ready) -> Result:
     if answer.cut_values:
         result["cut_values"] = answer.cut_values
     return result
+
+
+async def _with_names(engine: "Clickhouse", error: InvalidArgument) -> InvalidArgument:
+    """The error about a table that does not exist, with the names of those that somebody may have meant."""
+    from mcp_backend.engines.ch import table
+    from mcp_backend.engines.ch.errors import ServerError
+
+    said = re.search(r"[`']([\w.]+)[`']|Table (\S+) does not exist", error.reason)
+    if said is None or (error.details or {}).get("code") != UNKNOWN_TABLE:
+        return error
+    try:
+        close = await table.near(engine, (said[1] or said[2]).rpartition(".")[2])
+    except (ServerError, BackendError):
+        return error
+    if not close:
+        return error
+    return InvalidArgument(f"{error.reason}; near it: {', '.join(close)}", details=error.details)
 
 
 def _bound(outline: "Outline", given: list[Any]) -> "Parameters":

@@ -1,6 +1,6 @@
 """db_schema: what a database looks like."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field
 
@@ -8,8 +8,10 @@ from mcp_backend.app import App
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
+    from mcp_backend.engines.clickhouse import Clickhouse
     from mcp_backend.engines.postgresql import Postgresql
 
+DATABASES = ("postgresql", "clickhouse")
 
 SECONDS = 30.0
 RECENT_MIGRATIONS = 3
@@ -22,7 +24,8 @@ class DbSchema(Tool):
 
     Start without table: columns for dozens of tables, names and row counts for thousands, the most useful first; pass
     "next" back as after. A table shows columns, keys, indexes, constraints, foreign keys both ways, triggers, policies,
-    partitions, comments, rows and bytes. version is the schema's fingerprint.
+    partitions, comments, rows and bytes; ClickHouse also TTL, codecs, projections and what materialized views feed.
+    version is the schema's fingerprint.
     """
 
     name = "db_schema"
@@ -39,21 +42,33 @@ class DbSchema(Tool):
     after: str | None = Field(default=None, max_length=400)
 
     async def plan(self, app: App) -> Plan:
-        return Plan(prepared=app.engines.postgresql(self.engine))
+        return Plan(prepared=database(app, self.engine))
 
     async def run(self, app: App, plan: Plan) -> Result:
         return await show(app, plan.prepared, self.table, self.search or "", self.after, self.detail)
 
 
+def database(app: App, name: str | None) -> "Postgresql | Clickhouse":
+    """The database engine of that name, or the only one."""
+    chosen = app.engines.choose(name, DATABASES)
+    return app.engines.clickhouse(chosen.name) if chosen.kind == "clickhouse" else app.engines.postgresql(chosen.name)
+
+
 async def show(
     app: App,
-    engine: "Postgresql",
+    engine: "Postgresql | Clickhouse",
     table: str | None,
     search: str = "",
     after: str | None = None,
     detail: Literal["auto", "names", "columns", "full"] = "auto",
 ) -> Result:
     """The answer of the tool and of the resources."""
+    if engine.settings.kind == "clickhouse":
+        from mcp_backend.tools import db_schema_clickhouse
+
+        clickhouse = cast("Clickhouse", engine)
+        return await db_schema_clickhouse.show(clickhouse, table, search, after, detail, MOST_BYTES)
+    engine = cast("Postgresql", engine)
     import psycopg
 
     from mcp_backend import migrations

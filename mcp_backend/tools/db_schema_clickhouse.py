@@ -1,0 +1,42 @@
+"""db_schema on ClickHouse."""
+
+from typing import TYPE_CHECKING
+
+from mcp_backend.engines.ch import schema
+from mcp_backend.engines.ch import table as one_table
+from mcp_backend.engines.ch.errors import ServerError, refusal
+from mcp_backend.errors import Json
+from mcp_backend.tools.base import Result
+
+if TYPE_CHECKING:
+    from mcp_backend.engines.ch.schema import Detail
+    from mcp_backend.engines.clickhouse import Clickhouse
+
+MIGRATIONS: Json = {"applied": [], "pending": [], "problem": "migrations of ClickHouse are not read here"}
+
+
+async def show(
+    engine: "Clickhouse", table: str | None, search: str, after: str | None, detail: "Detail", most_bytes: int
+) -> Result:
+    """As `db_schema.show`."""
+    try:
+        standing = await engine.standing()
+        result: Result = {
+            "engine": engine.settings.name,
+            "dialect": f"clickhouse {standing.version}",
+            "environment": engine.settings.environment,
+            "database": standing.database,
+            "version": await schema.version(engine, engine.memory),
+        }
+        if table is None:
+            room = most_bytes - schema.size({**result, "migrations": MIGRATIONS})
+            result |= await schema.listing(engine, engine.memory, search, after, detail, room)
+        else:
+            shown, following = await one_table.describe(engine, await one_table.find(engine, table), after)
+            result |= {"table": shown, "truncated": following is not None}
+            if following is not None:
+                result["next"] = following
+    except ServerError as error:
+        raise refusal(error, field="the catalog") from None
+    result["migrations"] = MIGRATIONS
+    return result
