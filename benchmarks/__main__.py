@@ -5,9 +5,9 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import overhead, schema
+from benchmarks import fence, overhead, schema
 
-BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (overhead.measure, schema.measure)
+BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (overhead.measure, schema.measure, fence.measure)
 
 
 async def main() -> None:

@@ -21,6 +21,11 @@ class Sandbox:
     ports: tuple[int, ...] = ()
     network_because: str = ""
 
+    def loosened(self) -> dict[str, str]:
+        """The reasons a person gave for less than the whole fence: every audit record of a program carries them."""
+        reasons = {"unfenced_because": self.unfenced_because, "network_because": self.network_because}
+        return {name: reason for name, reason in reasons.items() if reason}
+
 
 def read(file: str, table: Mapping[str, Any]) -> Sandbox:
     """The section of a policy file. Raises `InvalidArgument` naming the key and what was expected."""

@@ -27,6 +27,8 @@ async def _read(app: App, values: Mapping[str, str]) -> str:
             "commands": dict(policy.commands),
             "paths": {"frontend": policy.frontend, "backend": policy.backend, "spec": policy.spec,
                       "protected": policy.protected, "templates": policy.templates},
+            "sandbox": {"environment": policy.sandbox.environment, "ports": policy.sandbox.ports,
+                        **policy.sandbox.loosened()},
             "people": {k: list(v) for k, v in policy.people.items()},
         },
         ensure_ascii=False,

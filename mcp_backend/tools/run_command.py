@@ -80,7 +80,7 @@ class RunCommand(Tool):
         shell = "bash" if _has_bash() else "sh"
         action = Run((shell, "-c", self.command), relative, tuple(writes))
         return Plan(actions=(action,), facts=Facts(owners=found), preview=f"run in {relative}: {self.command}",
-                    prepared=folder)  # fmt: skip
+                    prepared=folder, recorded=app.policy.sandbox.loosened())  # fmt: skip
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import childenv, terminal

@@ -64,7 +64,8 @@ class RunTests(Tool):
         prepared = await asyncio.to_thread(self._prepare, app)
         actions = tuple(RunCommand(c.argv, _cwd(c, app)) for c in prepared.commands)
         preview = "run " + " && ".join(c.written for c in prepared.commands)
-        return Plan(actions=actions, preview=preview, prepared=prepared)
+        recorded = app.policy.sandbox.loosened()
+        return Plan(actions=actions, preview=preview, prepared=prepared, recorded=recorded)
 
     def _prepare(self, app: App) -> _Prepared:
         from mcp_backend.workspace import git, runners, selection

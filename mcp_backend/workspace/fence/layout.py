@@ -8,7 +8,7 @@ restored afterwards.
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,7 +17,7 @@ from mcp_backend.facts import Owner
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import listing
-from mcp_backend.workspace.canonical import canonical, words
+from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.current import roots_before, roots_of
 from mcp_backend.workspace.ownership import classify
 from mcp_backend.workspace.roots import Roots
@@ -120,7 +120,7 @@ def _own_code(root: Path) -> tuple[str, ...]:
 def look(workspace: Workspace, policy: Policy) -> Layout:
     """The layout of a workspace as it is now. Reads names only."""
     ruled = ruling(workspace, policy)
-    entries = walk(workspace.root, listed_folders(workspace))
+    entries = walk(workspace.root, Ignored(workspace))
     found = _Finder(entries, ruled)
     found.visit("", "rw")
     if policy.path is not None and policy.path.is_relative_to(workspace.root):
@@ -151,7 +151,7 @@ class _Finder:
             if kind == "folder":
                 if path in self._entries.folders:
                     self.visit(path, own)
-                elif own == "rw" and canonical(name) == GIT:
+                elif own == "rw" and name.lower() == GIT:
                     self.places[path] = "ro"
                 continue
             wanted: Access = "ro" if self._ruled.owner(path) else "rw"
@@ -182,22 +182,31 @@ def _access(folder: str, places: Mapping[str, Access]) -> Access:
     return "rw"
 
 
-def listed_folders(workspace: Workspace) -> frozenset[str] | None:
-    """Every folder that holds a file git does not ignore; `None` where there is no git to ask."""
-    if not workspace.repository:
-        return None
-    found: set[str] = set()
-    for path in listing.files(workspace):
-        folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
-    return frozenset(found)
+class Ignored:
+    """Which folders of output git ignores wholly. git is asked when the first one is met that `known` does not tell
+    about; outside git every folder of output counts as ignored."""
+
+    def __init__(self, workspace: Workspace, known: Entries | None = None) -> None:
+        self._workspace, self._known = workspace, known
+        self._listed: set[str] | None = None
+
+    def __contains__(self, path: str) -> bool:
+        if self._known is not None and (path in self._known.closed or path in self._known.folders):
+            return path in self._known.closed
+        if not self._workspace.repository:
+            return True
+        if self._listed is None:
+            self._listed = set()
+            for file in listing.files(self._workspace):
+                folder = file.rpartition("/")[0]
+                while folder and folder not in self._listed:
+                    self._listed.add(folder)
+                    folder = folder.rpartition("/")[0]
+        return path not in self._listed
 
 
-def walk(root: Path, listed: frozenset[str] | None, *, skip: Iterable[str] = ()) -> Entries:
-    """The names below a root. A folder that is named like output and that git ignores wholly is not entered, nor are
-    `skip`."""
+def walk(root: Path, ignored: Container[str], *, skip: Iterable[str] = ()) -> Entries:
+    """The names below a root. A folder that is named like output and `ignored` is not entered, nor are `skip`."""
     found = Entries()
     closed = set(skip)
     todo = [""]
@@ -211,8 +220,7 @@ def walk(root: Path, listed: frozenset[str] | None, *, skip: Iterable[str] = ())
                 found.inodes[path] = inode
                 if kind != "folder":
                     continue
-                output = name in OUTPUT and (listed is None or path not in listed)
-                if path in closed or output or canonical(name) == GIT:
+                if path in closed or (name in OUTPUT and path in ignored) or name.lower() == GIT:
                     found.closed.add(path)
                 else:
                     todo.append(path)

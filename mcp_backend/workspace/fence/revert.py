@@ -57,13 +57,14 @@ def told(refused: Sequence[Refused]) -> list[Json]:
 
 def revert(workspace: Workspace, policy: Policy, before: Before, found: Difference) -> tuple[Refused, ...]:
     """Takes back what belongs to somebody else; the rest stays. Call when no process of the command is left."""
-    after = ruling(workspace, policy)
     work = _Work(workspace, before, found)
-    head = listing.committed(workspace.root) if workspace.repository else None
-    for path in found.created:
-        owner = before.layout.ruled.owner(path) or after.owner(path)
-        if owner is not None and not (head and _from_git(workspace.root, head, path)):
-            work.take_away(path, owner)
+    if found.created:
+        after = ruling(workspace, policy)
+        head = listing.committed(workspace.root) if workspace.repository else None
+        for path in found.created:
+            owner = before.layout.ruled.owner(path) or after.owner(path)
+            if owner is not None and not (head and _from_git(workspace.root, head, path)):
+                work.take_away(path, owner)
     for path in found.repositories:
         if _starts_programs(workspace.root / path):
             work.take_away(path, "git")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace.fence.layout import Entries, Kind, Layout, listed_folders, walk
+from mcp_backend.workspace.fence.layout import Entries, Ignored, Kind, Layout, walk
 
 CLOCK_REALTIME_COARSE = 5
 """The clock that file systems take their times from; Python has no name for it. clock_gettime(2)"""
@@ -102,7 +102,8 @@ def after(workspace: Workspace, before: Before) -> Difference:
     """What is different now. Places the kernel kept read-only are not looked at: others may work there meanwhile."""
     layout, old = before.layout, before.layout.entries
     skip = _unchanged(layout) if before.mounted else set[str]()
-    new = walk(workspace.root, listed_folders(workspace), skip=skip)
+    new = walk(workspace.root, Ignored(workspace, old), skip=skip)
+    prefix = f"{workspace.root}/"
     created: list[str] = []
     changed: list[str] = []
     repositories: list[str] = []
@@ -118,7 +119,7 @@ def after(workspace: Workspace, before: Before) -> Difference:
                 continue
             if (was := known.get(name)) is None or was == "folder":
                 created.append(path)
-            elif not closed and path not in layout.protected and _changed(workspace, path, before.since):
+            elif not closed and path not in layout.protected and _changed(prefix + path, before.since):
                 changed.append(path)
     deleted = _deleted(old, new, skip)
     folders.sort(key=lambda path: path.count("/"), reverse=True)
@@ -141,9 +142,9 @@ def _unchanged(layout: Layout) -> set[str]:
     }  # fmt: skip
 
 
-def _changed(workspace: Workspace, path: str, since: int) -> bool:
+def _changed(path: str, since: int) -> bool:
     try:
-        return os.lstat(os.path.join(workspace.root, path)).st_ctime_ns >= since
+        return os.lstat(path).st_ctime_ns >= since
     except OSError:
         return False
 
