@@ -396,8 +396,9 @@ def test_other_formats_that_run_code_are_recognised(data: bytes, name: str) -> N
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b".", b"N.", b"Hello.", b"1.", b'{"a": 1}', b"\x80", b"\x08\x96\x01", b"\x80\x02", gzip.compress(b"plain", mtime=0),
-     b"plain,csv\n1,2.", "gAI is a word.", {"a": ["rO0A", "gASx"]}, None, 3, "Is it (really) done.", b"0123."],
+    [b"", b".", b"N.", b"Hello.", b"1.", b'{"a": 1}', b"\x80", b"\x08\x96\x01", b"\x80\x02",
+     gzip.compress(b"plain", mtime=0), b"plain,csv\n1,2.", "gAI is a word.",
+     {"a": ["rO0A", "gASx"]}, None, 3, "Is it (really) done.", b"0123."],
 )  # fmt: skip
 def test_honest_payloads_are_not_taken_for_code(payload: Any) -> None:
     assert unsafe_format(payload) is None
