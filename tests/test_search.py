@@ -186,6 +186,15 @@ async def test_binaries_and_links_are_left_out_and_odd_names_and_bytes_are_not(
     assert names == ["-e.txt", "latin.txt", '"odd\\377.txt"', "wide.txt", '"with space & \\n line.txt"']
 
 
+async def test_a_file_that_is_data_is_left_out_of_every_count(repository: Path, connect: Connect) -> None:
+    (repository / "dump.sql").write_bytes(b"needle\n" + b"x" * 11_000_000)
+    (repository / "a.sql").write_text("needle\n")
+    async with connect(repository) as client:
+        for more in ({}, {"glob": "*.sql"}):
+            found = await ask(client, "search_code", query="needle", **more)
+            assert (places(found), found["matching_files"]) == ([("a.sql", 1)], 1)
+
+
 async def test_no_configuration_of_anybody_changes_a_search(
     repository: Path, tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

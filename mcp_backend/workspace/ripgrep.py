@@ -19,11 +19,9 @@ from mcp_backend.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from mcp_backend.workspace.childenv import clean_path
 
 SECONDS = 30.0
-LARGEST = "10M"
-"""Larger files are data; a match in one is a line nobody can read."""
 FIXED = (
     "--no-config", "--no-messages", "--color=never", "--no-heading", "--with-filename", "--hidden", "--no-require-git",
-    "--no-ignore-parent", "--no-follow", f"--max-filesize={LARGEST}",
+    "--no-ignore-parent", "--no-follow",
 )  # fmt: skip
 NOT_GIT = "--glob=!.git"
 """Goes last: later globs win."""
@@ -70,7 +68,7 @@ async def output(root: Path, arguments: Sequence[str]) -> bytes:
 
 @asynccontextmanager
 async def running(root: Path, arguments: Sequence[str]) -> AsyncGenerator[AsyncGenerator[bytes]]:
-    """What ripgrep prints, piece by piece. It is stopped when nobody reads on, on cancellation, and after 30 s."""
+    """What ripgrep prints, piece by piece, to its end. It is stopped on cancellation, errors, and after 30 s."""
     environment = {k: v for k, v in os.environ.items() if k in ("HOME", "XDG_CONFIG_HOME", "LANG", "LC_ALL", "TMPDIR")}
     process = await asyncio.create_subprocess_exec(
         program(root), *FIXED, *arguments, cwd=root, env=environment, stdin=asyncio.subprocess.DEVNULL,
@@ -94,7 +92,7 @@ async def running(root: Path, arguments: Sequence[str]) -> AsyncGenerator[AsyncG
 
 
 async def _chunks(process: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> AsyncGenerator[bytes]:
-    said = asyncio.ensure_future(process.stderr.read(4000)) if process.stderr else None
+    said = asyncio.ensure_future(process.stderr.read()) if process.stderr else None
     try:
         while chunk := await stream.read(CHUNK):
             yield chunk
