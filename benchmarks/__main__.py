@@ -5,9 +5,11 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import fence, overhead, schema
+from benchmarks import fence, overhead, schema, search
 
-BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (overhead.measure, schema.measure, fence.measure)
+BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (
+    overhead.measure, schema.measure, fence.measure, search.measure,
+)  # fmt: skip
 
 
 async def main() -> None:
