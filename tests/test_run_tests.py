@@ -164,6 +164,11 @@ FALSE_GREEN = {
         "tests/conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True, tryfirst=True)\n"
         "def pytest_runtest_makereport(item, call):\n    o = yield\n    o.get_result().outcome = 'passed'\n"
     },
+    "one report made green": {
+        "tests/conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True, tryfirst=True)\n"
+        "def pytest_runtest_makereport(item, call):\n    o = yield\n"
+        "    if item.name == 'test_evil':\n        o.get_result().outcome = 'passed'\n"
+    },
     "reports made up": {
         "tests/conftest.py": "from _pytest.reports import TestReport\nimport pytest\n"
         "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_protocol(item):\n"

@@ -30,13 +30,16 @@ class Canary(pytest.Function):
     """A test that fails."""
 
 
-def _write(into: str, event: str, **about: Any) -> None:
-    line = json.dumps({"event": event, **about}).encode() + b"\n"
-    # Opened for each line: tests fork, and close descriptors that are not theirs.
+def _line(event: str, **about: Any) -> bytes:
+    return json.dumps({"event": event, **about}).encode() + b"\n"
+
+
+def _append(folder: str, lines: bytes) -> None:
+    # Opened every time: tests fork, and close descriptors that are not theirs.
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(os.path.join(into, f"{os.getpid()}.jsonl"), flags, 0o600)
+    descriptor = os.open(os.path.join(folder, f"{os.getpid()}.jsonl"), flags, 0o600)
     try:
-        os.write(descriptor, line)
+        os.write(descriptor, lines)
     finally:
         os.close(descriptor)
 
@@ -69,11 +72,21 @@ class Report:
         self.folder = folder
         self.canary = canary
         self.worker = worker
+        self.process = os.getpid()
+        self.waiting: list[bytes] = []
         self.collected: set[str] = set()
         self.deselected: dict[str, bool] = {}
 
     def write(self, event: str, **about: Any) -> None:
-        _write(self.folder, event, **about)
+        _append(self.folder, b"".join([*self.waiting, _line(event, **about)]))
+        self.waiting.clear()
+
+    def note(self, event: str, **about: Any) -> None:
+        """Leaves with the next `write`, when a test begins: opening the file three times a test would be felt."""
+        if self.worker or os.getpid() != self.process:
+            _append(self.folder, _line(event, **about))
+        else:
+            self.waiting.append(_line(event, **about))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -122,15 +135,12 @@ class Report:
         yield
         raised = raised or _raised(call)  # failures of unittest arrive only now
         if not isinstance(item, Canary) and (call.when == "call" or raised):
-            self.write("raw", test=item.nodeid, path=_path(item), raised=raised, trace=_trace(call))
+            self.note("raw", test=item.nodeid, path=_path(item), raised=raised, trace=_trace(call))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         if not self.worker and (report.when == "call" or report.outcome != "passed"):
-            xfail = hasattr(report, "wasxfail")
-            self.write(
-                "report", test=report.nodeid, when=report.when, state=report.outcome, xfail=xfail, **_why(report)
-            )
+            self.note("report", test=report.nodeid, when=report.when, state=report.outcome, **_why(report))
 
     def pytest_collectreport(self, report: Any) -> None:
         if not self.worker and report.outcome != "passed":
@@ -188,9 +198,7 @@ def _with_canaries(items: Any, name: str) -> Any:
 
 if os.environ.get("MCP_BACKEND_REPORT"):
     # At import, before any conftest: one that ends the process leaves a start without an end.
-    _write(
+    _append(
         os.environ["MCP_BACKEND_REPORT"].rpartition(":")[0],
-        "start",
-        pytest=pytest.__version__,
-        python=".".join(str(part) for part in sys.version_info[:3]),
+        _line("start", pytest=pytest.__version__, python=".".join(str(part) for part in sys.version_info[:3])),
     )
