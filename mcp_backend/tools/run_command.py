@@ -174,7 +174,9 @@ def _notes(ended: "Ended", inside: "Inside") -> Iterable[Json]:
     words = ended.stderr.text + ended.stdout.text
     if inside.sandbox != "none" and ended.exit_code and _READ_ONLY.search(words):
         yield ("frontend, specification, policy and .git are read-only in the fence, and so is everything outside the "
-               "workspace but /tmp; write_file and the git tools do what they may do there")  # fmt: skip
+               "workspace but /tmp; write_file and the git tools do what they may do there"
+               + ("; Landlock alone also refuses new names beside protected ones, as in the root of the workspace"
+                  if inside.sandbox.startswith("landlock") else ""))  # fmt: skip
     if inside.sandbox != "none" and ended.exit_code and _NETWORK.search(words):
         yield ("the fence has no network but its own loopback and the ports of the policy's development engines; a "
                "person opens more in mcp-backend.toml: [sandbox] ports = […], or network_because")  # fmt: skip
