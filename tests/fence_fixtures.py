@@ -9,7 +9,7 @@ from tests.shell_corpus import FILES
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def guarded(tmp_path: Path) -> Path:
     """The repository, committed, in a path with a space."""
     root = tmp_path / "orders service"
     for path, text in FILES.items():

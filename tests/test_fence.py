@@ -57,11 +57,13 @@ def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
 @pytest.mark.proves("follow-api-spec", "refused")
 @pytest.mark.proves("guarded-settings", "refused")
 @pytest.mark.parametrize("tier", TIERS)
-async def test_a_layer_keeps_what_is_not_the_backends(place: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier) -> None:
-    only(monkeypatch, tier, place)
-    before, beside = snapshot(place), sorted(os.listdir(place.parent))
+async def test_a_layer_keeps_what_is_not_the_backends(
+    guarded: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier
+) -> None:
+    only(monkeypatch, tier, guarded)
+    before, beside = snapshot(guarded), sorted(os.listdir(guarded.parent))
     pattern = Path("/proc/sys/kernel/core_pattern").read_text()
-    async with terminal(place) as say:
+    async with terminal(guarded) as say:
         for name, line in ATTACKS.items():
             result = await say(line)
             if "error" in result:
@@ -69,15 +71,15 @@ async def test_a_layer_keeps_what_is_not_the_backends(place: Path, monkeypatch: 
             else:
                 assert result["sandbox"].startswith(tier), (name, result)
                 assert result["exit_code"] != 7, name
-            assert snapshot(place) == before, (name, result)
-    assert sorted(os.listdir(place.parent)) == beside
+            assert snapshot(guarded) == before, (name, result)
+    assert sorted(os.listdir(guarded.parent)) == beside
     assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
 
 
 @pytest.mark.proves("no-frontend", "allowed")
 @pytest.mark.parametrize("tier", MOUNTS)
-async def test_backend_work_is_done_without_litter(place: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier) -> None:
-    only(monkeypatch, tier, place)
+async def test_backend_work_is_done_without_litter(guarded: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier) -> None:
+    only(monkeypatch, tier, guarded)
     lines = (
         "printf 'x = 1\\n' > $z./backend/app/new.py && mv backend/app/new.py backend/app/newer.py",
         "sed -i s/readme/README/ README.md && printf n > $z./NEW && rm NEW && mkdir -p build && rmdir build",
@@ -87,21 +89,21 @@ async def test_backend_work_is_done_without_litter(place: Path, monkeypatch: pyt
         "git init -q backend/r && cd backend/r && git -c user.name=a -c user.email=b commit -q --allow-empty -m x && "
         "cd .. && rm -rf r",
     )
-    async with terminal(place) as say:
+    async with terminal(guarded) as say:
         for line in lines:
             result = await say(line)
             assert (result["exit_code"], result.get("refused")) == (0, None), (line, result)
-    assert git(place, "status", "--porcelain").splitlines() == ["M README.md", "?? backend/app/newer.py"]
+    assert git(guarded, "status", "--porcelain").splitlines() == ["M README.md", "?? backend/app/newer.py"]
 
 
-async def test_new_frontend_files_are_moved_out_and_nothing_is_lost(place: Path) -> None:
+async def test_new_frontend_files_are_moved_out_and_nothing_is_lost(guarded: Path) -> None:
     line = (
         "for f in a; do printf tsx > backend/app/$f.tsx; done; mkdir -p newui/src; "
         'printf \'{"dependencies": {"react": "1"}}\' > newui/$(echo package).json; printf ts > newui/src/i.ts; '
         "printf '*.py filter=x\\n' > .git$(echo attributes); mv backend/app/svc.py backend/app/svc.$(echo jsx); "
         "mkdir -p .cur$(echo sor) && printf '{}' > .cursor/mcp.json; printf fine > backend/ok.py"
     )
-    async with terminal(place) as say:
+    async with terminal(guarded) as say:
         result = await say(line)
     assert {item["path"]: item["owner"] for item in result["refused"]} == {
         "backend/app/a.tsx": "frontend", "newui/package.json": "frontend", "newui/src/i.ts": "frontend",
@@ -109,89 +111,93 @@ async def test_new_frontend_files_are_moved_out_and_nothing_is_lost(place: Path)
     }  # fmt: skip
     kept = {item["path"]: item["kept"] for item in result["refused"] if "kept" in item}
     assert Path(kept["backend/app/a.tsx"]).read_text() == "tsx"
-    assert git(place, "status", "--porcelain").splitlines() == ["?? backend/ok.py"]
-    assert not (place / "newui").exists()
-    assert not (place / ".cursor").exists()
+    assert git(guarded, "status", "--porcelain").splitlines() == ["?? backend/ok.py"]
+    assert not (guarded / "newui").exists()
+    assert not (guarded / ".cursor").exists()
     assert "backend/ok.py" in result["changed"]
 
 
-async def test_a_new_repository_stays_unless_it_would_run_programs(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_a_new_repository_stays_unless_it_would_run_programs(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         fine = await say("git init -q backend/good")
         bad = await say("git init -q backend/bad && git -C backend/bad config core.fsmonitor 'touch /tmp/x'")
     assert "refused" not in fine
-    assert (place / "backend/good/.git/HEAD").exists()
+    assert (guarded / "backend/good/.git/HEAD").exists()
     assert [item["path"] for item in bad["refused"]] == ["backend/bad/.git"]
-    assert not (place / "backend/bad/.git").exists()
+    assert not (guarded / "backend/bad/.git").exists()
 
 
-async def test_what_tools_make_and_git_ignores_stays(place: Path) -> None:
+async def test_what_tools_make_and_git_ignores_stays(guarded: Path) -> None:
     line = "mkdir htmlcov && printf '*\\n' > htmlcov/.gitignore && printf 'a{}' > htmlcov/style.$(echo css)"
-    async with terminal(place) as say:
+    async with terminal(guarded) as say:
         result = await say(line)
     assert "refused" not in result
-    assert (place / "htmlcov/style.css").exists()
+    assert (guarded / "htmlcov/style.css").exists()
 
 
-async def test_what_a_person_does_meanwhile_is_never_touched(place: Path) -> None:
-    (place / "frontend/src/Draft.tsx").write_text("uncommitted")
-    os.mkfifo(place / "go")
-    async with terminal(place) as say:
+async def test_what_a_person_does_meanwhile_is_never_touched(guarded: Path) -> None:
+    (guarded / "frontend/src/Draft.tsx").write_text("uncommitted")
+    os.mkfifo(guarded / "go")
+    async with terminal(guarded) as say:
         running = asyncio.create_task(say("cat go; printf x > $z./frontend/src/Draft.tsx"))
-        writing = await asyncio.to_thread((place / "go").open, "w")
-        (place / "frontend/src/Draft.tsx").write_text("edited meanwhile")
-        (place / "frontend/src/More.tsx").write_text("made meanwhile")
-        (place / "backend/static").mkdir()
-        (place / "backend/static/pulled.css").write_text("a{}")
-        git(place, "add", "backend/static")
-        git(place, "commit", "--quiet", "-m", "somebody else's")
+        writing = await asyncio.to_thread((guarded / "go").open, "w")
+        (guarded / "frontend/src/Draft.tsx").write_text("edited meanwhile")
+        (guarded / "frontend/src/More.tsx").write_text("made meanwhile")
+        (guarded / "backend/static").mkdir()
+        (guarded / "backend/static/pulled.css").write_text("a{}")
+        git(guarded, "add", "backend/static")
+        git(guarded, "commit", "--quiet", "-m", "somebody else's")
         writing.close()
         result = await running
     assert "refused" not in result
-    assert (place / "frontend/src/Draft.tsx").read_text() == "edited meanwhile"
-    assert (place / "frontend/src/More.tsx").exists()
-    assert (place / "backend/static/pulled.css").exists()
+    assert (guarded / "frontend/src/Draft.tsx").read_text() == "edited meanwhile"
+    assert (guarded / "frontend/src/More.tsx").exists()
+    assert (guarded / "backend/static/pulled.css").exists()
 
 
-async def test_landlock_alone_restores_modes_and_scattered_files(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, "landlock", place)
-    (place / "backend/app/static").mkdir()
-    (place / "backend/app/static/site.css").write_text("a{}")
-    git(place, "add", "--all")
-    git(place, "commit", "--quiet", "-m", "css")
-    async with terminal(place) as say:
+async def test_landlock_alone_restores_modes_and_scattered_files(
+    guarded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, "landlock", guarded)
+    (guarded / "backend/app/static").mkdir()
+    (guarded / "backend/app/static/site.css").write_text("a{}")
+    git(guarded, "add", "--all")
+    git(guarded, "commit", "--quiet", "-m", "css")
+    async with terminal(guarded) as say:
         result = await say(
             "printf x > $z./backend/app/static/site.css; chmod 700 api/openapi.yaml; : > backend/app/n.py"
         )
     assert {item["path"]: item["what"] for item in result["refused"]} == {
         "backend/app/static/site.css": "changed, restored", "api/openapi.yaml": "mode changed, restored",
     }  # fmt: skip
-    assert git(place, "status", "--porcelain").splitlines() == ["?? backend/app/n.py"]
+    assert git(guarded, "status", "--porcelain").splitlines() == ["?? backend/app/n.py"]
 
 
 async def test_without_any_layer_nothing_runs_unless_the_policy_says_why(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "TIERS", ())
-    async with terminal(place) as say:
+    async with terminal(guarded) as say:
         error = (await say("touch ran"))["error"]
     assert error["code"] == "failed_precondition"
     assert "unfenced_because" in error["reason"]
-    assert not (place / "ran").exists()
-    (place / "mcp-backend.toml").write_text('[sandbox]\nunfenced_because = "a machine of its own, thrown away daily"\n')
-    async with terminal(place) as say:
+    assert not (guarded / "ran").exists()
+    (guarded / "mcp-backend.toml").write_text(
+        '[sandbox]\nunfenced_because = "a machine of its own, thrown away daily"\n'
+    )
+    async with terminal(guarded) as say:
         result = await say("touch ran; printf x > $z./frontend/src/App.tsx; rm api/openapi.yaml")
     assert result["sandbox"] == "none"
     assert any("thrown away daily" in note for note in result["notes"])
     assert {item["path"] for item in result["refused"]} == {"frontend/src/App.tsx", "api/openapi.yaml"}
-    assert git(place, "status", "--porcelain").splitlines() == ["?? mcp-backend.toml", "?? ran"]
+    assert git(guarded, "status", "--porcelain").splitlines() == ["?? mcp-backend.toml", "?? ran"]
 
 
 @pytest.mark.parametrize("tier", MOUNTS)
 async def test_the_network_is_loopback_and_what_the_policy_names(
-    place: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier
+    guarded: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier
 ) -> None:
-    only(monkeypatch, tier, place)
+    only(monkeypatch, tier, guarded)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"got " + await reader.readline())
@@ -200,9 +206,9 @@ async def test_the_network_is_loopback_and_what_the_policy_names(
     named = await asyncio.start_server(answer, "127.0.0.1", 0)
     other = await asyncio.start_server(answer, "127.0.0.1", 0)
     ports = [server.sockets[0].getsockname()[1] for server in (named, other)]
-    (place / "mcp-backend.toml").write_text(f"[sandbox]\nports = [{ports[0]}]\n")
+    (guarded / "mcp-backend.toml").write_text(f"[sandbox]\nports = [{ports[0]}]\n")
     ask = "exec 3<>/dev/tcp/127.0.0.1/{} && echo hello >&3 && cat <&3"
-    async with named, other, terminal(place) as say:
+    async with named, other, terminal(guarded) as say:
         reached = await say(ask.format(ports[0]))
         refused = await say(ask.format(ports[1]))
         away = await say("ip route; exec 3<>/dev/udp/192.0.2.1/53 && echo x >&3")
@@ -214,10 +220,10 @@ async def test_the_network_is_loopback_and_what_the_policy_names(
 
 @pytest.mark.parametrize("tier", TIERS)
 async def test_the_servers_state_and_other_programs_sockets_are_out_of_reach(
-    place: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier, state: Path
+    guarded: Path, monkeypatch: pytest.MonkeyPatch, tier: Tier, state: Path
 ) -> None:
-    only(monkeypatch, tier, place)
-    secret = workspace(place).state
+    only(monkeypatch, tier, guarded)
+    secret = workspace(guarded).state
     secret.mkdir(parents=True)
     (secret / "receipt.key").write_text("not for you")
     # A folder that is neither /tmp nor /run, like a home.
@@ -229,7 +235,7 @@ async def test_the_servers_state_and_other_programs_sockets_are_out_of_reach(
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(folder / "s"))
             listening.listen()
-            async with terminal(place) as say:
+            async with terminal(guarded) as say:
                 key = await say(f"cat '{secret}/receipt.key'")
                 reached = await say(f"python3 -c \"{connect}\" '{folder}/s'")
     finally:
@@ -240,9 +246,9 @@ async def test_the_servers_state_and_other_programs_sockets_are_out_of_reach(
 
 
 async def test_what_was_found_is_remembered_and_found_again_when_rights_change(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = workspace(place)
+    here = workspace(guarded)
     first = await asyncio.to_thread(probe.found, here)
     assert (here.state / "fence" / "tier.json").exists()
     monkeypatch.setattr(probe, "_names", {})

@@ -29,12 +29,12 @@ def alive(mark: str) -> list[str]:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_command_gives_what_it_printed_its_exit_code_and_what_it_changed(
-    place: Path, connect: Connect, era: Era
+    guarded: Path, connect: Connect, era: Era
 ) -> None:
     line = (
         "cat; printf err >&2; echo 'x = 2' >> backend/app/svc.py; rm apps/worker/main.py; echo n > backend/n.py; exit 3"
     )
-    async with connect(place, mode=era) as client:
+    async with connect(guarded, mode=era) as client:
         answer = await client.call_tool("run_command", {"command": line, "input": "given"})
     result: dict[str, Any] = answer.structured_content or {}
     assert not answer.is_error
@@ -44,8 +44,8 @@ async def test_a_command_gives_what_it_printed_its_exit_code_and_what_it_changed
     assert result["changed"] == ["apps/worker/main.py", "backend/app/svc.py", "backend/n.py"]
 
 
-async def test_standard_input_is_empty_by_default_and_bash_is_the_shell(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_standard_input_is_empty_by_default_and_bash_is_the_shell(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         result = await say("cat; a=(1 2); echo ${#a[@]}; tty || true")
     assert result["stdout"] == "2\nnot a tty\n"
 
@@ -61,28 +61,28 @@ async def test_standard_input_is_empty_by_default_and_bash_is_the_shell(place: P
         ("link/app", "symbolic link"),
     ],
 )
-async def test_a_folder_outside_or_through_a_link_is_refused(place: Path, cwd: str, words: str) -> None:
-    (place / "link").symlink_to("backend")
-    async with terminal(place) as say:
+async def test_a_folder_outside_or_through_a_link_is_refused(guarded: Path, cwd: str, words: str) -> None:
+    (guarded / "link").symlink_to("backend")
+    async with terminal(guarded) as say:
         error = (await say("true", cwd=cwd))["error"]
     assert error["code"] == "invalid_argument"
     assert error["reason"].startswith("cwd: ")
     assert words in error["reason"]
 
 
-async def test_a_folder_of_the_workspace_is_taken_relative_or_whole(place: Path) -> None:
-    async with terminal(place) as say:
-        assert (await say("pwd", cwd="backend/app"))["stdout"].strip() == str(place / "backend/app")
-        assert (await say("pwd", cwd=str(place / "api")))["stdout"].strip() == str(place / "api")
+async def test_a_folder_of_the_workspace_is_taken_relative_or_whole(guarded: Path) -> None:
+    async with terminal(guarded) as say:
+        assert (await say("pwd", cwd="backend/app"))["stdout"].strip() == str(guarded / "backend/app")
+        assert (await say("pwd", cwd=str(guarded / "api")))["stdout"].strip() == str(guarded / "api")
 
 
-async def test_what_a_plain_line_would_write_is_refused_before_anything_ran(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_what_a_plain_line_would_write_is_refused_before_anything_ran(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         error = (await say("touch backend/ran && echo x > frontend/src/App.tsx"))["error"]
         spec = (await say("echo x > openapi.yaml", cwd="api"))["error"]
     assert (error["code"], error["constraint"]) == ("permission_denied", "no-frontend")
     assert spec["code"] == "permission_denied"
-    assert not (place / "backend/ran").exists()
+    assert not (guarded / "backend/ran").exists()
 
 
 @pytest.mark.parametrize(
@@ -103,29 +103,29 @@ def test_only_plain_redirections_are_read(line: str, found: list[str]) -> None:
     assert shell_words.written(line, ".") == found
 
 
-async def test_a_read_only_file_explains_itself(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_a_read_only_file_explains_itself(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         result = await say("python3 -c \"open('frontend/src/App.tsx', 'w')\"")
     assert result["exit_code"] == 1
     assert "read-only in the fence" in result["notes"][0]
 
 
 async def test_secrets_of_the_server_are_not_passed_unless_the_policy_names_them(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "LD_PRELOAD_X", "PYTHONPATH", "BASH_ENV", "GIT_DIR"):
         monkeypatch.setenv(name, "/nowhere")
-    async with terminal(place) as say:
+    async with terminal(guarded) as say:
         names = {line.partition("=")[0] for line in (await say("env"))["stdout"].splitlines()}
     assert {"PATH", "HOME", "TMPDIR"} <= names
     assert not names & {"AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "PYTHONPATH", "BASH_ENV", "GIT_DIR"}
-    (place / "mcp-backend.toml").write_text('[sandbox]\nenvironment = ["DATABASE_URL"]\n')
-    async with terminal(place) as say:
+    (guarded / "mcp-backend.toml").write_text('[sandbox]\nenvironment = ["DATABASE_URL"]\n')
+    async with terminal(guarded) as say:
         assert (await say("echo $DATABASE_URL"))["stdout"] == "/nowhere\n"
 
 
-async def test_output_is_bounded_and_the_whole_is_in_a_log(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_output_is_bounded_and_the_whole_is_in_a_log(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         result = await say("seq 1 20000; echo last >&2")
         short = await say("echo hello")
     assert result["truncated"] is True
@@ -136,24 +136,24 @@ async def test_output_is_bounded_and_the_whole_is_in_a_log(place: Path) -> None:
     assert result["stderr"] == "last\n"
     assert Path(result["log"]).read_text().count("\n") == 20001
     assert "log" not in short
-    assert len(list((workspace(place).state / "logs").iterdir())) == 1
+    assert len(list((workspace(guarded).state / "logs").iterdir())) == 1
 
 
-async def test_a_password_in_a_url_is_not_repeated_and_source_code_is_left_alone(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_a_password_in_a_url_is_not_repeated_and_source_code_is_left_alone(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         result = await say("echo 'postgres://u:hunter2@h/d'; echo 'token = get_token()'")
     assert result["stdout"] == "postgres://u:***@h/d\ntoken = get_token()\n"
 
 
-async def test_what_still_runs_ends_with_the_call(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_what_still_runs_ends_with_the_call(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         result = await say("setsid nohup sleep 98761 > /dev/null 2>&1 & echo started")
     assert (result["exit_code"], result["stdout"]) == (0, "started\n")
     assert alive("98761") == []
 
 
-async def test_a_command_that_takes_too_long_is_stopped_and_says_what_it_did(place: Path) -> None:
-    async with terminal(place) as say:
+async def test_a_command_that_takes_too_long_is_stopped_and_says_what_it_did(guarded: Path) -> None:
+    async with terminal(guarded) as say:
         error = (await say("trap '' TERM; echo before; echo x > backend/n.py; sleep 98762 & sleep 98762",
                            timeout_seconds=2))["error"]  # fmt: skip
     assert error["code"] == "deadline_exceeded"
@@ -162,39 +162,39 @@ async def test_a_command_that_takes_too_long_is_stopped_and_says_what_it_did(pla
     assert alive("98762") == []
 
 
-async def test_cancelling_ends_the_command_and_takes_back_what_it_must(place: Path, connect: Connect) -> None:
-    os.mkfifo(place / "ready")
+async def test_cancelling_ends_the_command_and_takes_back_what_it_must(guarded: Path, connect: Connect) -> None:
+    os.mkfifo(guarded / "ready")
     line = "echo x > $z./backend/new.tsx; echo > ready; sleep 98763"
-    async with connect(place) as client:
+    async with connect(guarded) as client:
         async with anyio.create_task_group() as group:
             group.start_soon(client.call_tool, "run_command", {"command": line})
-            await anyio.to_thread.run_sync((place / "ready").read_text)
+            await anyio.to_thread.run_sync((guarded / "ready").read_text)
             group.cancel_scope.cancel()
         # The next call waits for nothing: when it is answered, the server has handled the cancellation.
         await client.call_tool("check_escalation", {})
         with anyio.fail_after(20):
-            while alive("98763") or (place / "backend/new.tsx").exists():
+            while alive("98763") or (guarded / "backend/new.tsx").exists():
                 await anyio.sleep(0.02)
 
 
-async def test_progress_tells_the_last_line(place: Path, connect: Connect) -> None:
+async def test_progress_tells_the_last_line(guarded: Path, connect: Connect) -> None:
     told: list[str | None] = []
 
     async def progress_callback(progress: float, total: float | None, message: str | None) -> None:
         told.append(message)
 
-    async with connect(place) as client:
+    async with connect(guarded) as client:
         await client.call_tool(
             "run_command", {"command": "echo compiling; sleep 2.5"}, progress_callback=progress_callback
         )
     assert "compiling" in told
 
 
-async def test_a_fence_that_cannot_be_made_runs_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with terminal(place) as say:
+async def test_a_fence_that_cannot_be_made_runs_nothing(guarded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with terminal(guarded) as say:
         assert (await say("true"))["exit_code"] == 0
         monkeypatch.setattr("mcp_backend.workspace.fence.spec._private", lambda root, state: ([], ["/etc/passwd", "/"]))  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
         error = (await say("touch backend/ran"))["error"]
     assert error["code"] == "unavailable"
     assert "Nothing was run" in error["reason"]
-    assert not (place / "backend/ran").exists()
+    assert not (guarded / "backend/ran").exists()

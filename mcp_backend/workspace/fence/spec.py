@@ -155,8 +155,9 @@ def _ephemeral() -> Iterable[int]:
 
 
 def _visible() -> list[str]:
-    """What launch.py itself is made of, wherever it is installed."""
-    return [os.path.realpath(sys.base_prefix), str(Path(__file__).resolve().parents[2])]
+    """What launch.py and the programs beside this server are made of, wherever they are installed: also in /tmp."""
+    own = (os.path.realpath(sys.base_prefix), os.path.realpath(sys.prefix), str(Path(__file__).resolve().parents[2]))
+    return list(dict.fromkeys(own))
 
 
 class Handed:
