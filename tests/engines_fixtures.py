@@ -46,7 +46,7 @@ def postgres_lease(session_workspace: Workspace) -> Generator[embedded.Lease]:
     lease = wait_for(embedded.lease("postgresql", session_workspace))
     assert lease.superuser_url
     with psycopg.connect(lease.superuser_url, autocommit=True) as admin:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        for setting in ("fsync", "full_page_writes"):
             admin.execute(f"ALTER SYSTEM SET {setting} = off".encode())
         admin.execute("SELECT pg_reload_conf()")
     yield lease

@@ -41,7 +41,7 @@ def spoiled() -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield tool.name, field, {**right, field: "a\0b"}
                 yield tool.name, field, {**right, field: "\ud800"}
                 if "enum" not in schema:
-                    yield tool.name, field, {**right, field: "x" * 1_000_001}
+                    yield tool.name, field, {**right, field: "x" * max(1_000_001, schema.get("maxLength", 0) + 1)}
         yield tool.name, "no_such_field", {**right, "no_such_field": 1}
 
 
