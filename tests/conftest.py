@@ -18,6 +18,7 @@ pytest_plugins = [
     "tests.canary_fixtures",
     "tests.relay_fixtures",
     "tests.shop_fixtures",
+    "tests.clickhouse_fixtures",
 ]
 
 Era: TypeAlias = Literal["auto", "legacy"]

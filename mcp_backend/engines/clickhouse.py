@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp_backend.engines.ch import address, analysis, errors, explaining, reading, standing, values
 from mcp_backend.engines.ch.address import Address
-from mcp_backend.engines.ch.explaining import Explained
+from mcp_backend.engines.ch.explaining import Explained, Table
 from mcp_backend.engines.ch.reading import Answer, Question
 from mcp_backend.engines.ch.schema import Memory
-from mcp_backend.engines.ch.standing import Standing
+from mcp_backend.engines.ch.standing import Catalog, Standing
 from mcp_backend.engines.ch.statement import Outline
 from mcp_backend.engines.ch.values import Parameters, parameter
 from mcp_backend.errors import DeadlineExceeded, Json, Unavailable
@@ -47,7 +47,7 @@ class Clickhouse:
         self._opening = asyncio.Lock()
         self._standing: tuple[float, Standing] | None = None
         self._since: datetime | None = None
-        self._harmless: set[str] = set()
+        self._catalog: tuple[str, Catalog] | None = None
         self.memory = Memory()
 
     @property
@@ -57,7 +57,7 @@ class Clickhouse:
 
     async def judge(self, outline: Outline, parameters: Parameters, approved: frozenset[str]) -> analysis.Verdict:
         """Whether a statement only reads: see `analysis.effect`."""
-        return await analysis.effect(outline, self, parameters, self._harmless, approved)
+        return await analysis.effect(outline, self, parameters, approved)
 
     async def read(self, question: Question) -> Answer:
         """The answer to a question that was judged to read.
@@ -77,8 +77,7 @@ class Clickhouse:
         asked = replace(question, sql=f"EXPLAIN indexes = 1 {question.sql}", rows=False, limit=MOST_ROWS)
         answer = await self.read(replace(asked, most_characters=MOST_PLAN_CHARACTERS))
         plan, reads = explaining.parse([str(row[0]) for row in answer.rows])
-        names = sorted({read.table for read in reads})
-        known = explaining.tables(await self.rows(explaining.TABLES, {"tables": parameter(names)})) if names else {}
+        known = await self._known(sorted({read.table for read in reads}))
         lines: list[Json] = [*plan[: explaining.MOST_LINES]]
         if len(plan) > explaining.MOST_LINES:
             lines.append(f"… {len(plan) - explaining.MOST_LINES} more lines")
@@ -87,6 +86,13 @@ class Clickhouse:
             measured, elapsed = await self._measure(question)
             lines.append(measured)
         return Explained(lines, explaining.findings(reads, known, words), elapsed)
+
+    async def _known(self, names: list[str]) -> dict[str, Table]:
+        """The tables of a plan; none when the catalog has no answer, because the plan is worth showing without."""
+        try:
+            return explaining.tables(await self.rows(explaining.TABLES, {"tables": parameter(names)}))
+        except errors.ServerError:
+            return {}
 
     async def _measure(self, question: Question) -> tuple[str, float]:
         sent = reading.settings(replace(question, rows=False), await self.standing()) | {"wait_end_of_query": "1"}
@@ -115,10 +121,21 @@ class Clickhouse:
                 found = await self._run(standing.PROBE, standing.take, {}, {}, LOOK_UP_SECONDS)
             except errors.ServerError as error:
                 raise errors.refusal(error, field="the server, asked for its settings") from None
-            if self._standing is None or self._standing[1].version != found.version:
-                self._harmless.clear()
             self._standing = (time.monotonic(), found)
         return self._standing[1]
+
+    async def catalog(self) -> Catalog:
+        """The functions that the server brings; asked again when its version is another."""
+        found = await self.standing()
+        if self._catalog is None or self._catalog[0] != found.version:
+            try:
+                functions = await self.rows(found.catalog_query("origin = 'System'"))
+                tables = await self.rows(standing.TABLE_FUNCTIONS)
+            except errors.ServerError as error:
+                raise errors.refusal(error, field="the catalog of functions") from None
+            names = frozenset(str(row[0]).lower() for row in tables)
+            self._catalog = (found.version, Catalog(standing.functions(functions), names))
+        return self._catalog[1]
 
     async def close(self) -> None:
         """Ends whatever still runs, then lets go of the local server."""

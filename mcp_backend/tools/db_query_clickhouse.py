@@ -127,7 +127,7 @@ def _bound(outline: "Outline", given: list[Any]) -> "Parameters":
     if len(given) != len(names):
         uses = f"uses {', '.join(names)}, in this order" if names else "uses no parameter; write {name:Type}"
         raise InvalidArgument(f"parameters: the statement {uses}; {len(given)} given")
-    return {name: values.parameter(value) for name, value in zip(names, given, strict=True)}
+    return {name: values.parameter(value, names[name]) for name, value in zip(names, given, strict=True)}
 
 
 def _hidden(value: Json) -> Json:

@@ -1,39 +1,32 @@
 """Whether a statement only reads, all the way down: through its functions, the views it reads and their functions.
 
-The server parses (EXPLAIN AST) and its catalog says what the names mean: two round trips for the statement, and two
+The server parses (EXPLAIN AST) and its catalog says what the names mean: two round trips for the statement, two more
 for each level of views below it. `readonly = 1` holds besides, whatever is found here.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mcp_backend.engines.ch import effects, statement
+from mcp_backend.engines.ch import effects, standing, statement
 from mcp_backend.engines.ch.effects import Function
 from mcp_backend.engines.ch.errors import ServerError, refusal
-from mcp_backend.engines.ch.standing import Standing
+from mcp_backend.engines.ch.standing import Catalog, Standing
 from mcp_backend.engines.ch.statement import Outline, Shape
 from mcp_backend.engines.ch.values import Parameters, parameter
 from mcp_backend.errors import Unavailable
 from mcp_backend.keeper.chdb.tokens import tokens
 
 DEEPEST = 8
-_LOOK_UP = """
-SELECT 'readonly' AS what, toString(getSetting('readonly')), '', '', '', '', ''
-UNION ALL
-SELECT 'function', name, alias_to, toString(origin), toString(is_aggregate), {determinism}, create_query
-FROM system.functions WHERE has({{functions:Array(String)}}, lower(name))
-UNION ALL
-SELECT 'table function', name, '', '', '', '', '' FROM system.table_functions
-WHERE has({{functions:Array(String)}}, lower(name))
-UNION ALL
-SELECT 'table', name, database, engine, toString(database = currentDatabase()), '', as_select
-FROM system.tables WHERE has({{tables:Array(String)}}, name) OR engine IN ('Executable', 'ExecutablePool')
+_READONLY = "SELECT toString(getSetting('readonly'))"
+_OF_USERS = "origin != 'System' AND has({names:Array(String)}, lower(name))"
+_TABLES = """
+SELECT name, database, engine, toInt32(database = currentDatabase()), as_select FROM system.tables
+WHERE name IN {names:Array(String)}
 """
-_DICTIONARIES = """
-UNION ALL
-SELECT 'dictionary', name, database, source, '', '', '' FROM system.dictionaries WHERE source LIKE 'Executable%'
-"""
+_PROGRAMS = "SELECT database || '.' || name FROM system.tables WHERE engine IN ('Executable', 'ExecutablePool') LIMIT 1"
+_DICTIONARIES = "SELECT database || '.' || name FROM system.dictionaries WHERE source LIKE 'Executable%' LIMIT 1"
 
 
 class Asks(Protocol):
@@ -41,6 +34,10 @@ class Asks(Protocol):
 
     async def standing(self) -> Standing:
         """What the server is, and what our user may do."""
+        ...
+
+    async def catalog(self) -> Catalog:
+        """The functions that the server brings."""
         ...
 
     async def rows(
@@ -62,19 +59,17 @@ async def effect(
     outline: Outline,
     asks: Asks,
     parameters: Parameters,
-    harmless: set[str],
     approved: frozenset[str] = frozenset(),
 ) -> Verdict:
     """The verdict about an outlined statement.
 
-    `harmless` remembers functions of the server's own, which do not change while it runs; `approved` are functions and
-    table functions that the policy vouches for, in lower case. Raises `BackendError` when the server cannot be asked,
-    or does not understand the statement.
+    `approved` are functions and table functions that the policy vouches for, in lower case. Raises `BackendError` when
+    the server cannot be asked, does not understand the statement, or did not take `readonly = 1`.
     """
     if outline.why:
         return Verdict(outline.why)
-    first = await _shape(outline, asks, parameters)
-    walk = _Walk(asks, harmless, approved)
+    first, _ = await asyncio.gather(_shape(outline, asks, parameters), _verify(asks))
+    walk = _Walk(asks, await asks.catalog(), approved)
     level = [_Piece("", first)]
     for _ in range(DEEPEST):
         below = await walk.down(level)
@@ -93,6 +88,19 @@ async def _shape(outline: Outline, asks: Asks, parameters: Parameters) -> Shape:
     return statement.shape(outline, [str(row[0]) for row in rows])
 
 
+async def _verify(asks: Asks) -> None:
+    """Asks the server, under the very settings that statements get, whether it only reads now."""
+    if (await _rows(asks, _READONLY))[0][0] not in ("1", "2"):
+        raise Unavailable("the server did not take readonly=1, so nothing was run: is something between removing it?")
+
+
+async def _rows(asks: Asks, sql: str, parameters: Parameters | None = None) -> list[list[Any]]:
+    try:
+        return await asks.rows(sql, parameters)
+    except ServerError as error:
+        raise refusal(error, field="the catalog, asked what the statement's names mean") from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """A piece of code on the way down, and how to name it to people: `""` for the statement itself."""
@@ -104,7 +112,7 @@ class _Piece:
 @dataclass(slots=True)
 class _Walk:
     asks: Asks
-    harmless: set[str]
+    catalog: Catalog
     approved: frozenset[str]
     why: str = ""
     seen: set[str] = field(default_factory=set[str])
@@ -115,79 +123,82 @@ class _Walk:
     async def down(self, level: Sequence[_Piece]) -> list[tuple[str, str]]:
         """Judges everything that the level names; what there is to look at below, as its name and its code."""
         for piece in level:
-            self._by_name(piece)
-        if self.why:
-            return []
+            if piece.shape.why:
+                self.fault(piece.where, piece.shape.why)
+            if piece.shape.executes:
+                self._functions(piece)
+                self._secrets(piece)
         executed = [piece for piece in level if piece.shape.executes]
-        functions = {name.lower() for piece in executed for name in _called(piece.shape)} - self.harmless
-        tables = {name for piece in executed for name in _tables(piece.shape)}
-        rows = await self._look_up(functions, tables)
-        return [found for piece in executed for found in self._judged(piece, rows)]
+        if self.why or not executed:
+            return []
+        of_users, tables = await asyncio.gather(self._of_users(executed), self._tables(executed))
+        await self._programs(executed)
+        return [found for piece in executed for found in (*self._bodies(piece, of_users), *self._views(piece, tables))]
 
-    def _by_name(self, piece: _Piece) -> None:
+    def _functions(self, piece: _Piece) -> None:
+        """What the names in the statement and the server's own catalog tell."""
+        tables = {name.lower() for name in piece.shape.table_functions}
+        for name in sorted(_called(piece.shape)):
+            low = name.lower()
+            function = self.catalog.functions.get(low)
+            if low in self.approved:
+                continue
+            if low in effects.REFUSED:
+                self.fault(piece.where, f"{name}() {effects.REFUSED[low]}")
+            elif low in self.catalog.table_functions and (low in tables or function is None):
+                if low not in effects.TABLE_FUNCTIONS:
+                    self.fault(piece.where, f"the table function {name}() is not known to only read")
+            elif function is not None and (why := effects.objection(function)):
+                self.fault(piece.where, f"{name}() {why}")
+
+    def _secrets(self, piece: _Piece) -> None:
         shape = piece.shape
-        if shape.why:
-            self.fault(piece.where, shape.why)
-        if not shape.executes:
-            return
-        for name in sorted(_called(shape)):
-            if name.lower() in effects.REFUSED and name.lower() not in self.approved:
-                self.fault(piece.where, f"{name}() {effects.REFUSED[name.lower()]}")
         named = {table for database, table in shape.tables if database.lower() == "system"}
         for table in sorted(named | (set(_tables(shape)) if shape.hides else set())):
             if table.lower() in effects.SECRET_TABLES:
                 self.fault(piece.where, f"system.{table} {effects.SECRET_TABLES[table.lower()]}")
 
-    async def _look_up(self, functions: set[str], tables: set[str]) -> list[list[Any]]:
-        column = (await self.asks.standing()).determinism
-        sql = _LOOK_UP.format(determinism=f"ifNull(toString({column}), '')" if column else "''")
-        if any(name.startswith("dict") for name in functions):
-            sql += _DICTIONARIES
-        asked = {"functions": parameter(sorted(functions)), "tables": parameter(sorted(tables))}
-        try:
-            rows = await self.asks.rows(sql, asked)
-        except ServerError as error:
-            raise refusal(error, field="the catalog, asked what the statement's names mean") from None
-        if any(row[0] == "readonly" and row[1] == "0" for row in rows):
-            raise Unavailable(
-                "the server did not take readonly=1, so nothing was run: is something between removing it?"
-            )
-        return rows
+    async def _of_users(self, level: Sequence[_Piece]) -> dict[str, Function]:
+        """The functions among the names that the server does not bring itself."""
+        names = {name.lower() for piece in level for name in _called(piece.shape)} - self.approved
+        unknown = sorted(names - self.catalog.functions.keys() - self.catalog.table_functions)
+        if not unknown:
+            return {}
+        sql = (await self.asks.standing()).catalog_query(_OF_USERS)
+        return standing.functions(await _rows(self.asks, sql, {"names": parameter(unknown)}))
 
-    def _judged(self, piece: _Piece, rows: list[list[Any]]) -> Iterator[tuple[str, str]]:
-        called = {name.lower() for name in _called(piece.shape)}
-        scalar = {str(row[1]).lower() for row in rows if row[0] == "function"} | self.harmless
-        for what, name, first, second, third, fourth, code in rows:
-            low = str(name).lower()
-            if what == "function" and low in called - self.approved:
-                function = Function(first or name, third == "1", second, fourth == "1" if fourth else None)
-                if why := effects.objection(function):
-                    self.fault(piece.where, f"{name}() {why}")
-                elif second == "SQLUserDefined":
-                    yield from self._below(f"the function {name}", _body(code))
-                else:
-                    self.harmless.add(low)
-            elif what == "table function" and low in called - self.approved:
-                stands_for_a_table = low in {f.lower() for f in piece.shape.table_functions}
-                if (stands_for_a_table or low not in scalar) and low not in effects.TABLE_FUNCTIONS:
-                    self.fault(piece.where, f"the table function {name}() is not known to only read")
-            elif what == "table":
-                yield from self._table(piece, name, first, second, code, current=third == "1")
-            elif what == "dictionary" and any(name.startswith("dict") for name in called):
-                self.fault(piece.where, f"the dictionary {name} runs a program when it is asked")
+    async def _tables(self, level: Sequence[_Piece]) -> list[list[Any]]:
+        names = sorted({name for piece in level for name in _tables(piece.shape)})
+        return await _rows(self.asks, _TABLES, {"names": parameter(names)}) if names else []
 
-    def _table(
-        self, piece: _Piece, name: str, database: str, engine: str, code: str, *, current: bool
-    ) -> Iterator[tuple[str, str]]:
+    async def _programs(self, level: Sequence[_Piece]) -> None:
+        """merge() and dictGet() name what they read in strings: so nothing that could be meant may run a program."""
+        for piece in level:
+            called = {name.lower() for name in _called(piece.shape)}
+            for named, sql in (("merge", _PROGRAMS), ("dict", _DICTIONARIES)):
+                if any(name.startswith(named) for name in called) and (found := await _rows(self.asks, sql)):
+                    self.fault(piece.where, f"{named}… could read {found[0][0]}, which runs a program when it is read")
+
+    def _bodies(self, piece: _Piece, of_users: Mapping[str, Function]) -> Iterator[tuple[str, str]]:
+        for name in sorted({name.lower() for name in _called(piece.shape)} & of_users.keys()):
+            function = of_users[name]
+            if why := effects.objection(function):
+                self.fault(piece.where, f"{function.name}() {why}")
+            elif function.origin == "SQLUserDefined":
+                yield from self._below(f"the function {function.name}", _body(function.body))
+
+    def _views(self, piece: _Piece, rows: list[list[Any]]) -> Iterator[tuple[str, str]]:
         shape = piece.shape
-        meant = (database, name) in shape.tables or (current and ("", name) in shape.tables)
-        hidden = shape.hides and name in _tables(shape)
-        if engine in effects.PROGRAM_ENGINES and (meant or hidden or "merge" in shape.table_functions):
-            self.fault(piece.where, f"the table {database}.{name} runs a program when it is read")
-        elif engine in effects.CONSUMED_ENGINES and (meant or hidden):
-            self.fault(piece.where, f"reading the {engine} table {database}.{name} takes its messages from others")
-        elif code and engine == "View" and (meant or hidden):
-            yield from self._below(f"the view {database}.{name}", code)
+        for name, database, engine, current, code in rows:
+            meant = (database, name) in shape.tables or (current and ("", name) in shape.tables)
+            if not meant and not (shape.hides and name in _tables(shape)):
+                continue
+            if engine in effects.PROGRAM_ENGINES:
+                self.fault(piece.where, f"the table {database}.{name} runs a program when it is read")
+            elif engine in effects.CONSUMED_ENGINES:
+                self.fault(piece.where, f"reading the {engine} table {database}.{name} takes its messages from others")
+            elif code and engine == "View":
+                yield from self._below(f"the view {database}.{name}", code)
 
     def _below(self, where: str, code: str) -> Iterator[tuple[str, str]]:
         if where not in self.seen:

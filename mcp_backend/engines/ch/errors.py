@@ -36,7 +36,9 @@ def read(text: str) -> ServerError:
     message = re.sub(r"^Received ClickHouse exception, code: \d+, server response: | \(for url \S+\)$", "", text)
     message = re.sub(r"(?:Code: \d+\. )?DB::(?:Errno)?Exception: |Code: \d+\. ", "", message)
     message = re.sub(r"\s*\((?:[A-Z][A-Z0-9_]{3,}|version [^)]*\)?|official build)\)", "", message)
-    message = re.sub(r"\. Expected one of: .*", "", message, flags=re.DOTALL)
+    message = re.sub(r"(?s)\. Expected one of: .*", "", message)
+    message = re.sub(r"(?s): failed at position \d+ \((.*?)\)(?: \(line.*?\))?: .*", r" near '\1'", message)
+    message = re.sub(r"(?s)[.:]? [Ii]n scope .*?(?=\. Maybe you meant|$)", "", message)
     position = re.search(r"failed at position (\d+)", text)
     return ServerError(
         int(code[1]) if code else 0,

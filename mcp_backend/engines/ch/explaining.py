@@ -20,8 +20,12 @@ MOST_FINDINGS = 12
 
 TABLES = """
 SELECT t.database || '.' || t.name, t.sorting_key, t.partition_key, ifNull(t.total_rows, 0), ifNull(t.active_parts, 0),
-  (SELECT groupArray((c.name, c.type)) FROM system.columns AS c WHERE c.database = t.database AND c.table = t.name)
-FROM system.tables AS t WHERE has({tables:Array(String)}, t.database || '.' || t.name)
+  c.columns
+FROM system.tables AS t LEFT JOIN (
+  SELECT database, table, groupArray((name, type)) AS columns FROM system.columns
+  WHERE has({tables:Array(String)}, database || '.' || table) GROUP BY database, table
+) AS c ON c.database = t.database AND c.table = t.name
+WHERE has({tables:Array(String)}, t.database || '.' || t.name)
 """
 
 

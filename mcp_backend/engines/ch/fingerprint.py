@@ -7,21 +7,24 @@ from mcp_backend.engines.ch.analysis import Asks
 from mcp_backend.engines.ch.definition import canonical
 
 OURS = "database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')"
+RECENT_SECONDS = 5
+"""Times of changes are whole seconds: one that is so fresh could be followed by another in the same second."""
 _FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
 _TABLES = f"""
 SELECT database, name, create_table_query FROM system.tables
 WHERE {OURS} AND NOT is_temporary AND NOT startsWith(name, '.inner')
 """
 _CHANGED = f"""
-SELECT toString(sum(cityHash64(a, b, c))) || '/' || toString(count()) FROM (
-  SELECT database AS a, name AS b, create_table_query AS c FROM ({_TABLES})
-  UNION ALL SELECT '', name, create_query FROM ({_FUNCTIONS}))
+SELECT toString(sum(cityHash64(database, name, uuid, engine, comment, metadata_modification_time))),
+  toString(count()), toInt32(max(metadata_modification_time) > now() - {RECENT_SECONDS}),
+  (SELECT toString(sum(cityHash64(name, create_query))) FROM ({_FUNCTIONS}))
+FROM system.tables WHERE {OURS} AND NOT is_temporary AND NOT startsWith(name, '.inner')
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """`version` is for comparing; `catalog` tells cheaply whether it is still right."""
+    """`version` is for comparing; `catalog` tells cheaply whether it is still right, when it is not empty."""
 
     version: str
     catalog: str
@@ -34,8 +37,9 @@ async def fingerprint(asks: Asks, known: Fingerprint | None) -> Fingerprint:
     of it: rows, parts, UUIDs, the tables behind materialized views, definers; nor the name of the database of our URL,
     so that a copy of it under another name is equal.
     """
-    ((catalog,),) = await asks.rows(_CHANGED)
-    if known is not None and known.catalog == catalog:
+    ((tables, count, recent, functions),) = await asks.rows(_CHANGED)
+    catalog = "" if recent else f"{tables}/{count}/{functions}"
+    if known is not None and catalog and known.catalog == catalog:
         return known
     current = (await asks.standing()).database
     entries = [
@@ -44,4 +48,4 @@ async def fingerprint(asks: Asks, known: Fingerprint | None) -> Fingerprint:
     ]
     entries += [f"function {name}: {query}" for name, query in await asks.rows(_FUNCTIONS)]
     text = "\n".join(sorted(entries))
-    return Fingerprint(hashlib.sha256(text.encode()).hexdigest()[:32], str(catalog))
+    return Fingerprint(hashlib.sha256(text.encode()).hexdigest()[:32], catalog)

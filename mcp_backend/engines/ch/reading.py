@@ -158,7 +158,7 @@ class _Shown:
     def row(self, row: Sequence[Any]) -> tuple[Json, ...]:
         shown: list[Json] = []
         for read, value in zip(self.readers, row, strict=True):
-            short, was_cut = values.shortened(None if value is None else read(value), self.longest)
+            short, was_cut = values.shortened(values.shown(value, read), self.longest)
             self.cut += was_cut
             shown.append(short)
         return tuple(shown)

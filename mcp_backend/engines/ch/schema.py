@@ -37,7 +37,7 @@ async def version(asks: Asks, memory: Memory) -> str:
     """The fingerprint; listings of another schema are forgotten."""
     before = memory.fingerprint
     memory.fingerprint = await fingerprint(asks, before)
-    if before is None or before.catalog != memory.fingerprint.catalog:
+    if before is None or before.version != memory.fingerprint.version:
         memory.pages.clear()
     return memory.fingerprint.version
 

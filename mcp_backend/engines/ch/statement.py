@@ -7,7 +7,7 @@ settings and INTO OUTFILE are looked for among the words, of which nothing is le
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal, TypeAlias
 
 from mcp_backend.engines.ch import grammar
@@ -27,13 +27,13 @@ MOST_WORDS = 40_000
 class Outline:
     """One statement by its words. `why` is empty when nothing in them shows that it does more than read.
 
-    `parameters` are the names of `{name:Type}`, in order of appearance; `settings` what SETTINGS sets.
+    `parameters` are names and types of `{name:Type}`, in order of appearance; `settings` what SETTINGS sets.
     """
 
     text: str
     words: tuple[Token, ...]
     called: frozenset[str]
-    parameters: tuple[str, ...]
+    parameters: Mapping[str, str]
     settings: Mapping[str, str]
     why: str = ""
 
@@ -65,6 +65,9 @@ def outline(sql: str) -> Outline:
     words = tokens(sql)
     if len(words) > MOST_WORDS:
         raise InvalidArgument(f"sql: has {len(words)} words; expected at most {MOST_WORDS}")
+    if unknown := next((word for word in words if word.kind == "unknown"), None):
+        begins = f"what begins at character {unknown.start + 1} ({unknown.text[:20]})"
+        raise InvalidArgument(f"sql: {begins} has no end, or is no ClickHouse SQL")
     count = statements(words)
     if count == 0:
         raise InvalidArgument("sql: holds no statement; expected one SELECT, SHOW, DESCRIBE, EXISTS or EXPLAIN")
@@ -72,7 +75,7 @@ def outline(sql: str) -> Outline:
         guilty = [word.upper for word in _firsts(words) if word.upper not in grammar.BEGINNINGS]
         if not guilty:
             raise InvalidArgument(f"sql: holds {count} statements; expected one, so call once for each")
-        return Outline(sql, (), frozenset(), (), {}, f"it holds {count} statements, and one is {guilty[0]}")
+        return Outline(sql, (), frozenset(), {}, {}, f"it holds {count} statements, and one is {guilty[0]}")
     words = [word for word in words if word.text != ";"]
     text, words = _without_format(sql[words[0].start : words[-1].end], words, words[0].start)
     settings, why = _settings(words)
@@ -173,16 +176,16 @@ def _objection(words: Sequence[Token]) -> str:
     for word, following in pairwise(words):
         if word.upper == "INTO" and following.upper == "OUTFILE":
             return "INTO OUTFILE writes a file"
-    unknown = next((word for word in words if word.kind == "unknown"), None)
-    return f"it holds {unknown.text[:20]!r}, which is not understood" if unknown else ""
+    return ""
 
 
-def _parameters(words: Sequence[Token]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for first, second, third in zip(words, words[1:], words[2:], strict=False):
+def _parameters(words: Sequence[Token]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for at, (first, second, third) in enumerate(zip(words, words[1:], words[2:], strict=False)):
         if first.text == "{" and second.kind == "word" and third.text == ":":
-            found[second.text] = None
-    return tuple(found)
+            kind = takewhile(lambda word: word.text != "}", words[at + 3 :])
+            found.setdefault(second.text, "".join(word.text for word in kind))
+    return found
 
 
 def _without_format(text: str, words: list[Token], start: int) -> tuple[str, list[Token]]:

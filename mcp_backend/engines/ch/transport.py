@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 import anyio
 import anyio.to_thread
 import clickhouse_connect
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.httputil import get_pool_manager_options  # pyright: ignore[reportUnknownVariableType]
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
@@ -170,10 +170,11 @@ class Transport:
                 return take(_pieces(response), response.headers)
             finally:
                 response.close()
-        except DatabaseError as error:
-            raise errors.read(str(error)) from None
         except (ClickHouseError, HTTPError, OSError) as error:
-            raise Lost(_said(error.__cause__ or error)) from None
+            said = errors.read(str(error))
+            if isinstance(error.__cause__, HTTPError) or not said.code:
+                raise Lost(_said(error)) from None
+            raise said from None
 
     def _opened(self) -> HttpClient:
         with self._opening:

@@ -8,8 +8,10 @@ objects. A String that is not UTF-8 is `{"base64": …}`. https://clickhouse.com
 import base64
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeAlias, cast
 
@@ -70,6 +72,16 @@ def reader(kind: str) -> Reader:
     return any_value
 
 
+def shown(value: Any, read: Reader) -> Json:
+    """A value as its type is shown; as it is where the server wrote it otherwise than the type says."""
+    if value is None:
+        return None
+    try:
+        return read(value)
+    except (TypeError, ValueError, AttributeError):
+        return any_value(value)
+
+
 def any_value(value: Any) -> Json:
     """A value inside JSON, Variant and Dynamic, whose type each row may choose."""
     if isinstance(value, _Number):
@@ -106,9 +118,16 @@ class Literal:
         return self.text
 
 
-def parameter(value: Any) -> "Literal | str | None":
-    """A JSON value as the driver takes it for `{name:Type}`. A string can stand for every type."""
+def parameter(value: Any, kind: str = "") -> "Literal | str | None":
+    """A JSON value as the driver takes it for `{name:Type}`. A string can stand for every type; a moment with an offset
+    is sent as seconds since the epoch, because the server reads no offsets there."""
+    if isinstance(value, str) and "DateTime" in kind and _MOMENT.fullmatch(value):
+        moment = datetime.fromisoformat(value)
+        return f"{moment.timestamp():.6f}" if "DateTime64" in kind else str(int(moment.timestamp()))
     return value if value is None or isinstance(value, str) else Literal(_literal(value))
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)")
 
 
 def _literal(value: Any) -> str:
@@ -180,7 +199,7 @@ def _named(argument: str) -> tuple[str, str]:
 
 def _split(kind: str) -> tuple[str, tuple[str, ...]]:
     name, bracket, rest = kind.partition("(")
-    return name, tuple(_arguments(rest[:-1])) if bracket else ()
+    return name, tuple(_arguments(rest[:-1])) if bracket and rest != ")" else ()
 
 
 def _arguments(text: str) -> Iterator[str]:

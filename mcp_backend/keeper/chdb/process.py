@@ -31,11 +31,10 @@ class NotStreamed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What comes with a statement. `compression` is that of its data."""
+    """What comes with a statement."""
 
     database: str = ""
     query_id: str = ""
-    compression: str = ""
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -48,11 +47,20 @@ class Answer:
 
 
 class Process:
-    """The engine in this process. `version` is ClickHouse's."""
+    """The engine in this process, over the working folder. `version` is ClickHouse's."""
 
-    def __init__(self, chdb: Any, folder: str) -> None:
-        self._chdb, self._folder = chdb, folder
+    def __init__(self, chdb: Any) -> None:
+        self._chdb = chdb
+        self._plain = not re.search(r"[*?{}]", os.getcwd())
+        # chdb lays its `default` over the files of the working folder, which a server's is not: every name of a table
+        # would be looked for as a path. Without this link it never had a table, and chdb could not attach it.
+        known = os.path.lexists("metadata/default")
+        if not known:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink("metadata/default.sql")
         self._own, self._lock = self._connect(), threading.Lock()
+        self._own.query("DETACH DATABASE default", "Null")
+        self._own.query("ATTACH DATABASE default" if known else "CREATE DATABASE default ENGINE = Atomic", "Null")
         self.version = self._word("SELECT version()")
 
     @contextlib.contextmanager
@@ -61,8 +69,10 @@ class Process:
         connection, mark = _told(self._connect), asked.query_id or os.urandom(8).hex()
         try:
             _told(lambda: self._prepare(connection, asked, mark))
-            with self._data_file(statement) as path:
-                sql = filled(statement, path, asked.compression) if path else statement.sql
+            with contextlib.ExitStack() as stack:
+                sql = statement.sql
+                if statement.data is not None:
+                    sql = filled(statement, stack.enter_context(_file(statement.data)), plain=self._plain)
                 run = Run(connection, sql, statement.format, client, lambda: self._kill(mark))
                 if statement.streamed:
                     with contextlib.suppress(NotStreamed):
@@ -71,6 +81,13 @@ class Process:
                 yield run.whole()
         finally:
             connection.close()
+
+    def unpacked(self, body: bytes, compression: str) -> bytes:
+        """A body as it was before an HTTP client compressed it; Python alone has no means for lz4. Raises `Refused`."""
+        with _file(body) as path, contextlib.closing(_told(self._connect)) as connection:
+            source = f"file({literal('/proc/self/cwd/' + path)}, 'RawBLOB', 'body String', {literal(compression)})"
+            whole: bytes = _told(lambda: connection.query(f"SELECT body FROM {source}", "RawBLOB")).bytes()
+            return whole
 
     def close(self) -> None:
         """Ends what still runs, then the engine."""
@@ -82,7 +99,7 @@ class Process:
         return str(self._own.query(sql, "TSVRaw").bytes().decode().strip())
 
     def _connect(self) -> Any:
-        return self._chdb.connect(self._folder)
+        return self._chdb.connect(".")
 
     def _prepare(self, connection: Any, asked: Asked, mark: str) -> None:
         if asked.database not in ("", "default"):
@@ -90,19 +107,6 @@ class Process:
         settings = {**ALWAYS, **asked.settings, "log_comment": mark}
         pairs = ", ".join(f"{identifier(name)} = {literal(value)}" for name, value in settings.items())
         connection.query(f"SET {pairs}", "Null")
-
-    @contextlib.contextmanager
-    def _data_file(self, statement: Statement) -> Generator[str]:
-        if statement.data is None:
-            yield ""
-            return
-        path = os.path.join(self._folder, "tmp", f"insert-{os.urandom(8).hex()}")
-        try:
-            with open(path, "wb") as file:
-                file.write(statement.data)
-            yield path
-        finally:
-            os.unlink(path)
 
     def _kill(self, mark: str) -> None:
         with self._lock, contextlib.suppress(RuntimeError):
@@ -174,6 +178,18 @@ class Run:
         if failure:
             raise failure[0]
         return outcome[0]
+
+
+@contextlib.contextmanager
+def _file(data: bytes) -> Generator[str]:
+    """The data as a file that the engine can read, for as long as the block runs."""
+    path = f"tmp/{os.urandom(8).hex()}"
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+        yield path
+    finally:
+        os.unlink(path)
 
 
 def _told(work: Callable[[], T]) -> T:

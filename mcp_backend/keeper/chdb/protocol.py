@@ -7,7 +7,6 @@ compressed answers.
 import base64
 import hmac
 import json
-import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
@@ -71,18 +70,13 @@ class Handler(BaseHTTPRequestHandler):
     def _read(self, given: dict[str, str], body: bytes, settings: dict[str, str]) -> tuple[Asked, Statement]:
         if self.headers.get("Content-Type", "").startswith("multipart/"):
             raise Refused("Code: 48. DB::Exception: Multipart bodies are not served here. (NOT_IMPLEMENTED)")
-        query, compression = given.get("query", "").encode(), self.headers.get("Content-Encoding", "")
-        if compression and not query:
-            if compression not in ("gzip", "deflate"):
-                raise Refused(
-                    f"Code: 48. DB::Exception: A query as {compression} is not served here. (NOT_IMPLEMENTED)"
-                )
-            body, compression = zlib.decompress(body, wbits=47), ""
+        if body and (compression := self.headers.get("Content-Encoding")):
+            body = self.process.unpacked(body, compression)
         default = given.get("default_format") or self.headers.get("X-ClickHouse-Format") or "TabSeparated"
-        wanted = statement.read(query, body, default)
+        wanted = statement.read(given.get("query", "").encode(), body, default)
         settings |= {name: value for name, value in given.items() if name not in NOT_SETTINGS}
         database = given.get("database") or self.headers.get("X-ClickHouse-Database") or ""
-        return Asked(database, given.get("query_id", ""), compression, settings), wanted
+        return Asked(database, given.get("query_id", ""), settings), wanted
 
     def _send(self, wanted: Statement, answer: Answer, query_id: str) -> None:
         headers = {

@@ -45,7 +45,7 @@ def main(program: str, port: str) -> None:
     except NoFence as missing:
         sys.exit(f"the local ClickHouse does not start without its fence: {missing}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    process = Process(chdb, os.getcwd())
+    process = Process(chdb)
     Handler.process, Handler.password = process, password
     print(f"serving ClickHouse {process.version} behind a fence ({held})", flush=True)
     try:

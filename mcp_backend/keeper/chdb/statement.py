@@ -37,14 +37,16 @@ class Refused(Exception):
 class Statement:
     """One statement for chdb, the format of its answer, and whether that can come in pieces.
 
-    An INSERT with data has a gap in its text, at `gap`, for the name of the file that will hold the data.
+    An INSERT with `data` in `data_format` is its beginning only; `rest` is what follows the name of the file that will
+    hold them.
     """
 
     sql: str
     format: str
     streamed: bool = False
     data: bytes | None = None
-    gap: int = 0
+    data_format: str = ""
+    rest: str = ""
 
 
 def read(query: bytes, body: bytes, default_format: str) -> Statement:
@@ -72,10 +74,16 @@ def read(query: bytes, body: bytes, default_format: str) -> Statement:
     return Statement(_adapted(sql, words), chosen, streamed)
 
 
-def filled(statement: Statement, path: str, compression: str) -> str:
-    """The INSERT that reads its data from the file at `path`."""
-    packed = f" COMPRESSION {literal(compression)}" if compression else ""
-    return f"{statement.sql[: statement.gap]} FROM INFILE {literal(path)}{packed} {statement.sql[statement.gap :]}"
+def filled(statement: Statement, path: str, *, plain: bool) -> str:
+    """The INSERT that reads its data from the file at `path` below the working folder.
+
+    INFILE takes `*`, `?` and braces anywhere in the whole path for a pattern: where the folders above have some (not
+    `plain`), the data come through the table function file(), which can be given another way to the folder.
+    """
+    begin, rest, form = statement.sql, statement.rest, statement.data_format
+    if plain:
+        return f"{begin} FROM INFILE {literal(path)} {rest} FORMAT {form}"
+    return f"{begin} {rest} SELECT * FROM file({literal('/proc/self/cwd/' + path)}, {form})"
 
 
 def _inserts(words: list[Token]) -> bool:
@@ -102,8 +110,8 @@ def _insert(whole: bytes, head: str, words: list[Token], at: int) -> Statement:
     data = whole[len(head[:end].encode("utf-8", "surrogateescape")) :]
     data = re.sub(rb"\A[ \t]*\r?\n", b"", data) if named else data
     settings = next((word.start for word in words[:at] if word.upper == "SETTINGS"), keyword.start)
-    sql = f"{head[: keyword.start]} FORMAT {chosen}"
-    return Statement(sql, "Null", data=data, gap=settings)
+    rest = head[settings : keyword.start]
+    return Statement(head[:settings], "Null", data=data, data_format=chosen, rest=rest)
 
 
 def _adapted(sql: str, words: list[Token]) -> str:
