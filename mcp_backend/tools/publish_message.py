@@ -66,7 +66,6 @@ class PublishMessage(Tool):
     read_only = False
     destructive = True
     open_world = True
-    output = {"results": {"type": "array", "items": {"type": "object"}}, "delivery": {"type": "string"}}
 
     destination: str = Field(min_length=1, max_length=512, description="subject, no wildcards")
     messages: tuple[OneMessage, ...] = Field(min_length=1, max_length=BATCH)
