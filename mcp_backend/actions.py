@@ -110,12 +110,14 @@ class MoveBranch:
 
 @dataclass(frozen=True, slots=True)
 class PushCommits:
-    """Update a ref of a remote."""
+    """Update a ref of a remote. `commits` are those it does not have yet, the new tip first; `paths` what they
+    change; `force` when commits that it has would no longer be reached."""
 
     remote: str
     ref: str
     commits: tuple[str, ...]
     force: bool
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

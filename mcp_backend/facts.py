@@ -81,6 +81,15 @@ class MessageFit:
 
 
 @dataclass(frozen=True, slots=True)
+class RefFacts:
+    """What is known of the branches an action moves. `protected` are full names (`refs/heads/main`) that change
+    through review only; `rewritten` are commits of such a branch that would be made anew."""
+
+    protected: tuple[str, ...] = ()
+    rewritten: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a guard may look at besides the action itself. Absent facts are empty, never guessed."""
 
@@ -89,6 +98,7 @@ class Facts:
     statements: tuple[Statement, ...] = ()
     tests: TestEvidence | None = None
     messages: tuple[MessageFit, ...] = ()
+    refs: RefFacts | None = None
     special_files: tuple[str, ...] = ()
     """Paths that would enter a commit as a symbolic link or a nested repository."""
 

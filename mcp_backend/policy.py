@@ -109,14 +109,8 @@ _SECTIONS = {
 }
 _ENGINE_KEYS = {"kind", "url", "environment", "migrations"}
 _CONSTRAINT_KEYS = {
-    "outcome",
-    "disabled_because",
-    "approvers",
-    "channels",
-    "environments",
-    "expires",
-    "parameters",
-}
+    "outcome", "disabled_because", "approvers", "channels", "environments", "expires", "parameters"
+}  # fmt: skip
 KINDS = ("postgresql", "clickhouse", "nats", "kafka", "redis")
 ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
 
@@ -289,8 +283,14 @@ def _looser(promise: Constraint, changed: Constraint) -> bool:
         or not _covers(changed.environments, promise.environments)
         or not _covers(promise.channels, changed.channels)
         or seconds(changed.expires) > seconds(promise.expires)
-        or changed.parameters != promise.parameters
+        or _unlike(promise.parameters, changed.parameters)
     )
+
+
+def _unlike(promised: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether parameters differ from what was promised; a list of protected `branches` may grow."""
+    grown = set(promised.get("branches", "-")) <= set(now.get("branches", ""))
+    return any(promised.get(key) != now[key] and not (key == "branches" and grown) for key in now)
 
 
 def _covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:

@@ -12,13 +12,15 @@ from mcp_backend.actions import (
     CreateCommit,
     DeleteFile,
     ExecuteSql,
+    MoveBranch,
     MoveFile,
     PublishMessage,
+    PushCommits,
     ReadRows,
     RunCommand,
     WriteFile,
 )
-from mcp_backend.facts import Facts, MessageFit, Owner, Ownership, Secret, Statement
+from mcp_backend.facts import Facts, MessageFit, Owner, Ownership, RefFacts, Secret, Statement
 from mcp_backend.facts import TestEvidence as Evidence
 from mcp_backend.guards import judge
 from mcp_backend.policy import Outcome, Policy, Verdict
@@ -305,3 +307,45 @@ def test_a_promise_limited_to_environments_leaves_the_others_alone() -> None:
 def test_a_guard_changes_nothing() -> None:
     facts = Facts(owners=MappingProxyType({"web/app": Ownership("frontend", "x")}))
     assert verdict(write("web/app"), facts) == verdict(write("web/app"), facts)
+
+
+MAIN = "refs/heads/main"
+
+
+def push(ref: str = "refs/heads/orders", *, force: bool = False, paths: tuple[str, ...] = ()) -> PushCommits:
+    """One commit to a branch of origin."""
+    return PushCommits("origin", ref, ("1" * 40,), force, paths)
+
+
+@pytest.mark.proves("protected-branches", "refused")
+@pytest.mark.parametrize(
+    ("action", "refs", "outcome"),
+    [
+        (push(MAIN), RefFacts((MAIN,)), "deny"),
+        (push(MAIN, force=True), RefFacts((MAIN,)), "deny"),
+        (push(force=True), RefFacts((MAIN,)), "approve"),
+        (push(), None, "deny"),
+        (MoveBranch("main", "1" * 40, None), RefFacts((MAIN,)), "deny"),
+        (MoveBranch("orders", "1" * 40, "2" * 40), RefFacts((MAIN,), ("3" * 40,)), "deny"),
+        (MoveBranch("orders", None, "2" * 40), None, "deny"),
+    ],
+)
+def test_a_protected_branch_is_neither_pushed_to_nor_rewritten(
+    action: Action, refs: RefFacts | None, outcome: Outcome
+) -> None:
+    found = verdict(action, Facts(refs=refs))
+    assert (found.outcome, found.constraint) == (outcome, "protected-branches")
+
+
+@pytest.mark.proves("protected-branches", "allowed")
+@pytest.mark.parametrize("action", [push(), MoveBranch("orders", None, "2" * 40), MoveBranch("orders", "1" * 40, None)])
+def test_a_branch_of_ones_own_moves_freely(action: Action) -> None:
+    assert verdict(action, Facts(refs=RefFacts((MAIN,)))).outcome == "allow"
+
+
+def test_a_push_is_judged_by_what_its_commits_change() -> None:
+    facts = replace(owned(web_app="frontend"), refs=RefFacts((MAIN,)))
+    assert verdict(push(paths=("web/app",)), facts).constraint == "no-frontend"
+    leaked = Facts(owners=owned(orders_api="backend").owners, refs=RefFacts((MAIN,)),
+                   secrets=(Secret("orders/api", 1, "a key"),))  # fmt: skip
+    assert verdict(push(paths=("orders/api",)), leaked).constraint == "no-secrets"

@@ -26,8 +26,6 @@ PACKAGE = TESTS.parent / "mcp_backend"
 PROMISES = persona.load().constraints
 OUTCOMES = ("refused", "allowed")
 NOT_JUDGED = {
-    "MoveBranch": "a local branch can always be found again in the reflog; what leaves the machine is judged as a push",
-    "PushCommits": "no tool pushes yet; its guard comes with the tool",
     "CallApi": "no tool calls an API yet; its guard comes with the tool",
 }
 """Actions no guard looks at, and why. `test_an_unjudged_action_is_not_made` holds the second kind to its word."""
@@ -108,6 +106,8 @@ def test_every_action_is_judged_or_says_why_not() -> None:
         test_guards.publish(),
         actions.ReadRows("main", "development", "DELETE FROM t"),
         actions.ConfigureMessaging("events", "production", ("add stream",)),
+        actions.MoveBranch("main", "1" * 40, None),
+        actions.PushCommits("origin", "refs/heads/main", ("1" * 40,), force=False),
     )
     for action in samples:
         facts = test_guards.fit() if isinstance(action, actions.PublishMessage) else Facts(owners=owners)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from mcp_backend.actions import Action
 from mcp_backend.facts import Facts
-from mcp_backend.guards import commits, messages, paths, production, reads, secrets
+from mcp_backend.guards import branches, commits, messages, paths, production, reads, secrets
 from mcp_backend.policy import STRICTNESS, Constraint, Policy, Verdict
 
 Guard: TypeAlias = Callable[[Action, Constraint, Facts], Verdict | None]
@@ -22,6 +22,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "secrets": secrets.no_secrets,
         "message_contracts": messages.contract,
         "production_changes": production.approved,
+        "protected_branches": branches.protected,
     }
 )
 

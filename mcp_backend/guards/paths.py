@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, RunCommand, WriteFile
+from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, PushCommits, RunCommand, WriteFile
 from mcp_backend.facts import Facts, Owner
 from mcp_backend.policy import Constraint, Verdict
 
@@ -17,7 +17,7 @@ def written(action: Action) -> tuple[str, ...]:
             return (path,)
         case MoveFile(source=source, target=target):
             return (source, target)
-        case CreateCommit(paths=paths) | RunCommand(writes=paths):
+        case CreateCommit(paths=paths) | PushCommits(paths=paths) | RunCommand(writes=paths):
             return paths
         case _:
             return ()
@@ -80,7 +80,7 @@ def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict |
             f"decides what this server and its host may do: {_listed(mine, facts)}",
             "leave these paths out and tell the person what you would change",
         )
-    if isinstance(action, CreateCommit) and facts.special_files:
+    if isinstance(action, (CreateCommit, PushCommits)) and facts.special_files:
         return Verdict(
             constraint.outcome,
             constraint.id,

@@ -1,6 +1,6 @@
 """Credentials do not enter the repository or a message."""
 
-from mcp_backend.actions import Action, CreateCommit, PublishMessage, WriteFile
+from mcp_backend.actions import Action, CreateCommit, PublishMessage, PushCommits, WriteFile
 from mcp_backend.facts import Facts
 from mcp_backend.policy import Constraint, Verdict
 
@@ -10,7 +10,7 @@ SHOWN = 5
 def no_secrets(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Names the place and the kind of each credential, never its value."""
     match action:
-        case CreateCommit(paths=paths):
+        case CreateCommit(paths=paths) | PushCommits(paths=paths):
             found = [s for s in facts.secrets if s.path in paths]
         case WriteFile(path=path):
             found = [s for s in facts.secrets if s.path == path]
