@@ -43,9 +43,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     way.add_argument("--text", metavar="ANSWER", help="the answer to a question")
     answer.add_argument("--reason", default="", metavar="WHY", help="with --approve or --deny: what the engineer reads")
     answer.set_defaults(run=_run(_answer))
-    for action in (show, answer):
+    record = actions.add_parser("record", help="write an answer as a decision record (MADR) into the repository")
+    record.set_defaults(run=_run(_record))
+    for action in (show, answer, record):
         action.add_argument("id", metavar="ID", help="such as ESC-1a2b3c4d")
-    for action in (listing, show, answer):
+    for action in (listing, show, answer, record):
         _options(action, again=True)
 
 
@@ -131,6 +133,17 @@ async def _answer(options: argparse.Namespace, inbox: "Inbox") -> int:
         print(json.dumps(inbox.full(decided)))
         return 0
     print(f"{paint(decided['status'], 'green' if options.approve else 'bold')}: {decided['id']}, {_told(decided)}")
+    return 0
+
+
+async def _record(options: argparse.Namespace, inbox: "Inbox") -> int:
+    from mcp_backend import decisions
+    from mcp_backend.settings import workspace
+
+    root = workspace(options.workspace).root
+    path, new = decisions.record(root, await inbox.one(options.id))
+    shown = str(path.relative_to(root))
+    print(json.dumps({"path": shown, "new": new}) if options.json else f"{'wrote' if new else 'is already'} {shown}")
     return 0
 
 

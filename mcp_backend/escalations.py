@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from mcp_backend import approvals, audit
+from mcp_backend import approvals, audit, wording
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound, PermissionDenied
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, seconds
@@ -17,6 +17,8 @@ from mcp_backend.store import Row, Store
 CHANNELS = ("inbox",)
 OPEN = ("open", "acknowledged")
 DECIDED = ("answered", "approved", "denied")
+COMPARED = 200
+"""How many of the latest escalations a new question is compared with by wording."""
 
 
 def question_digest(kind: str, title: str, question: str, details: Mapping[str, Any]) -> str:
@@ -58,17 +60,41 @@ async def open_question(
     asker: str,
     now: float,
 ) -> tuple[Row, bool]:
-    """Opens an escalation, or finds the earlier one with the same words. The second value tells whether it is new."""
+    """Opens an escalation, or finds the earlier one that asks the same. The second value tells whether it is new."""
     digest = question_digest(kind.id, title, question, details)
     async with store.transaction():
         await expire(store, now)
         for earlier in await store.rows("escalation_by_digest", digest=digest, at_version=""):
             if earlier["status"] in (*OPEN, *DECIDED):
                 return earlier, False
+        words = asked_words(title, question, details)
+        for earlier in await _questions(store, kind.id):
+            if earlier["status"] in (*OPEN, *DECIDED) and _words(earlier) == words:
+                return earlier, False
         identifier = await _add(store, kind, title, question, details, digest, blocking=blocking, asker=asker, now=now)
     row = await store.row("escalation_get", id=identifier)
     assert row is not None
     return row, True
+
+
+async def alike(store: Store, row: Row) -> list[Row]:
+    """Earlier questions of the same kind that share many words with this one, decided or open, the most alike first."""
+    others = {str(r["id"]): r for r in await _questions(store, row["kind"]) if r["id"] != row["id"]}
+    keys = wording.nearest(_words(row), ((key, _words(other)) for key, other in others.items()))
+    return [others[key] for key in keys if others[key]["status"] in (*OPEN, *DECIDED)]
+
+
+def asked_words(title: str, question: str, details: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a question is about, for comparing it with others."""
+    return wording.stems(title, question, json.dumps(details.get("spec_ref", ""), ensure_ascii=False))
+
+
+def _words(row: Row) -> tuple[str, ...]:
+    return asked_words(row["title"], row["question"], json.loads(row["details"]))
+
+
+async def _questions(store: Store, kind: str) -> list[Row]:
+    return [row for row in await store.rows("escalations_all", limit=COMPARED) if row["kind"] == kind]
 
 
 async def open_approval(

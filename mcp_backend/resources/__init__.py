@@ -2,6 +2,7 @@
 
 from mcp_backend.resources import (
     audit_recent,
+    decision,
     escalation,
     migrations,
     persona_,
@@ -17,6 +18,7 @@ RESOURCES: tuple[Resource, ...] = (
     policy_effective.POLICY,
     escalation.OPEN,
     escalation.ONE,
+    decision.DECISION,
     topology.TOPOLOGY,
     receipt.RECEIPT,
     audit_recent.RECENT,

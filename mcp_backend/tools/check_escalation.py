@@ -5,7 +5,7 @@ import json
 
 from pydantic import Field
 
-from mcp_backend import escalations
+from mcp_backend import decisions, escalations
 from mcp_backend.app import App
 from mcp_backend.errors import Json
 from mcp_backend.store import Row
@@ -46,12 +46,17 @@ class CheckEscalation(Tool):
             "answer": row["answer"],
             "by": row["answered_by"],
             "channel": row["channel"],
-            "decision": None,
+            "decision": await asyncio.to_thread(_decision, app, self.id),
             "kind": row["kind"],
             "title": row["title"],
             "question": row["question"],
             "assignee": row["assignee"],
         }
+
+
+def _decision(app: App, identifier: str) -> str | None:
+    """The number of the record that an answer became, if it did."""
+    return next((d.number for d in decisions.all_of(app.workspace.root) if d.escalation == identifier), None)
 
 
 async def _settled(app: App, identifier: str, seconds: float) -> Row:

@@ -1,16 +1,26 @@
 """escalate: ask a person what the engineer may not decide."""
 
+import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
-from mcp_backend import escalations
+from mcp_backend import decisions, escalations
 from mcp_backend.app import App
-from mcp_backend.errors import InvalidArgument
+from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.persona import Kind
+from mcp_backend.store import Row
 from mcp_backend.tools.base import Plan, Result, Tool
 
 DETAILS_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    kind: Kind
+    recorded: list[decisions.Decision]
 
 
 class Escalate(Tool):
@@ -46,11 +56,15 @@ class Escalate(Tool):
             )
         if len(json.dumps(self.details, ensure_ascii=False)) > DETAILS_LIMIT:
             raise InvalidArgument(f"details: expected at most {DETAILS_LIMIT} characters of JSON; name files and lines")
-        return Plan(prepared=kind)
+        return Plan(prepared=_Ready(kind, await asyncio.to_thread(decisions.all_of, app.workspace.root)))
 
     async def run(self, app: App, plan: Plan) -> Result:
+        ready: _Ready = plan.prepared
+        digest = escalations.question_digest(self.kind, self.title_, self.question, self.details)
+        if decision := decisions.answering(ready.recorded, digest):
+            return _recorded(decision, ready.kind)
         row, new = await escalations.open_question(
-            app.store, plan.prepared, self.title_, self.question, self.details, blocking=self.blocking,
+            app.store, ready.kind, self.title_, self.question, self.details, blocking=self.blocking,
             asker=app.caller.principal, now=app.now(),
         )  # fmt: skip
         assignee = str(row["assignee"])
@@ -64,9 +78,11 @@ class Escalate(Tool):
         if not new and row["status"] in escalations.OPEN:
             result["duplicate_of"] = row["id"]
         elif not new:
-            result["decided_in"] = row["id"]
+            result["decided_in"] = next((d.number for d in ready.recorded if d.escalation == row["id"]), row["id"])
             result["answer"] = row["answer"]
             await app.store.run("escalation_seen", id=row["id"])
+        elif near := await escalations.alike(app.store, row):
+            result["similar"] = [_similar(other) for other in near]
         result["meanwhile"] = (
             f"decided by {row['answered_by']}: act on the answer"
             if not new and row["status"] not in escalations.OPEN
@@ -74,3 +90,20 @@ class Escalate(Tool):
             "results carry a notice when it is there (or check_escalation)"
         )
         return result
+
+
+def _recorded(decision: decisions.Decision, kind: Kind) -> Result:
+    return {
+        "id": decision.escalation or decision.number,
+        "status": "answered",
+        "assignee": kind.to,
+        "channels": list(escalations.CHANNELS),
+        "decided_in": decision.number,
+        "answer": decision.outcome,
+        "meanwhile": f"recorded as decision://{decision.number}: act on it",
+    }
+
+
+def _similar(row: Row) -> dict[str, Json]:
+    """An earlier question as a hint: whether it settles this one, the asker judges."""
+    return {"id": row["id"], "title": row["title"], "status": row["status"], "answer": row["answer"]}
