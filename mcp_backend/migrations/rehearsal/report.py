@@ -1,6 +1,6 @@
 """What a rehearsal found, as frozen data. Standard library only.
 
-`Report.as_result()` is the result of the tool; a page for people and another engine's rehearsal build on the same types.
+`Report.as_result()` is the result of the tool; a page for people and another engine build on the same types.
 """
 
 from collections.abc import Mapping
