@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from mcp_backend.inbox import Inbox
     from mcp_backend.store import Row
 
-TAIL = 4
-"""How many characters of the digest an approver types."""
-
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
     """Adds the command to the command line."""
@@ -45,6 +42,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     answer.set_defaults(run=_run(_answer))
     record = actions.add_parser("record", help="write an answer as a decision record (MADR) into the repository")
     record.set_defaults(run=_run(_record))
+    serving = actions.add_parser("serve", help="the inbox in a browser, on this machine only")
+    serving.add_argument("--port", type=int, default=0, help="0 takes a free one (default %(default)s)")
+    serving.add_argument("--workspace", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="the repository")
+    serving.set_defaults(run=_serve)
     for action in (show, answer, record):
         action.add_argument("id", metavar="ID", help="such as ESC-1a2b3c4d")
     for action in (listing, show, answer, record):
@@ -67,6 +68,12 @@ def _run(action: "Callable[[argparse.Namespace, Inbox], Awaitable[int]]") -> Cal
             return await action(options, inbox)
 
     return lambda options: asyncio.run(opened(options))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from mcp_backend.web.serving import serve
+
+    return serve(options)
 
 
 async def _list(options: argparse.Namespace, inbox: "Inbox") -> int:
@@ -149,6 +156,8 @@ async def _record(options: argparse.Namespace, inbox: "Inbox") -> int:
 
 def _confirm(digest: str) -> None:
     """Asks for the end of the digest, so that a yes is never one key. Raises when it does not come."""
+    from mcp_backend.inbox import TAIL
+
     try:
         typed = input(f"Type the last {TAIL} characters of the digest to approve, anything else to leave it: ")
     except EOFError:

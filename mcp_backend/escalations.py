@@ -17,6 +17,8 @@ from mcp_backend.store import Row, Store
 CHANNELS = ("inbox",)
 OPEN = ("open", "acknowledged")
 DECIDED = ("answered", "approved", "denied")
+SEATED = ("terminal", "web")
+"""Channels that a person at a terminal of their own opened: the engineer runs as the same operating-system user."""
 COMPARED = 200
 """How many of the latest escalations a new question is compared with by wording."""
 
@@ -264,7 +266,7 @@ async def decide(
 
 
 def _may_approve(row: Row, by: str, channel: str, constraint: Constraint | None, people: tuple[str, ...]) -> None:
-    if by == row["asker"] and channel != "terminal":
+    if by == row["asker"] and channel not in SEATED:
         raise PermissionDenied(f"{by} asked for this: somebody else approves it, or the same person at a terminal")
     if constraint and constraint.channels and channel not in constraint.channels:
         raise PermissionDenied(

@@ -15,6 +15,9 @@ from mcp_backend.settings import user, workspace
 from mcp_backend.store import Row, Store, open_store
 from mcp_backend.terminal import hidden, paint, plain
 
+TAIL = 4
+"""How many characters of the digest an approver types."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inbox:

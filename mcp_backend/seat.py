@@ -8,6 +8,7 @@ operating-system user it shares. Where that matters the approver has a user, or 
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 MARKERS: Mapping[str, str] = {
@@ -75,7 +76,8 @@ def serves(identifier: int) -> bool:
     except OSError:
         return False
     names = [word.rpartition("/")[2] for word in words]
-    return "serve" in names and any(name in ("mcp-backend", "mcp_backend") for name in names)
+    pairs = pairwise(names)
+    return any(name in ("mcp-backend", "mcp_backend") and command == "serve" for name, command in pairs)
 
 
 def ancestors(start: int | None = None) -> Iterator[tuple[int, str, Mapping[str, str]]]:

@@ -16,7 +16,7 @@ if os.fork():
     os._exit(0)
 os.setsid()
 os.close(os.open(sys.argv[1], os.O_RDWR))
-os.execvp("sh", ["sh", "-c", '"$@"; echo "[exit $?]"', "sh", *sys.argv[2:]])
+os.execvp("sh", ["sh", "-c", 'trap : INT; "$@"; echo "[exit $?]"', "sh", *sys.argv[2:]])
 """
 """Starts a program on a terminal in a session without parents. The demo may itself be run by an agent, and `inbox
 answer` looks at the processes above it, too."""

@@ -1,0 +1,1 @@
+"""Pages that a person reads: server-rendered, nothing from outside the machine, no build step."""
