@@ -1,0 +1,35 @@
+"""What the policy says about the migrations of one engine, beside their folder. Standard library only."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcp_backend.errors import InvalidArgument
+
+KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline"))
+
+
+@dataclass(frozen=True, slots=True)
+class Migrating:
+    """`tool`: whose form the folder is in, where that can't be told from it. `unrehearsed_because`: why migrations run
+    that were not rehearsed. `lock_deadline`: seconds that one transaction may spend on getting its locks."""
+
+    tool: str = ""
+    unrehearsed_because: str = ""
+    lock_deadline: float = 30.0
+
+
+def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
+    """The keys of an engine's table. Raises `InvalidArgument` naming the key and what was expected."""
+    tool, because = table.get("migration_tool", ""), table.get("unrehearsed_because", "")
+    if not isinstance(tool, str):
+        raise InvalidArgument(f'{file}: engines.{name}.migration_tool: expected the name of a tool, such as "goose"')
+    if not isinstance(because, str) or ("unrehearsed_because" in table and len(because.strip()) < 10):
+        raise InvalidArgument(
+            f"{file}: engines.{name}.unrehearsed_because: expected the reason in words (10 characters or more)"
+        )
+    deadline = table.get("lock_deadline", "30s")
+    match = re.fullmatch(r"([0-9]{1,6})(ms|s|m)", deadline) if isinstance(deadline, str) else None
+    if match is None:
+        raise InvalidArgument(f"{file}: engines.{name}.lock_deadline: expected a duration such as 500ms, 30s or 5m")
+    return Migrating(tool.strip(), because.strip(), int(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]])
