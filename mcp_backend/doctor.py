@@ -148,6 +148,9 @@ async def _remote(engine: EngineSettings, place: Workspace) -> str:
     try:
         if engine.kind == "nats":
             return (await engines.nats(engine.name).connection()).version
+        if engine.kind == "redis":
+            await engines.redis(engine.name).client()
+            return engines.redis(engine.name).version
         async with engines.postgresql(engine.name).session(
             read_only=True, timeout_seconds=ENGINE_SECONDS
         ) as connection:

@@ -25,7 +25,8 @@ Era: TypeAlias = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
 """`auto` negotiates 2026-07-28, `legacy` the handshake of 2025-11-25."""
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
-ENGINE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL", "PGHOST", "PGHOSTADDR", "PGSERVICE", "NATS_URL")
+ENGINE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL", "PGHOST", "PGHOSTADDR", "PGSERVICE", "NATS_URL",
+                    "REDIS_URL", "VALKEY_URL", "KAFKA_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS")  # fmt: skip
 Connect: TypeAlias = Callable[..., AbstractAsyncContextManager[Client]]
 
 

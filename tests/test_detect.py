@@ -114,7 +114,7 @@ def test_other_engines_are_told_but_get_no_entry_while_no_tool_works_with_them(t
         tmp_path, {"go.mod": "require github.com/redis/go-redis/v9 v9\n", "compose.yaml": "    image: apache/kafka:4\n"}
     )
     assert {use.kind for use in uses.engines(tmp_path, ["go.mod", "compose.yaml"])} == {"redis", "kafka"}
-    assert set(filled(tmp_path).engines) == {"postgresql", "nats"}
+    assert set(filled(tmp_path).engines) == {"postgresql", "nats", "redis"}
 
 
 def test_values_of_environment_files_are_never_told(tmp_path: Path) -> None:

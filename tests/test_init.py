@@ -61,7 +61,7 @@ def test_what_init_writes_loads_and_names_what_was_found(repository: Path, capsy
         "db/migrations",
     )
     assert "nats" not in found.engines
-    for words in ("web/  (package.json depends on react)", "api/openapi.yaml", "also uses redis", "# [engines.nats]"):
+    for words in ("web/  (package.json depends on react)", "api/openapi.yaml", "[engines.redis]", "# [engines.nats]"):
         assert words in written
     assert "nobody-may-see" not in written + capsys.readouterr().out
 

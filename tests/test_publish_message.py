@@ -583,7 +583,7 @@ async def test_an_acknowledgement_that_got_lost_is_found_out_without_a_second_co
 async def test_what_cannot_be_found_out_is_called_unknown(
     place: Path, server: Natsd, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_backend.tools.publish_message.SECONDS", 1.0)
+    monkeypatch.setattr("mcp_backend.engines.nats_publisher.SECONDS", 1.0)
     await make_stream(server)
     call: Body = {"destination": "orders.eu.created", "messages": [order(1, message_id="lost")]}
     async with Proxy(server.port) as proxy:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mcp_backend.engines.clickhouse import Clickhouse
     from mcp_backend.engines.nats import Nats
     from mcp_backend.engines.postgresql import Postgresql
+    from mcp_backend.engines.redis import Redis
 
 
 class Engine(Protocol):
@@ -45,8 +46,14 @@ def _nats(settings: EngineSettings, workspace: Workspace) -> Engine:
     return Nats(settings, workspace)
 
 
+def _redis(settings: EngineSettings, workspace: Workspace) -> Engine:
+    from mcp_backend.engines.redis import Redis
+
+    return Redis(settings, workspace)
+
+
 ENGINES: Mapping[str, Callable[[EngineSettings, Workspace], Engine]] = MappingProxyType(
-    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats}
+    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats, "redis": _redis}
 )
 
 
@@ -100,6 +107,14 @@ class Engines:
 
         engine = self._get(self.choose(name, ("nats",)))
         assert isinstance(engine, Nats)
+        return engine
+
+    def redis(self, name: str | None) -> "Redis":
+        """The Redis engine of that name, or the only one."""
+        from mcp_backend.engines.redis import Redis
+
+        engine = self._get(self.choose(name, ("redis",)))
+        assert isinstance(engine, Redis)
         return engine
 
     def _get(self, settings: EngineSettings) -> Engine:

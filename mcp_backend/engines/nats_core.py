@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mcp_backend.engines.nats import Nats
 from mcp_backend.engines.nats_connection import Denied, NotSent, Unanswered
-from mcp_backend.engines.nats_publish import ACK_SECONDS, Message, Outcome
+from mcp_backend.engines.nats_publish import ACK_SECONDS
+from mcp_backend.engines.outcomes import Message, Outcome
 
 
 async def tell_all(nats: Nats, messages: Sequence[Message]) -> list[Outcome]:

@@ -1,27 +1,18 @@
 """What is risky about a stream, a consumer or a declared destination, judged from configuration and state alone."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from mcp_backend.contracts.patterns import Pattern, subject
 from mcp_backend.engines.nats import NANOSECONDS
-from mcp_backend.engines.nats_publish import SAFE_WINDOW_SECONDS
 from mcp_backend.engines.nats_topology import Consumer, Held
+from mcp_backend.engines.outcomes import SAFE_WINDOW_SECONDS
+from mcp_backend.engines.topology import COMMON, Finding, Severity
 
-Severity = Literal["error", "warn", "info"]
 IDLE = timedelta(minutes=10)
 ADVISORY = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 """Where the server says that it gave a message up. https://docs.nats.io/nats-concepts/jetstream/consumers"""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One finding at one place; `MEANING` has the words that are the same for all places."""
-
-    id: str
-    where: str
 
 
 MEANING: dict[str, tuple[Severity, str]] = {
@@ -36,7 +27,6 @@ MEANING: dict[str, tuple[Severity, str]] = {
     "single_replica": ("warn", "one replica: the loss of one node loses it; use 3"),
     "two_replicas": ("warn", "two replicas stop when either is lost; use 3"),
     "no_consumer": ("info", "has messages and no consumer reads them"),
-    "undocumented": ("warn", "no contract is declared for what is in it: declare it in AsyncAPI or JSON Schema"),
     "unlimited_redelivery": (
         "warn",
         "a message that always fails comes back for ever: set max_deliver and keep the rest",
@@ -50,12 +40,7 @@ MEANING: dict[str, tuple[Severity, str]] = {
     "redelivering": ("info", "messages came back unacknowledged: a worker fails or ack_wait is too short"),
     "filter_matches_nothing": ("warn", "its filter matches no subject of the stream"),
     "declared_missing": ("info", "declared, but no stream stores it: whoever is not listening right now misses it"),
-    "declared_twice": ("warn", "two documents declare it differently; the first is used"),
-    "contract_unchecked": (
-        "info",
-        "its contract cannot be checked by this release, so publishing needs a justification",
-    ),
-    "contract_unreadable": ("error", "a contract file cannot be read"),
+    **COMMON,
 }
 """Severity, and what it means with what to do, for every id."""
 

@@ -1,42 +1,38 @@
 """The topology of a NATS server joined with the contracts of the repository, in an order that can be paged through."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from mcp_backend.contracts.messages import Contract, Index
 from mcp_backend.contracts.patterns import Pattern, subject
 from mcp_backend.engines import nats_topology
-from mcp_backend.engines.nats import Nats
-from mcp_backend.engines.nats_findings import ADVISORY, Finding, dead_letter_subjects, of_consumer, of_stream
+from mcp_backend.engines.nats import JetStreamError, Nats
+from mcp_backend.engines.nats_connection import Denied
+from mcp_backend.engines.nats_findings import ADVISORY, MEANING, dead_letter_subjects, of_consumer, of_stream
 from mcp_backend.engines.nats_topology import Consumer, Held
-from mcp_backend.errors import FailedPrecondition, Json
+from mcp_backend.engines.topology import Finding, Item, Position, Severity
+from mcp_backend.errors import BackendError, FailedPrecondition, Json, PermissionDenied
 
 CHUNK = 20
 """Streams whose consumers are read together while a page is filled."""
 SEARCHED = 1000
 """With at most this many streams a search reads the names of all consumers."""
 T = TypeVar("T")
-Position = tuple[int, str, str]
-"""Where something stands in the order: streams before declared subjects, by name, a stream before its consumers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One destination or consumer with what is risky about it."""
-
-    position: Position
-    entry: dict[str, Json]
-    findings: tuple[Finding, ...]
-    consumer: bool = False
 
 
 class Topology:
-    """All streams of a server and all contracts, as they are at one moment."""
+    """All streams of a server and all contracts, as they are at one moment. `View` of NATS."""
+
+    kind = "nats"
+    meaning: Mapping[str, tuple[Severity, str]] = MEANING
+    failures: tuple[type[Exception], ...] = (Denied, JetStreamError)
 
     def __init__(self, nats: Nats, index: Index, streams: Sequence[Held], now: datetime) -> None:
         self.streams = streams
+        self.version = ""
+        self.notes: list[str] = []
+        self._chosen: tuple[list[Held], list[Contract]] = ([], [])
         self._nats, self._index, self._now = nats, index, now
         self._contracts = tuple(c for c in index.contracts() if not c.protocols or "nats" in c.protocols)
         self._first: dict[str, list[Contract]] = {}
@@ -46,8 +42,27 @@ class Topology:
         self._dead_letters = dead_letter_subjects(streams)
         self._consumers: dict[str, list[Consumer]] = {}
 
-    async def choose(self, words: Sequence[str]) -> tuple[list[Held], list[Contract]]:
-        """The streams, and the declared subjects without a stream, in which all words occur."""
+    @classmethod
+    async def of(cls, nats: Nats, index: Index, now: datetime) -> "Topology":
+        """The topology as it is now. Raises `Unavailable`, and `PermissionDenied` when this user may not look."""
+        try:
+            streams = await nats_topology.streams(nats)
+        except (Denied, JetStreamError) as error:
+            raise _told(nats, error) from error
+        topology = cls(nats, index, streams or [], now)
+        topology.version = (await nats.connection()).version
+        if streams is None:
+            topology.notes.append(
+                "this server or account has no JetStream: nothing is stored, delivery is at most once"
+            )
+        return topology
+
+    def told(self, error: Exception) -> BackendError:
+        """The error of ours for a refusal of the server."""
+        return _told(self._nats, error)
+
+    async def choose(self, words: Sequence[str]) -> int:
+        """Keeps the streams, and the declared subjects without a stream, in which all words occur."""
         if words and len(self.streams) <= SEARCHED:
             self._consumers = await nats_topology.consumers(self._nats, self.streams)
         streams = [held for held in self.streams if _has(words, self._texts(held))]
@@ -61,12 +76,12 @@ class Topology:
             if _has(words, (contract.pattern.text, contract.source))
             and not any(contract.pattern.overlaps(pattern) for pattern in _near(taken, contract.pattern))
         ]
-        return streams, sorted(missing, key=lambda contract: contract.pattern.text)
+        self._chosen = (streams, sorted(missing, key=lambda contract: contract.pattern.text))
+        return len(streams) + len(missing)
 
-    async def items(
-        self, streams: Sequence[Held], missing: Sequence[Contract], after: Position, *, brief: bool
-    ) -> AsyncIterator[Item]:
+    async def items(self, after: Position, *, brief: bool) -> AsyncIterator[Item]:
         """Everything that comes after a position. What belongs to a stream is read when its turn comes."""
+        streams, missing = self._chosen
         left = [held for held in streams if (0, held.stream) >= after[:2]]
         for start in range(0, len(left), CHUNK):
             chunk = left[start : start + CHUNK]
@@ -151,6 +166,13 @@ class Topology:
         names = (consumer.name for consumer in self._consumers.get(held.stream, ()))
         sources = (contract.source for contract in self._of(held))
         return (held.name, held.stream, *held.subjects, str(held.config.get("description", "")), *names, *sources)
+
+
+def _told(nats: Nats, error: Exception) -> BackendError:
+    if isinstance(error, Denied):
+        text = f"engine {nats.settings.name}: {error}; a person grants it, then the topology can be shown"
+        return PermissionDenied(text)
+    return nats.unavailable(f"JetStream: {error}", "protocol")
 
 
 def _has(words: Sequence[str], texts: Sequence[str]) -> bool:

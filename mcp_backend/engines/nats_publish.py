@@ -7,17 +7,16 @@ Headers: https://docs.nats.io/nats-concepts/jetstream/headers
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 from mcp_backend.engines.nats import JetStreamError, Nats, NoJetStream, Stored, Stream
 from mcp_backend.engines.nats_connection import Denied, NoResponders, NotSent, Unanswered
+from mcp_backend.engines.outcomes import SAFE_WINDOW_SECONDS, Message, Outcome
 from mcp_backend.errors import BackendError
 
 ACK_SECONDS = 2.0
-SAFE_WINDOW_SECONDS = 30.0
-"""A stream that remembers ids at least this long settles every repetition that happens within one call."""
 TRIES = 3
 """Attempts while it is certain that none was stored."""
 IN_FLIGHT = 64
@@ -27,34 +26,6 @@ _WRONG_STREAM = 10060
 _PASSING = (10006, 10007, 10008, 10009, 10023)
 """The cluster has no leader or the server no resources for a moment (nats-server, server/errors.json)."""
 _CANNOT_READ = (BackendError, Denied, JetStreamError, NoJetStream)
-
-Cause = Literal["", "unreachable", "denied", "moved", "conflict", "id_reused", "refused", "unanswered", "skipped"]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message. `order` is what it keeps its order within; `None` asks for none."""
-
-    subject: str
-    message_id: str
-    headers: Mapping[str, str]
-    payload: bytes
-    order: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is known about one message. `cause` and `reason` say why it is not stored; `settled` that it took more
-    than one attempt to know. `sent` tells, where nothing stores the subject, whether the server has got it."""
-
-    stored: Literal["yes", "no", "unknown"]
-    cause: Cause = ""
-    reason: str = ""
-    sequence: int | None = None
-    stream: str | None = None
-    duplicate: bool = False
-    settled: bool = False
-    sent: bool = False
 
 
 async def publish_all(

@@ -1,30 +1,8 @@
-"""What is said about published messages: an entry for each, the guarantee of the whole, an error for nothing at all."""
-
-from collections import Counter
-from collections.abc import Sequence
+"""What is said about messages published to NATS: an entry for each, and the guarantee of the whole."""
 
 from mcp_backend.engines.nats import Stream
-from mcp_backend.engines.nats_publish import SAFE_WINDOW_SECONDS, Message, Outcome
-from mcp_backend.errors import (
-    Aborted,
-    BackendError,
-    FailedPrecondition,
-    InvalidArgument,
-    Json,
-    OutcomeUnknown,
-    PermissionDenied,
-    Unavailable,
-)
-
-SHOWN = 50
-"""Entries in an error."""
-_ERRORS: dict[str, tuple[type[BackendError], str]] = {
-    "conflict": (Aborted, ""),
-    "moved": (Aborted, ". Repeat this call to plan it anew"),
-    "id_reused": (InvalidArgument, ""),
-    "denied": (PermissionDenied, ". A person grants it, or choose another destination"),
-    "refused": (FailedPrecondition, ". Look at the stream's limits with message_topology"),
-}
+from mcp_backend.engines.outcomes import SAFE_WINDOW_SECONDS, Message, Outcome
+from mcp_backend.errors import Json
 
 
 def delivery(stream: Stream | None) -> str:
@@ -68,28 +46,3 @@ def notes(destination: str, stream: Stream | None, *, derived: bool) -> list[str
     if stream.storage == "memory":
         said.append(f"{stream.name} is kept in memory: what is stored is lost when the server stops")
     return said
-
-
-def raise_if_nothing_happened(
-    engine: str, outcomes: Sequence[Outcome], results: Sequence[dict[str, Json]], guarantee: str
-) -> None:
-    """Part of a batch that failed is a result. A call of which nothing is known to have happened is an error:
-    `OutcomeUnknown` when something may have, else what the first failure is. `details.results` has the entries, the
-    unknown ones first; of a large batch only some, and `counts` says of how many."""
-    if any(o.stored == "yes" or o.sent or (o.duplicate and o.stored == "unknown") for o in outcomes):
-        return
-    shown = sorted(results, key=lambda result: result["stored"] != "unknown")[:SHOWN]
-    details: dict[str, Json] = {"results": [*shown], "delivery": guarantee, "engine": engine}
-    if len(results) > SHOWN:
-        details["counts"] = {**Counter(outcome.stored for outcome in outcomes)}
-    which = "the message" if len(outcomes) == 1 else f"each of the {len(outcomes)} messages"
-    unsure = next((o for o in outcomes if o.stored == "unknown" or o.cause == "unanswered"), None)
-    if unsure:
-        raise OutcomeUnknown(
-            f"engine {engine}: whether {which} arrived is unknown: {unsure.reason}. Repeat this call unchanged when "
-            "the server answers: what is stored is not stored again while its id is remembered",
-            details=details,
-        )
-    first = next(o for o in outcomes if o.cause != "skipped")
-    kind, help_ = _ERRORS.get(first.cause, (Unavailable, ""))
-    raise kind(f"engine {engine}: {which} is not stored: {first.reason}{help_}", details=details)

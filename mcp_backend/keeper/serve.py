@@ -21,8 +21,11 @@ from mcp_backend.keeper.clickhouse import Clickhouse
 from mcp_backend.keeper.engine import Engine, Failure
 from mcp_backend.keeper.nats import Nats
 from mcp_backend.keeper.postgresql import Postgresql
+from mcp_backend.keeper.valkey import Valkey
 
-KINDS: dict[str, type[Engine]] = {"postgresql": Postgresql, "nats": Nats, "clickhouse": Clickhouse}
+KINDS: dict[str, type[Engine]] = {
+    "postgresql": Postgresql, "nats": Nats, "clickhouse": Clickhouse, "redis": Valkey,
+}  # fmt: skip
 SOCKET = "keeper.sock"
 GRACE_SECONDS = 2.0
 """How long an engine outlives its last lease, so that restarting a server costs nothing."""

@@ -4,16 +4,18 @@ import json
 from collections.abc import Mapping
 
 from mcp_backend.app import App
+from mcp_backend.engines.publishing import KINDS
 from mcp_backend.resources.base import Resource
 from mcp_backend.tools.message_topology import page
 
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
-    return json.dumps(await page(app, app.engines.nats(values["engine"]), None, None), ensure_ascii=False)
+    engine = app.engines.choose(values["engine"], KINDS).name
+    return json.dumps(await page(app, engine, None, None), ensure_ascii=False)
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
-    return [settings.name for settings in app.policy.engines.values() if settings.kind == "nats"]
+    return [settings.name for settings in app.policy.engines.values() if settings.kind in KINDS]
 
 
 TOPOLOGY = Resource(

@@ -1,35 +1,35 @@
 """message_topology: what a messaging system holds, joined with what the repository declares."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote, unquote
 
 from pydantic import Field
 
 from mcp_backend.app import App
-from mcp_backend.errors import InvalidArgument, Json, PermissionDenied
+from mcp_backend.errors import InvalidArgument, Json
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
-    from mcp_backend.engines.nats import Nats
-    from mcp_backend.engines.nats_findings import Finding
-    from mcp_backend.engines.nats_join import Item, Position
+    from mcp_backend.contracts.messages import Index
+    from mcp_backend.engines.topology import Finding, Item, Position, Severity, View
 
 BYTES = 6_800
 """What destinations, consumers and findings of a page may take; the answer as a whole stays under 8,000."""
 FULL = 30
 """More destinations than this are shown briefly."""
-PLACES = 12
+SHOWN_PLACES = 12
 """Places that one finding lists; the rest is counted."""
 BROKEN = 5
 
 
 class MessageTopology(Tool):
-    """Show a NATS server's streams, buckets and consumers with lag, the declared contract of each, and what is risky.
+    """Show streams, channels, buckets and consumers of NATS or Redis with lag, the contract of each, and what is risky.
 
-    A destination is a stream, a KV or object store bucket, or a declared subject that nothing stores. `lag` is what a
-    consumer has not acknowledged yet. `search` takes words of names, subjects, descriptions, contracts, consumers.
+    A destination is also a declared one that nothing stores. `lag` is what a consumer has not acknowledged yet.
+    `search` takes words of names, subjects, descriptions, contracts, consumers.
     """
 
     name = "message_topology"
@@ -45,64 +45,60 @@ class MessageTopology(Tool):
 
     engine: str | None = Field(default=None, max_length=100)
     search: str | None = Field(default=None, min_length=1, max_length=200)
-    after: str | None = Field(default=None, min_length=1, max_length=600, description="`next` of the page before")
+    after: str | None = Field(default=None, min_length=1, max_length=2000, description="`next` of the page before")
 
     async def plan(self, app: App) -> Plan:
+        from mcp_backend.engines.publishing import KINDS
+
         if self.after is not None:
             _position(self.after)
-        return Plan(prepared=app.engines.nats(self.engine))
+        return Plan(prepared=app.engines.choose(self.engine, KINDS).name)
 
     async def run(self, app: App, plan: Plan) -> Result:
         return await page(app, plan.prepared, self.search, self.after)
 
 
-async def page(app: App, nats: "Nats", search: str | None, after: str | None) -> Result:
+async def page(app: App, engine: str, search: str | None, after: str | None) -> Result:
     """One page of the topology. Raises `Unavailable`, and `PermissionDenied` when this user may not look."""
-    from mcp_backend.engines.nats import JetStreamError
-    from mcp_backend.engines.nats_connection import Denied
-
-    try:
-        return await _page(app, nats, search, after)
-    except Denied as error:
-        text = f"engine {nats.settings.name}: {error}; a person grants it, then the topology can be shown"
-        raise PermissionDenied(text) from error
-    except JetStreamError as error:
-        raise nats.unavailable(f"JetStream: {error}", "protocol") from error
-
-
-async def _page(app: App, nats: "Nats", search: str | None, after: str | None) -> Result:
     from mcp_backend.contracts.watch import contracts
-    from mcp_backend.engines import nats_topology
-    from mcp_backend.engines.nats_join import Topology
+    from mcp_backend.engines.topology import view
 
     index = await contracts(app.workspace, app.policy).index()
-    streams = await nats_topology.streams(nats)
-    topology = Topology(nats, index, streams or [], app.clock())
-    chosen, missing = await topology.choose(search.lower().split() if search else [])
-    count, filling, cursor, complete = len(chosen) + len(missing), _Filling(BYTES), after, True
-    if not after:
-        filling.broken(list(index.broken.values())[:BROKEN])
-    items = topology.items(chosen, missing, _position(after) if after else (0, "", ""), brief=count > FULL)
-    async for item in items:
-        if not filling.add(item):
-            complete = False
-            break
-        cursor = _cursor(item.position)
+    seen = await view(app.engines, engine, index, app.clock())
+    try:
+        filling, count, following = await _fill(seen, index, search, after)
+    except seen.failures as error:
+        raise seen.told(error) from error
     result: Result = {
-        "engine": nats.settings.name,
-        "kind": "nats",
-        "environment": nats.settings.environment,
-        "version": (await nats.connection()).version,
+        "engine": engine,
+        "kind": seen.kind,
+        "environment": app.engines.settings[engine].environment,
+        "version": seen.version,
         "destinations": filling.destinations,
         "consumers": filling.consumers,
         "findings": filling.grouped(),
-        "totals": topology.totals() | ({"found": count} if search else {}),
-        "truncated": not complete,
-        "next": None if complete else cursor,
+        "totals": seen.totals() | ({"found": count} if search else {}),
+        "truncated": following is not None,
+        "next": following,
     }
-    if streams is None:
-        result["notes"] = ["this server or account has no JetStream: nothing is stored, delivery is at most once"]
+    if seen.notes:
+        result["notes"] = [*seen.notes]
     return result
+
+
+async def _fill(
+    seen: "View", index: "Index", search: str | None, after: str | None
+) -> "tuple[_Filling, int, str | None]":
+    """The page, how many destinations were found, and the cursor of the next page."""
+    count = await seen.choose(search.lower().split() if search else [])
+    filling, cursor = _Filling(BYTES, seen.meaning), after
+    if not after:
+        filling.broken(list(index.broken.values())[:BROKEN])
+    async for item in seen.items(_position(after) if after else (0, "", ""), brief=count > FULL):
+        if not filling.add(item):
+            return filling, count, cursor
+        cursor = _cursor(item.position)
+    return filling, count, None
 
 
 @dataclass(slots=True)
@@ -110,6 +106,7 @@ class _Filling:
     """A page while it is filled."""
 
     left: int
+    meaning: "Mapping[str, tuple[Severity, str]]"
     destinations: list[Json] = field(default_factory=list[Json])
     consumers: list[Json] = field(default_factory=list[Json])
     findings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -133,25 +130,21 @@ class _Filling:
 
     def grouped(self) -> list[Json]:
         """The findings, the worst first, each with all its places."""
-        from mcp_backend.engines.nats_findings import MEANING
-
         order = ("error", "warn", "info")
         grouped: list[Json] = []
-        for identifier in sorted(self.findings, key=lambda i: (order.index(MEANING[i][0]), i)):
-            severity, meaning = MEANING[identifier]
+        for identifier in sorted(self.findings, key=lambda i: (order.index(self.meaning[i][0]), i)):
+            severity, meaning = self.meaning[identifier]
             places = self.findings[identifier]
-            entry: dict[str, Json] = {"id": identifier, "severity": severity, "where": [*places[:PLACES]]}
-            if len(places) > PLACES:
-                entry["more"] = len(places) - PLACES
+            entry: dict[str, Json] = {"id": identifier, "severity": severity, "where": [*places[:SHOWN_PLACES]]}
+            if len(places) > SHOWN_PLACES:
+                entry["more"] = len(places) - SHOWN_PLACES
             grouped.append(entry | {"meaning": meaning})
         return grouped
 
     def _cost(self, findings: "Sequence[Finding]") -> int:
-        from mcp_backend.engines.nats_findings import MEANING
-
         new = {finding.id for finding in findings} - self.findings.keys()
-        places = sum(len(f.where.encode()) + 3 for f in findings if len(self.findings.get(f.id, ())) < PLACES)
-        return places + sum(len(MEANING[identifier][1]) + len(identifier) + 70 for identifier in new)
+        places = sum(len(f.where.encode()) + 3 for f in findings if len(self.findings.get(f.id, ())) < SHOWN_PLACES)
+        return places + sum(len(self.meaning[identifier][1]) + len(identifier) + 70 for identifier in new)
 
 
 def _size(entry: dict[str, Json]) -> int:
@@ -159,12 +152,15 @@ def _size(entry: dict[str, Json]) -> int:
 
 
 def _cursor(position: "Position") -> str:
-    # Names of streams and consumers have no slash: https://docs.nats.io/nats-concepts/subjects#characters
-    return "/".join((("stream", "declared")[position[0]], *position[1:])).rstrip("/")
+    from mcp_backend.engines.topology import PLACES
+
+    return "/".join((PLACES[position[0]], *(quote(part, safe="") for part in position[1:]))).rstrip("/")
 
 
 def _position(cursor: str) -> "Position":
+    from mcp_backend.engines.topology import PLACES
+
     parts = cursor.split("/")
-    if parts[0] not in ("stream", "declared") or not 2 <= len(parts) <= 3:
+    if parts[0] not in PLACES or not 2 <= len(parts) <= 3:
         raise InvalidArgument("after: expected the `next` of the page before")
-    return int(parts[0] == "declared"), parts[1], parts[2] if len(parts) == 3 else ""
+    return PLACES.index(parts[0]), unquote(parts[1]), unquote(parts[2]) if len(parts) == 3 else ""
