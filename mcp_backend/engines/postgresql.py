@@ -228,6 +228,10 @@ class Postgresql:
         self._since = None
         return ready
 
+    async def place(self) -> Address:
+        """Where the database is, password included, for a program of its own such as pg_dump."""
+        return await self._place()
+
     async def _place(self) -> Address:
         where = f"engines.{self._settings.name}.url"
         async with self._leasing:
