@@ -1,0 +1,80 @@
+-- Every object that a migration can change, by its OID, as kind, oid, sub-number and a document.
+-- $1 is a transaction id as bigint: only rows written by it or later ones are returned; 0 returns all.
+with ns as (
+  select oid, nspname from pg_catalog.pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'
+), p(x) as (select {xid}::bigint)
+select 'rel', c.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname || '.' || c.relname, 'kind', c.relkind,
+    'file', pg_catalog.pg_relation_filenode(c.oid), 'rls', c.relrowsecurity, 'force', c.relforcerowsecurity,
+    'persistence', c.relpersistence, 'identity', c.relreplident, 'partition', c.relispartition,
+    'acl', c.relacl::text[], 'owner', c.relowner::bigint, 'schema', ns.nspname,
+    'parent', (select h.inhparent::bigint from pg_catalog.pg_inherits h where h.inhrelid = c.oid limit 1),
+    'def', case when c.relkind in ('v', 'm') then pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid)) end)
+from pg_catalog.pg_class c join ns on ns.oid = c.relnamespace, p
+where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') and c.xmin::text::bigint >= p.x
+union all
+select 'col', a.attrelid::bigint, a.attnum::int, pg_catalog.jsonb_build_object('name', a.attname, 'dropped', a.attisdropped,
+    'type', case when a.attisdropped then '' else pg_catalog.format_type(a.atttypid, a.atttypmod) end,
+    'category', (select t.typcategory from pg_catalog.pg_type t where t.oid = a.atttypid),
+    'notnull', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated, 'has_default', a.atthasdef,
+    'missing', a.atthasmissing,
+    'default', (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
+                where d.adrelid = a.attrelid and d.adnum = a.attnum))
+from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid join ns on ns.oid = c.relnamespace, p
+where a.attnum > 0 and c.relkind in ('r', 'p', 'v', 'm', 'f') and (a.xmin::text::bigint >= p.x or exists (
+  select from pg_catalog.pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum and d.xmin::text::bigint >= p.x))
+union all
+select 'con', k.oid::bigint, 0, pg_catalog.jsonb_build_object('name', k.conname, 'type', k.contype, 'rel', k.conrelid::bigint,
+    'ref', k.confrelid::bigint, 'valid', k.convalidated, 'def', pg_catalog.pg_get_constraintdef(k.oid),
+    'keys', k.conkey::int[], 'refkeys', k.confkey::int[], 'index', k.conindid::bigint, 'typ', k.contypid::bigint,
+    'parent', k.conparentid::bigint)
+from pg_catalog.pg_constraint k join ns on ns.oid = k.connamespace, p where k.xmin::text::bigint >= p.x
+union all
+select 'idx', i.indexrelid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname || '.' || c.relname,
+    'rel', i.indrelid::bigint, 'valid', i.indisvalid, 'ready', i.indisready, 'unique', i.indisunique,
+    'primary', i.indisprimary, 'keys', i.indkey::int2[]::int[], 'kind', c.relkind,
+    'shape', pg_catalog.concat_ws(' ', c.relam, i.indkey::text, i.indclass::text, i.indcollation::text, i.indoption::text,
+      pg_catalog.pg_get_expr(i.indexprs, i.indrelid), 'where', pg_catalog.pg_get_expr(i.indpred, i.indrelid)),
+    'partial', i.indpred is not null, 'def', pg_catalog.pg_get_indexdef(i.indexrelid))
+from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid join ns on ns.oid = c.relnamespace, p
+where i.xmin::text::bigint >= p.x
+union all
+select 'trg', t.oid::bigint, 0, pg_catalog.jsonb_build_object('name', t.tgname, 'rel', t.tgrelid::bigint,
+    'enabled', t.tgenabled, 'internal', t.tgisinternal, 'func', t.tgfoid::bigint)
+from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid join ns on ns.oid = c.relnamespace, p
+where t.xmin::text::bigint >= p.x
+union all
+select 'pol', o.oid::bigint, 0, pg_catalog.jsonb_build_object('name', o.polname, 'rel', o.polrelid::bigint)
+from pg_catalog.pg_policy o join pg_catalog.pg_class c on c.oid = o.polrelid join ns on ns.oid = c.relnamespace, p
+where o.xmin::text::bigint >= p.x
+union all
+select 'proc', f.oid::bigint, 0, pg_catalog.jsonb_build_object(
+    'name', pg_catalog.format('%s.%s(%s)', ns.nspname, f.proname, pg_catalog.pg_get_function_identity_arguments(f.oid)),
+    'lang', l.lanname, 'definer', f.prosecdef, 'config', f.proconfig, 'source', f.prosrc, 'acl', f.proacl::text[],
+    'sqlbody', f.prosqlbody is not null, 'kind', f.prokind)
+from pg_catalog.pg_proc f join ns on ns.oid = f.pronamespace join pg_catalog.pg_language l on l.oid = f.prolang, p
+where f.xmin::text::bigint >= p.x and not exists (select from pg_catalog.pg_depend d
+  where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = f.oid and d.deptype = 'e')
+union all
+select 'typ', t.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname || '.' || t.typname, 'kind', t.typtype,
+    'notnull', t.typnotnull, 'labels', (select pg_catalog.jsonb_object_agg(e.oid::text, e.enumlabel)
+      from pg_catalog.pg_enum e where e.enumtypid = t.oid))
+from pg_catalog.pg_type t join ns on ns.oid = t.typnamespace, p
+where t.typtype in ('e', 'd', 'c', 'r') and not exists (select from pg_catalog.pg_class c where c.reltype = t.oid and c.relkind <> 'c')
+  and (t.xmin::text::bigint >= p.x or exists (
+    select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.xmin::text::bigint >= p.x))
+union all
+select 'pub', r.oid::bigint, 0, pg_catalog.jsonb_build_object('rel', r.prrelid::bigint, 'name', b.pubname,
+    'writes', b.pubupdate or b.pubdelete)
+from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication b on b.oid = r.prpubid, p where r.xmin::text::bigint >= p.x
+union all
+select 'suball', b.oid::bigint, 0, pg_catalog.jsonb_build_object('name', b.pubname, 'writes', b.pubupdate or b.pubdelete)
+from pg_catalog.pg_publication b, p where b.puballtables and b.xmin::text::bigint >= p.x
+union all
+select 'ext', e.oid::bigint, 0, pg_catalog.jsonb_build_object('name', e.extname)
+from pg_catalog.pg_extension e, p where e.xmin::text::bigint >= p.x
+union all
+select 'sch', n.oid::bigint, 0, pg_catalog.jsonb_build_object('name', n.nspname, 'acl', n.nspacl::text[])
+from pg_catalog.pg_namespace n join ns using (oid), p where n.xmin::text::bigint >= p.x
+union all
+select 'dac', d.oid::bigint, 0, pg_catalog.jsonb_build_object('acl', d.defaclacl::text[], 'kind', d.defaclobjtype)
+from pg_catalog.pg_default_acl d, p where d.xmin::text::bigint >= p.x

@@ -1,0 +1,167 @@
+"""Hazards of privileges and row level security, by comparison with the sibling tables of the same schema."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mcp_backend.migrations.rehearsal.catalog import Doc
+from mcp_backend.migrations.rehearsal.judge_schema import Net
+from mcp_backend.migrations.rehearsal.report import Hazard
+from mcp_backend.migrations.rehearsal.words import hazard
+
+_TABLES = ("r", "p")
+
+
+def judge(net: Net) -> Iterator[Hazard]:
+    """All of it."""
+    yield from _missing(net)
+    yield from _widened(net)
+    yield from _row_security(net)
+
+
+def _rights(acl: Any) -> dict[str, set[str]]:
+    """Grantee (empty for PUBLIC) to the letters of its privileges. https://www.postgresql.org/docs/current/ddl-priv.html"""
+    found: dict[str, set[str]] = {}
+    for item in acl or ():
+        grantee, _, rest = str(item).rpartition("=")
+        found.setdefault(grantee.strip('"'), set()).update(rest.partition("/")[0])
+    return found
+
+
+def _owner_of(acl: Any) -> set[str]:
+    return {str(item).rpartition("/")[2].strip('"') for item in acl or ()}
+
+
+def _siblings(net: Net, schema: str) -> list[Doc]:
+    return [
+        doc for key, doc in net.world.start.items()
+        if key[0] == "rel" and doc["kind"] in _TABLES and doc["schema"] == schema and not doc["partition"]
+        and not str(doc["name"]).endswith("schema_migrations")
+    ]  # fmt: skip
+
+
+def _missing(net: Net) -> Iterator[Hazard]:
+    for change in net.changes.added("rel"):
+        after = change.after or {}
+        if after["kind"] not in ("r", "p", "v", "m") or after["partition"] or after["persistence"] == "t":
+            continue
+        owners = _owner_of(after["acl"]) | {net.world.target.role}
+        mine = _rights(after["acl"])
+        wanted = _usual(net, str(after["schema"]), str(after["name"]))
+        lacking = sorted(g for g, rights in wanted.items() if g not in owners and g and not mine.get(g) and rights)
+        number = net.statement(change)
+        if lacking:
+            yield hazard(
+                "missing_app_privileges", number, "warn",
+                f"{after['name']} grants nothing to {', '.join(lacking)}, unlike the tables beside it",
+                source="catalog", evidence={"roles": list(lacking)},
+            )  # fmt: skip
+        elif after["kind"] in _TABLES:
+            yield from _sequences(net, change.oid, mine, owners, number)
+
+
+def _usual(net: Net, schema: str, name: str) -> dict[str, set[str]]:
+    """Who may do something with at least half of the tables of a schema, or with what had this name before."""
+    former = next((d for k, d in net.world.start.items() if k[0] == "rel" and d["name"] == name), None)
+    if former is not None:
+        return _rights(former["acl"])
+    siblings = _siblings(net, schema)
+    counts: dict[str, list[set[str]]] = {}
+    for doc in siblings:
+        for grantee, rights in _rights(doc["acl"]).items():
+            if grantee not in _owner_of(doc["acl"]):
+                counts.setdefault(grantee, []).append(rights)
+    return {g: set[str]().union(*r) for g, r in counts.items() if len(r) >= 2 and len(r) * 2 >= len(siblings)}
+
+
+def _sequences(net: Net, table: int, mine: dict[str, set[str]], owners: set[str], number: int) -> Iterator[Hazard]:
+    defaults = [
+        str(doc["default"]) for key, doc in net.end.items()
+        if key[0] == "col" and key[1] == table and doc["default"] and "nextval(" in str(doc["default"])
+    ]  # fmt: skip
+    writers = {g for g, rights in mine.items() if "a" in rights and g not in owners}
+    for change in net.changes.added("rel"):
+        after = change.after or {}
+        short = str(after["name"]).partition(".")[2]
+        if after["kind"] != "S" or not any(f"{short}'" in text or f'{short}"' in text for text in defaults):
+            continue
+        lacking = sorted(g for g in writers if not _rights(after["acl"]).get(g, set()) & {"U", "w"})
+        if lacking:
+            yield hazard(
+                "missing_app_privileges", number, "warn",
+                f"{', '.join(lacking)} may insert into {net.name(table)} but not use its sequence {after['name']}",
+                source="catalog",
+            )  # fmt: skip
+
+
+def _widened(net: Net) -> Iterator[Hazard]:
+    for change in (*net.changes.added("rel"), *net.changes.changed("rel")):
+        before, after = change.before, change.after or {}
+        if after["kind"] not in ("r", "p", "v", "m", "S"):
+            continue
+        old, new = _rights((before or {}).get("acl")), _rights(after["acl"])
+        number = net.statement(change)
+        if gained := new.get("", set()) - old.get("", set()):
+            letters = "".join(sorted(gained))
+            yield hazard("grant_widening", number, "needs_approval", f"{after['name']}: PUBLIC gets {letters}")
+        usual = _others(net, str(after["schema"]), str(after["name"]))
+        owners = _owner_of(after["acl"])
+        for grantee, rights in new.items():
+            more = rights - old.get(grantee, set())
+            if not grantee or grantee in owners or not more:
+                continue
+            beyond = more - usual[grantee] if grantee in usual else set[str]()
+            if (beyond - {"*"} and after["kind"] in _TABLES) or "*" in more:
+                letters = "".join(sorted(beyond | ({"*"} & more)))
+                yield hazard(
+                    "grant_widening", number, "needs_approval",
+                    f"{after['name']}: {grantee} gets {letters}, which it has on no other table",
+                )  # fmt: skip
+    for kind in ("sch", "dac"):
+        for change in (*net.changes.added(kind), *net.changes.changed(kind)):
+            old, new = _rights((change.before or {}).get("acl")), _rights((change.after or {})["acl"])
+            if new.get("", set()) - old.get("", set()):
+                what = f"the schema {(change.after or {})['name']}" if kind == "sch" else "new objects by default"
+                yield hazard("grant_widening", net.statement(change), "needs_approval", f"PUBLIC gets rights on {what}")
+
+
+def _others(net: Net, schema: str, name: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for doc in _siblings(net, schema):
+        if doc["name"] != name:
+            for grantee, rights in _rights(doc["acl"]).items():
+                found.setdefault(grantee, set()).update(rights)
+    return found
+
+
+def _row_security(net: Net) -> Iterator[Hazard]:
+    policies = {int(doc["rel"]) for _, doc in net.there("pol")}
+    for change in (*net.changes.added("rel"), *net.changes.changed("rel")):
+        before, after = change.before, change.after or {}
+        if after["kind"] not in _TABLES or after["partition"]:
+            continue
+        number = net.statement(change)
+        if before is None and not after["rls"] and after["persistence"] != "t":
+            siblings = _siblings(net, str(after["schema"]))
+            secured = [doc for doc in siblings if doc["rls"]]
+            if len(secured) >= 2 and len(secured) * 2 > len(siblings):
+                yield hazard(
+                    "rls_left_off", number, "warn",
+                    f"{after['name']} has no row level security; {len(secured)} of {len(siblings)} beside it have",
+                    source="catalog",
+                )  # fmt: skip
+        if before is not None and before["rls"] and not after["rls"]:
+            reason = f"{after['name']} loses its row level security: every row becomes visible to who may read it"
+            yield hazard("rls_left_off", number, "needs_approval", reason, source="catalog")
+            yield hazard("grant_widening", number, "needs_approval", reason, source="catalog")
+        if after["rls"] and not (before or {}).get("rls") and change.oid not in policies:
+            yield hazard(
+                "rls_without_policy", number, "warn",
+                f"{after['name']} has row level security and no policy: everybody but its owner sees no row",
+                source="catalog",
+            )  # fmt: skip
+    for change in net.changes.removed("pol"):
+        table = int((change.before or {})["rel"])
+        doc = net.end.get(("rel", table, 0))
+        if doc and doc["rls"] and table not in policies:
+            reason = f"{doc['name']} loses its last policy: everybody but its owner sees no row"
+            yield hazard("rls_without_policy", net.statement(change), "warn", reason, source="catalog")

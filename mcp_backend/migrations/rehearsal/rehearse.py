@@ -1,0 +1,229 @@
+"""One rehearsal from the target's facts to the report. https://www.postgresql.org/docs/current/explicit-locking.html"""
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from mcp_backend.engines.pg.fingerprint import schema_version
+from mcp_backend.engines.postgresql import Postgresql
+from mcp_backend.migrations import snapshot
+from mcp_backend.migrations.rehearsal import proofs, sample, shadow, target
+from mcp_backend.migrations.rehearsal.catalog import Catalog
+from mcp_backend.migrations.rehearsal.effects import World, effect
+from mcp_backend.migrations.rehearsal.judging import Outcome, judged
+from mcp_backend.migrations.rehearsal.observe import Observer
+from mcp_backend.migrations.rehearsal.play import Played, Unit, play
+from mcp_backend.migrations.rehearsal.probes import probe
+from mcp_backend.migrations.rehearsal.report import Report, Reversible, Shadow, verdict
+from mcp_backend.migrations.rehearsal.shadow import Shadow as Place
+from mcp_backend.migrations.rehearsal.subject import Subject
+from mcp_backend.migrations.rehearsal.telling import statements
+from mcp_backend.migrations.rehearsal.words import hazard
+from mcp_backend.settings import Workspace
+
+BUDGET_MS = 500.0
+"""How long a migration may block readers or writers."""
+SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one rehearsal gathers."""
+
+    subject: Subject
+    world: World
+    played: Played
+    end: Catalog = field(default_factory=dict[Any, Any])
+    version_after: str = ""
+    schema_diff: tuple[str, ...] = ()
+    writes: proofs.Writes = field(default_factory=proofs.Writes)
+    writes_before: proofs.Writes = field(default_factory=proofs.Writes)
+    unvalidated: list[Any] = field(default_factory=list[Any])
+    undone: proofs.Undone | None = None
+    version_before: str = ""
+    snapshot_before: snapshot.Snapshot = field(default_factory=dict[Any, Any])
+    difference: tuple[str, ...] = ()
+    resumed: list[Any] = field(default_factory=list[Any])
+
+
+async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject, budget: float = BUDGET_MS) -> Report:
+    """Rehearses the subject on a shadow of the engine's database.
+
+    Raises `Unavailable` when the target does not answer or no shadow can be made. The target is only read.
+    """
+    if subject.unparsed:
+        found = (hazard("syntax_error", 0, "reject", subject.unparsed, source="statement"),)
+        return _report(engine, subject, found, Report(engine.settings.name, "", "", "", "safe"))
+    began = time.monotonic()
+    parameters = dict((await engine.place()).parameters)
+    texts = [s.sql for unit in (*subject.units, *subject.back) for s in unit.statements]
+    async with engine.session(True, SECONDS) as source:
+        facts = await target.read(source)
+    fingerprint = subject.at_version.partition("@")[0]
+    async with shadow.opened(workspace, facts, parameters, fingerprint) as place:
+        admin = await place.connect(admin=True)
+        try:
+            async with engine.session(True, SECONDS) as source:
+                rows = await sample.load(source, admin, facts, sample.touched(facts, texts))
+        finally:
+            await admin.close()
+        prepared = time.monotonic() - began
+        run = await _run(place, subject, World(facts, rows, {}))
+    effects = tuple(effect(seen, run.world) for seen in run.played.seen)
+    probed = await probe(engine, run.world, run.end, effects)
+    outcome = Outcome(
+        subject, run.world, effects, run.played, run.end, budget, run.writes, run.writes_before,
+        (*run.unvalidated, *probed, *run.resumed), run.undone, run.version_before, run.difference,
+    )  # fmt: skip
+    hazards, held = judged(outcome)
+    equal = None if run.undone is None else run.undone.version == run.version_before
+    report = Report(
+        engine=engine.settings.name,
+        dialect=f"postgresql {facts.version // 10000}.{facts.version % 10000}",
+        digest=subject.digest,
+        at_version=subject.at_version,
+        verdict="safe",
+        version_after=f"{run.version_after}@{subject.newest}" if run.version_after else "",
+        statements=statements(effects, run.world),
+        holds=held,
+        reversible=Reversible(equal, run.difference),
+        schema_diff=run.schema_diff,
+        shadow=Shadow(sum(rows.rows.values()), _sizes(facts), prepared, place.version, place.cached),
+        not_checked=_not_checked(place, rows, run, facts),
+        budget_ms=budget,
+    )
+    return _report(engine, subject, hazards, report)
+
+
+def _report(engine: Postgresql, subject: Subject, hazards: tuple[Any, ...], report: Report) -> Report:
+    return replace(
+        report,
+        engine=engine.settings.name,
+        digest=subject.digest,
+        at_version=subject.at_version,
+        direction=subject.direction,
+        hazards=hazards,
+        verdict=verdict(hazards),
+    )
+
+
+async def _run(place: Place, subject: Subject, world: World) -> _Run:
+    """In one transaction that is rolled back where that is what would run; otherwise in a copy."""
+    units = subject.units
+    alone = len(units) == 1 and units[0].atomic and all(unit.atomic for unit in subject.back)
+    run = _Run(subject, world, Played())
+    async with AsyncExitStack() as stack:
+        here = place if alone else await stack.enter_async_context(place.copy())
+        conn, admin = await here.connect(), await here.connect(admin=True)
+        try:
+            await _observed(conn, admin, run, alone=alone)
+        finally:
+            await conn.close()
+            await admin.close()
+    if run.writes.failed:
+        conn = await place.connect()
+        try:
+            names = {table for table, _ in run.writes.failed}
+            tables = [k[1] for k, d in run.end.items() if k[0] == "rel" and d["name"] in names]
+            run.writes_before = await proofs.write(conn, run.world, tables, run.world.start)
+        finally:
+            await conn.close()
+    if not run.played.failed:
+        for unit in units:
+            if not unit.atomic and len(unit.statements) > 1 and len(units) == 1:
+                run.resumed += await _resumed(place, unit, run)
+    return run
+
+
+async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run: _Run, *, alone: bool) -> None:
+    observer = Observer(conn, admin)
+    await observer.watch.start(conn)
+    run.world = replace(run.world, start=observer.watch.now)
+    run.snapshot_before = await snapshot.take(conn)
+    await play(observer, run.subject.units, run.played, keep_open=alone)
+    run.end = observer.watch.now
+    if run.played.failed:
+        return
+    await conn.execute(b"reset role; reset search_path; set statement_timeout = '60s'")
+    path = run.world.target.settings.get("search_path", "")
+    await conn.execute("select pg_catalog.set_config('search_path', %s, false)", (path,))
+    run.version_after = await schema_version(conn)
+    run.schema_diff = tuple(snapshot.difference(run.snapshot_before, await snapshot.take(conn)))
+    changes = _whole(run)
+    named = {n for s in run.played.seen for n in s.parsed.relations}
+    tables = proofs.watched(run.world, changes, [*named, *(f"public.{n}" for n in named)])
+    run.writes = await proofs.write(conn, run.world, tables, run.end)
+    run.unvalidated = await proofs.judge_unvalidated(conn, run.end, changes)
+    if run.subject.back:
+        run.version_before = run.subject.at_version.partition("@")[0]
+        run.undone = await proofs.take_back(conn, run.subject.back)
+        if run.undone.failed is None and run.undone.version != run.version_before:
+            after = await snapshot.take(conn)
+            run.difference = tuple(snapshot.difference(run.snapshot_before, after))
+            if not run.difference and _history_only(run):
+                run.version_before = run.undone.version
+
+
+def _history_only(run: _Run) -> bool:
+    """Whether what is left of up and down is the history table that the first migration makes."""
+    return any(unit.create for unit in run.subject.units)
+
+
+def _whole(run: _Run) -> Any:
+    from mcp_backend.migrations.rehearsal.catalog import difference
+
+    return difference(run.world.start, run.end)
+
+
+async def _resumed(place: Place, unit: Unit, run: _Run) -> list[Any]:
+    """Kills the migration after each statement and runs it again from its beginning."""
+    found: list[Any] = []
+    count = len(unit.statements)
+    for prefix in range(1, min(count, proofs.MOST_PREFIXES + 1)):
+        async with place.copy() as copy:
+            conn = await copy.connect()
+            try:
+                await proofs.run_plainly(conn, unit, prefix)
+                await conn.close()
+                conn = await copy.connect()
+                failed = await proofs.run_plainly(conn, unit)
+                if failed is None:
+                    continue
+            except psycopg.Error:
+                continue
+            finally:
+                await conn.close()
+        reason = (
+            f"killed after statement {prefix}, it fails when it is run again: {failed.message} "
+            f"(SQLSTATE {failed.sqlstate}); run_migration goes on where it stopped, other tools begin anew"
+        )
+        found.append(hazard("crash_resume_not_idempotent", prefix, "warn", reason))
+        found.append(
+            hazard("not_atomic", 0, "warn", "it does not run in one transaction: a failure leaves a part of it")
+        )
+        break
+    return found
+
+
+def _sizes(facts: target.Target) -> str:
+    return f"rows and bytes from the target's pg_class ({len(facts.sizes)} relations); no rows beyond the sample"
+
+
+def _not_checked(place: Place, rows: sample.Sample, run: _Run, facts: target.Target) -> tuple[str, ...]:
+    said = [*place.missing, *rows.unread]
+    major, here = facts.version // 10000, place.version.split(".")[0]
+    if str(major) != here:
+        said.append(f"the target runs PostgreSQL {major}, the shadow {here}: locks of that version may differ")
+    partly = [name for name in rows.rows if name not in rows.whole]
+    if partly:
+        said.append(f"of {', '.join(partly[:5])} only a sample was copied; all rows were asked on the target itself")
+    if facts.superuser:
+        said.append("the target's role is a superuser, the shadow's is not: what only a superuser may do failed here")
+    if run.played.failed:
+        said.append("what comes after the statement that failed")
+    said.append("code of the application; replicas; how long other sessions hold locks")
+    return tuple(dict.fromkeys(said))

@@ -1,0 +1,199 @@
+"""Rows for the shadow: of the tables that a migration touches, as many as tell what would happen, and no more.
+
+A table that is small on the target is copied whole; of a large one a random part of its pages, with the rows its
+foreign keys refer to, so that what holds on the target holds on the shadow.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import AsyncConnection, sql
+
+from mcp_backend.migrations.rehearsal.target import PAGE, Target
+
+WHOLE_BYTES = 4 * 2**20
+ROWS = 5000
+MOST_TABLES = 40
+_WORD = re.compile(r'"((?:[^"]|"")+)"|([A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)')
+
+
+@dataclass(slots=True)
+class Sample:
+    """Rows on the shadow by table, which tables are there whole, and what could not be read."""
+
+    rows: dict[str, int] = field(default_factory=dict[str, int])
+    whole: set[str] = field(default_factory=set[str])
+    unread: list[str] = field(default_factory=list[str])
+
+
+def touched(target: Target, texts: Iterable[str]) -> list[str]:
+    """The tables that the texts name, in whatever way, and those that these depend on or are parts of."""
+    words: set[str] = set()
+    for text in texts:
+        for quoted, plain in _WORD.findall(text):
+            words |= {quoted.replace('""', '"')} if quoted else {plain.lower(), plain}
+    found = [name for name in target.relations if name.partition(".")[2] in words]
+    found += [relation for typ, relation in target.typed if typ in words]
+    wanted = list(dict.fromkeys(found))
+    for name in wanted:  # grows while it is read
+        if len(wanted) >= MOST_TABLES:
+            break
+        more = [base for view, base in target.views if view == name]
+        more += [child for child, about in target.relations.items() if about["parent"] == name]
+        more += [str(target.relations[name]["parent"])] if name in target.relations else []
+        more += [parent for child, parent, _, _ in target.references if child == name]
+        if name in found:
+            more += [child for child, parent, _, _ in target.references if parent == name]
+        wanted += [n for n in dict.fromkeys(more) if n in target.relations and n not in wanted]
+    tables = [n for n in wanted if target.relations[n]["kind"] in ("r", "m")]
+    return tables[:MOST_TABLES]
+
+
+async def load(source: AsyncConnection[Any], admin: AsyncConnection[Any], target: Target, tables: list[str]) -> Sample:
+    """Puts rows of these tables into the shadow. `source` is in a READ ONLY transaction of the target."""
+    sample = Sample()
+    await admin.execute(b"set session_replication_role = replica; set statement_timeout = '60s'")
+    await clear(admin)
+    columns = await _columns(admin)
+    order = sorted((t for t in tables if target.relations[t]["kind"] == "r"), key=lambda t: _depth(t, target))
+    for table in order:
+        if table not in columns:
+            continue
+        size = target.size(table)
+        if not target.relations[table]["readable"]:
+            sample.unread.append(f"rows of {table}: the role may not read them")
+            continue
+        names = sql.SQL(", ").join(sql.Identifier(c) for c in columns[table])
+        place = sql.Identifier(*table.split(".", 1))
+        whole = size.stored <= WHOLE_BYTES
+        part = min(100.0, 100.0 * (ROWS / 20) * PAGE / max(size.stored, 1))
+        limited = sql.SQL(" tablesample system ({}) limit {}").format(sql.Literal(max(part, 0.001)), sql.Literal(ROWS))
+        how = sql.SQL("") if whole else limited
+        query = sql.SQL("select {} from {}{}").format(names, sql.SQL("only {}").format(place), how)
+        try:
+            if not whole:
+                await _parents_of(source, admin, target, table, columns, sample, place, names)
+            async with source.transaction():
+                count = await _pour(source, admin, query, place, names, distinct=not whole)
+        except psycopg.Error as error:
+            sample.unread.append(f"rows of {table}: {error.diag.message_primary or type(error).__name__}")
+            continue
+        sample.rows[table] = sample.rows.get(table, 0) + count
+        if whole:
+            sample.whole.add(table)
+    await _statistics(admin, target, list(sample.rows))
+    for table in (t for t in tables if target.relations[t]["kind"] == "m"):
+        try:
+            await admin.execute(sql.SQL("refresh materialized view {}").format(sql.Identifier(*table.split(".", 1))))
+        except psycopg.Error as error:
+            sample.unread.append(f"rows of {table}: {error.diag.message_primary}")
+    await admin.execute(b"reset session_replication_role")
+    return sample
+
+
+async def clear(admin: AsyncConnection[Any]) -> None:
+    """Empties the shadow's tables, also after a rehearsal that was killed."""
+    cursor = await admin.execute(
+        b"select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c "
+        b"join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and n.nspname !~ '^pg_' "
+        b"and n.nspname <> 'information_schema' and pg_catalog.pg_relation_size(c.oid) > 0"
+    )
+    if names := [str(row[0]) for row in await cursor.fetchall()]:
+        await admin.execute(f"truncate {', '.join(names)} cascade".encode())
+
+
+def _depth(table: str, target: Target) -> int:
+    """Children come before the tables they refer to."""
+    depth, frontier, seen = 0, {table}, {table}
+    while frontier and depth < 6:
+        frontier = {c for c, parent, _, _ in target.references if parent in frontier} - seen
+        seen |= frontier
+        depth += 1
+    return depth
+
+
+async def _columns(admin: AsyncConnection[Any]) -> dict[str, list[str]]:
+    cursor = await admin.execute(
+        b"select n.nspname || '.' || c.relname, array_agg(a.attname::text order by a.attnum) "
+        b"from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace "
+        b"join pg_catalog.pg_attribute a on a.attrelid = c.oid "
+        b"where c.relkind = 'r' and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' "
+        b"and n.nspname !~ '^pg_' group by 1"
+    )
+    return {str(name): list(found) for name, found in await cursor.fetchall()}
+
+
+async def _pour(
+    source: AsyncConnection[Any], admin: AsyncConnection[Any], query: sql.Composed, place: sql.Identifier,
+    names: sql.Composed, *, distinct: bool,
+) -> int:  # fmt: skip
+    """Copies the rows of a query into a table; with `distinct`, those that are not there yet."""
+    into = sql.Identifier("poured") if distinct else place
+    if distinct:
+        await admin.execute(
+            sql.SQL("drop table if exists pg_temp.poured; create temp table poured (like {})").format(place)
+        )
+    text = sql.SQL("copy ({}) to stdout").format(query)
+    async with source.cursor() as reader, admin.cursor() as writer:
+        async with (
+            reader.copy(text) as out,
+            writer.copy(sql.SQL("copy {} ({}) from stdin").format(into, names)) as sink,
+        ):
+            async for block in out:
+                await sink.write(block)
+        count = writer.rowcount
+    if distinct:
+        done = await admin.execute(
+            sql.SQL(
+                "insert into {0} ({1}) overriding system value select {1} from pg_temp.poured on conflict do nothing"
+            ).format(place, names)
+        )  # fmt: skip
+        count = done.rowcount
+    return max(count, 0)
+
+
+async def _parents_of(
+    source: AsyncConnection[Any], admin: AsyncConnection[Any], target: Target, table: str,
+    columns: dict[str, list[str]], sample: Sample, place: sql.Identifier, names: sql.Composed,
+) -> None:  # fmt: skip
+    """The rows of a large table that children on the shadow refer to already."""
+    for child, parent, keys, referred in target.references:
+        if parent != table or child == table or child not in sample.rows or len(keys) != 1:
+            continue
+        cursor = await admin.execute(
+            sql.SQL("select array_agg(distinct {})::text from {} where {} is not null").format(
+                sql.Identifier(keys[0]), sql.Identifier(*child.split(".", 1)), sql.Identifier(keys[0])
+            )
+        )
+        row = await cursor.fetchone()
+        if row is None or row[0] is None or referred[0] not in columns[table]:
+            continue
+        column = sql.Identifier(referred[0])
+        async with source.transaction():
+            kind = await (
+                await source.execute(
+                    "select format_type(atttypid, atttypmod) from pg_catalog.pg_attribute "
+                    "where attrelid = %s::text::regclass and attname = %s",
+                    (place.as_string(None), referred[0]),
+                )
+            ).fetchone()
+            wanted = sql.SQL("select {} from {} where {} = any({}::{}[])").format(
+                names,
+                place,
+                column,
+                sql.Literal(str(row[0])),
+                sql.SQL(cast("LiteralString", kind[0] if kind else "text")),
+            )
+            count = await _pour(source, admin, wanted, place, names, distinct=True)
+        sample.rows[table] = sample.rows.get(table, 0) + count
+
+
+async def _statistics(admin: AsyncConnection[Any], target: Target, tables: list[str]) -> None:
+    """What the planner of the shadow thinks of the tables: the sample's distribution, the target's counts."""
+    if not tables:
+        return
+    names = sql.SQL(", ").join(sql.Identifier(*t.split(".", 1)) for t in tables)
+    await admin.execute(sql.SQL("analyze {}").format(names))

@@ -1,0 +1,49 @@
+"""rehearse_migration: what a migration would do to this database, seen on a shadow of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mcp_backend.app import App
+from mcp_backend.errors import InvalidArgument
+from mcp_backend.tools.base import Plan, Result, Tool
+
+
+class RehearseMigration(Tool):
+    """Rehearse the pending migrations (or one, or the SQL given) on a shadow of the database: locks, rewrites, scans,
+    failures on existing rows, what breaks, whether down undoes up, and a verdict for this target's sizes. Changes
+    nothing."""
+
+    name = "rehearse_migration"
+    title = "Rehearse migrations"
+    toolset = "database"
+    read_only = True
+    idempotent = True
+
+    engine: str | None = Field(default=None, min_length=1, max_length=100)
+    version: str | None = Field(default=None, min_length=1, max_length=100)
+    direction: Literal["up", "down"] = "up"
+    sql: str | None = Field(default=None, min_length=1, description="instead of files")
+    down_sql: str | None = None
+
+    async def plan(self, app: App) -> Plan:
+        from mcp_backend.migrations.rehearsal import subject
+
+        if self.sql is not None and (self.version is not None or self.direction == "down"):
+            raise InvalidArgument("sql: expected without version and with direction up: it is rehearsed by itself")
+        if self.down_sql is not None and self.sql is None:
+            raise InvalidArgument("down_sql: expected together with sql")
+        engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
+        root = app.workspace.root
+        if self.sql is not None:
+            found = await subject.given(engine, root, self.sql, self.down_sql)
+        else:
+            found = await subject.pending(engine, root, self.version, self.direction)
+        return Plan(at_version=found.at_version, prepared=found)
+
+    async def run(self, app: App, plan: Plan) -> Result:
+        from mcp_backend.migrations.rehearsal.rehearse import rehearse
+
+        engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
+        report = await rehearse(engine, app.workspace, plan.prepared)
+        return report.as_result()
