@@ -22,8 +22,11 @@ UNDEFINED_TABLE = "42P01"
 NEAR_SECONDS = 5.0
 TALKATIVE = frozenset(
     {"pg_settings", "pg_stat_activity", "pg_stat_statements", "pg_stat_replication", "current_setting"}
+    | {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
 )
-"""What shows settings and statements of others, in which passwords turn up."""
+"""What shows settings, statements and values of others, in which passwords turn up."""
+VERIFIER = re.compile(r"SCRAM-SHA-256\$[^\s\"',}]+|\bmd5[0-9a-f]{32}\b")
+"""How PostgreSQL stores passwords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,7 @@ def _talkative(shape: "Shape") -> bool:
 def _redacted(value: Json) -> list[Json]:
     def hide(value: Json) -> Json:
         if isinstance(value, str):
-            return hide_credentials(value)
+            return VERIFIER.sub("***", hide_credentials(value))
         return [hide(item) for item in value] if isinstance(value, list) else value
 
     hidden = hide(value)

@@ -153,6 +153,8 @@ class _Walk:
 
     def _secrets(self, piece: _Piece) -> None:
         shape = piece.shape
+        if "merge" in {name.lower() for name in _called(shape)} and statement.merges_anything(shape.outline.words):
+            self.fault(piece.where, "merge() may reach tables of system that hold credentials; name a database first")
         named = {table for database, table in shape.tables if database.lower() == "system"}
         for table in sorted(named | (set(_tables(shape)) if shape.hides else set())):
             if table.lower() in effects.SECRET_TABLES:

@@ -101,25 +101,30 @@ CONSUMED_ENGINES = frozenset(["Kafka", "RabbitMQ", "NATS", "FileLog", "S3Queue",
 
 SETTINGS = re.compile(
     r"""
-    max_threads | max_block_size | max_execution_time | max_memory_usage | max_result_rows | max_result_bytes | limit
-    | offset | max_(rows|bytes)_(to_read|to_group_by|to_sort|in_set|in_join|in_distinct|before_external_\w+)
-    | (read|group_by|sort|set|join|distinct|result|timeout)_overflow_mode | join_algorithm | join_use_nulls
-    | join_any_take_last_row | join_default_strictness | group_by_use_nulls | group_by_two_level_threshold(_bytes)?
-    | final | extremes | totals_mode | aggregate_functions_null_for_empty | any_join_distinct_right_table_keys
-    | (enable|allow_experimental)_analyzer | optimize_\w+ | query_plan_\w+ | enable_optimize_\w+ | use_skip_indexes\w*
-    | use_uncompressed_cache | use_query_condition_cache | force_(index_by_date|primary_key|data_skipping_indices)
-    | force_optimize_\w+ | prefer_\w+ | enable_(multiple_)?prewhere\w* | move_all_conditions_to_prewhere
-    | compile_\w+ | min_count_to_compile_\w+ | distributed_\w+ | parallel_replicas_\w+ | skip_unavailable_shards
-    | max_parallel_replicas | load_balancing | select_sequential_consistency | transform_null_in
-    | cast_keep_nullable | union_default_mode | (except|intersect)_default_mode | short_circuit_function_evaluation
-    | date_time_overflow_behavior | session_timezone | allow_suspicious_\w+ | allow_experimental_\w+_type
-    | enable_named_columns_in_function_tuple | output_format_\w+ | format_csv_\w+ | max_recursive_cte_evaluation_depth
-    | regexp_max_matches_per_row | count_distinct_\w+ | apply_mutations_on_fly | force_optimize_projection\w*
-    | exact_rows_before_limit | priority | log_comment | workload
+    max_threads | max_block_size | max_execution_time | max_memory_usage | max_result_rows | max_result_bytes
+    | limit | offset | max_(rows|bytes)_(to_read|to_group_by|to_sort|in_set|in_join|in_distinct|before_external_\w+)
+    | max_(ast_\w+|expanded_ast_elements|subquery_depth|columns_to_read|final_threads|streams_\w+)
+    | max_(temporary_\w+|bytes_ratio_before_\w+|threads_for_\w+|number_of_\w+) | min_(bytes|rows)_\w+
+    | (read|group_by|sort|set|join|distinct|result|timeout)_overflow_mode | join_\w+ | merge_tree_\w+
+    | read_in_order_\w+ | preferred_\w+ | group_by_use_nulls | group_by_two_level_threshold(_bytes)? | final
+    | extremes | totals_mode | aggregate_functions_null_for_empty | any_join_distinct_right_table_keys
+    | (enable|allow_experimental)_analyzer | optimize_\w+ | query_plan_\w+ | enable_optimize_\w+
+    | use_skip_indexes\w* | use_uncompressed_cache | use_query_condition_cache
+    | force_(index_by_date|primary_key|data_skipping_indices) | force_optimize_\w+ | prefer_\w+
+    | enable_(multiple_)?prewhere\w* | move_all_conditions_to_prewhere | compile_\w+ | min_count_to_compile_\w+
+    | distributed_\w+ | parallel_replicas_(?!custom_key)\w+ | skip_unavailable_shards | max_parallel_replicas
+    | load_balancing | select_sequential_consistency | transform_null_in | cast_keep_nullable | union_default_mode
+    | (except|intersect)_default_mode | short_circuit_function_evaluation | date_time_overflow_behavior
+    | session_timezone | allow_suspicious_\w+ | allow_experimental_\w+ | enable_named_columns_in_function_tuple
+    | output_format_(?!schema)\w+ | format_csv_\w+ | max_recursive_cte_evaluation_depth | allow_deprecated_\w+
+    | use_(statistics|text_index|primary_key)\w* | regexp_max_matches_per_row | count_distinct_\w+
+    | apply_mutations_on_fly | force_optimize_projection\w* | exact_rows_before_limit | priority | log_comment
+    | workload
     """,
     re.VERBOSE,
 )
-"""Settings that a statement may set for itself: how it runs and what it shows, never what it may do."""
+"""Settings that a statement may set for itself: how it runs and what it shows, never what it may do. Left out on
+purpose: `output_format_schema` names a file to write, `parallel_replicas_custom_key` is an expression."""
 
 
 @dataclass(frozen=True, slots=True)

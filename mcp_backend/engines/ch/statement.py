@@ -160,6 +160,22 @@ def _name(dotted: str) -> Name:
     return database, table
 
 
+def merges_anything(words: Sequence[Token]) -> bool:
+    """Whether a call of merge() may mean tables of the database `system`: anything but the name of another database,
+    currentDatabase(), or no database at all."""
+    for at, word in enumerate(words):
+        if word.name.lower() != "merge" or [w.text for w in words[at + 1 : at + 2]] != ["("]:
+            continue
+        first, *behind = words[at + 2 : at + 5]
+        texts = [w.text for w in behind]
+        if first.name.lower() == "currentdatabase" and texts == ["(", ")"]:
+            continue
+        named = first.name or (unquoted(first.text) if first.kind == "string" else "")
+        if not named or texts[:1] not in ([","], [")"]) or (texts[0] == "," and named.lower() == "system"):
+            return True
+    return False
+
+
 def _called(words: Sequence[Token]) -> Iterable[str]:
     """What stands before a parenthesis, and what APPLY names: functions, table functions, types, keywords."""
     for word, following in pairwise(words):

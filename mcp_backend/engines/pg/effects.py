@@ -19,7 +19,8 @@ VOLATILE_READS = _set(
     pg_database_collation_actual_version pg_database_size pg_get_aios pg_get_backend_memory_contexts
     pg_get_loaded_modules pg_get_multixact_members pg_get_sequence_data pg_get_shmem_allocations
     pg_get_shmem_allocations_numa pg_get_wait_events pg_get_wal_replay_pause_state pg_get_wal_resource_managers
-    pg_get_wal_summarizer_state pg_indexes_size pg_is_in_recovery pg_is_wal_replay_paused pg_jit_available
+    pg_get_wal_summarizer_state pg_indexes_size pg_is_in_recovery pg_is_wal_replay_paused
+    pg_isolation_test_session_is_blocked pg_jit_available
     pg_last_committed_xact pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_lock_status
     pg_notification_queue_usage pg_partition_ancestors pg_partition_tree pg_prepared_xact pg_relation_size
     pg_replication_origin_progress pg_safe_snapshot_blocking_pids pg_sequence_last_value
@@ -43,6 +44,7 @@ STABLE_EFFECTS = {
 """PostgreSQL's own functions that are not VOLATILE and yet do more than look."""
 
 EXTENSION_READS = {
+    "amcheck": _set("bt_index_check gin_index_check verify_heapam"),
     "pg_buffercache": _set(
         "pg_buffercache_pages pg_buffercache_summary pg_buffercache_usage_counts pg_buffercache_numa_pages"
     ),
@@ -93,7 +95,9 @@ def objection(function: Function, approved: frozenset[str]) -> str:
     if function.kind == "a" or function.definition is not None:
         return ""
     where = f"of the extension {function.extension}" if function.extension else f"written in {function.language}"
-    if function.language == "c" and function.name not in MISDECLARED:
+    # Extensions declare operators of their types with functions of the server itself (citext, isn): language internal.
+    compiled = function.language == "c" or (function.language == "internal" and function.extension)
+    if compiled and function.name not in MISDECLARED:
         if function.volatility == "i":
             return ""
         if function.volatility == "s" and function.extension in STABLE_EXTENSIONS:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mcp_backend.engines.pg import values
+from mcp_backend.engines.pg import naming, values
 from mcp_backend.engines.pg.connections import CLOSING, Open, limits
 from mcp_backend.engines.pg.errors import ServerError, refusal
 from mcp_backend.engines.pg.estimate import refuse_hopeless
@@ -106,9 +106,11 @@ async def read(opened: Open, question: Question) -> Answer:
     began = time.monotonic()
     before = _beginning(opened, question.timeout_seconds)
     budget = _Budget(question)
+    names: Sequence[tuple[str, int]] = ()
     if question.plain and not question.parameters:
         reply = await _taken(opened, [*before, *_taking(question, (), ())], question, budget)
         columns = reply.columns
+        names = await _looked_behind(opened, columns, ended=not reply.abandoned)
     else:
         described = (await exchange(opened.pgconn, [*before, Step(question.sql, described=True), SYNC]))[-1]
         columns = described.columns
@@ -116,15 +118,13 @@ async def read(opened: Open, question: Question) -> Answer:
             if described.error is not None:
                 raise refusal(described.error, timeout_seconds=_allowed(opened, question))
             parameters = _parameters(question, described.parameters)
-            if question.estimated:
-                await _expect(opened, question, parameters, described.parameters)
+            names = await _looked_ahead(opened, question, parameters, described)
         except BackendError:
             await exchange(opened.pgconn, CLOSING)
             raise
         steps = _taking(question, parameters, described.parameters, columns)
         reply = await _taken(opened, steps, question, budget)
     elapsed = round((time.monotonic() - began) * 1000, 1)
-    names = await _type_names(opened, columns)
     return _answer(columns, names, reply.rows, budget, elapsed)
 
 
@@ -148,13 +148,33 @@ async def _taken(opened: Open, steps: Sequence[Step], question: Question, budget
     return next(reply for reply, step in zip(replies, steps, strict=False) if step.streamed)
 
 
-async def _expect(opened: Open, question: Question, parameters: Sequence[str | None], types: tuple[int, ...]) -> None:
-    explain = Step(f"explain (format json) {question.sql}", parameters, types=types)
-    (reply,) = await exchange(opened.pgconn, [explain, SYNC])
-    if reply.error is not None:
-        raise refusal(reply.error, timeout_seconds=_allowed(opened, question))
-    plan = json.loads(reply.rows[0][0] or "[{}]")[0]["Plan"]
-    refuse_hopeless(plan, question.limit + 1, question.timeout_seconds)
+async def _looked_ahead(
+    opened: Open, question: Question, parameters: Sequence[str | None], described: Reply
+) -> list[tuple[str, int]]:
+    """The names of the columns' types, and the types of their elements. Raises what speaks against running the query:
+    what the planner expects of it, when it reads from anything. Before the rows: their end may be never seen."""
+    names = [naming.known(column) for column in described.columns]
+    explain = Step(f"explain (format json) {question.sql}", parameters, types=described.parameters)
+    wanted = naming.lookup(described.columns)
+    asked = [*([explain] if question.estimated else []), *([wanted] if None in names else [])]
+    if not asked:
+        return [name for name in names if name]
+    replies = await exchange(opened.pgconn, [*asked, SYNC])
+    if failed := next((reply.error for reply in replies if reply.error is not None), None):
+        raise refusal(failed, timeout_seconds=_allowed(opened, question))
+    if question.estimated:
+        plan = json.loads(replies[0].rows[0][0] or "[{}]")[0]["Plan"]
+        refuse_hopeless(plan, question.limit + 1, question.timeout_seconds)
+    return naming.read(replies[-1]) if None in names else [name for name in names if name]
+
+
+async def _looked_behind(opened: Open, columns: Sequence[Column], *, ended: bool) -> list[tuple[str, int]]:
+    """As `_looked_ahead`, for a statement that was not described first; by the OID where the reading was broken off."""
+    names = [naming.known(column) for column in columns]
+    if None in names and ended:
+        (reply,), _ = await look_up(opened, [naming.lookup(columns)], LOOK_UP_SECONDS, "")
+        return naming.read(reply)
+    return [name or (f"type {column.oid}", 0) for name, column in zip(names, columns, strict=True)]
 
 
 def _allowed(opened: Open, question: Question) -> float:
@@ -192,20 +212,6 @@ def _seen(sql: str) -> str:
 
 
 CURSOR = "declare answer no scroll cursor without hold for "
-
-
-async def _type_names(opened: Open, columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """The name of each column's type and the type of its elements, which is 0 when it is no array."""
-    if all(column.modifier == -1 and column.oid in values.NAMES for column in columns):
-        return [(values.NAMES[column.oid], 0) for column in columns]
-    naming = Step(
-        "select pg_catalog.format_type(q.t, q.m), coalesce((select e.typelem::int8 from pg_catalog.pg_type e "
-        "where e.oid = q.t and e.typcategory = 'A'), 0) "
-        "from rows from (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::int4[])) q(t, m)",
-        [f"{{{','.join(str(getattr(column, field)) for column in columns)}}}" for field in ("oid", "modifier")],
-    )
-    (reply,), _ = await look_up(opened, [naming], LOOK_UP_SECONDS, "")
-    return [((row[0] or "").removeprefix("public."), int(row[1] or 0)) for row in reply.rows]
 
 
 def longest_cell(columns: Sequence[Column], most_characters: int) -> int:
