@@ -2,6 +2,7 @@
 
 from mcp_backend.resources import (
     audit_recent,
+    contract,
     decision,
     escalation,
     migrations,
@@ -25,6 +26,7 @@ RESOURCES: tuple[Resource, ...] = (
     schema.TABLE,
     schema.DATABASE,
     migrations.MIGRATIONS,
+    contract.CONTRACT,
 )
 
 __all__ = ["RESOURCES", "Resource"]

@@ -1,5 +1,6 @@
 """`TOOLS`: one tool, one file, one line. Nothing here imports an engine; that happens on first use."""
 
+from mcp_backend.tools.api_contract import ApiContract
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.db_query import DbQuery
@@ -26,6 +27,7 @@ TOOLS: tuple[type[Tool], ...] = (
     RunMigration,
     MessageTopology,
     PublishMessage,
+    ApiContract,
     GitStatus,
     GitCommit,
     RunTests,

@@ -1,0 +1,1 @@
+"""GraphQL schemas: https://spec.graphql.org/draft/#sec-Type-System"""

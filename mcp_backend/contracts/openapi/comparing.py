@@ -1,0 +1,228 @@
+"""Compares schemas of two revisions, each pair of components once per direction, however many operations reach it.
+
+Direction is part of every rule: what a client may send must not shrink, what it may receive must not grow. The ids are
+oasdiff's where it has one: https://github.com/oasdiff/oasdiff/blob/main/docs/BREAKING-CHANGES.md
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from mcp_backend.contracts.openapi.fits import Direction
+from mcp_backend.contracts.openapi.flat import Flat, Flattener
+from mcp_backend.contracts.openapi.rules import limits, scalars, types
+from mcp_backend.contracts.tree import Node
+from mcp_backend.contracts.words import Change, Level
+
+Role: TypeAlias = Literal["property", "parameter", "body"]
+Key: TypeAlias = tuple[tuple[str, str], tuple[str, str], Direction, Role]
+_DEPTH = 60
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two schemas that were compared: what differs in them, and the pairs inside that stand by themselves."""
+
+    changes: list[Change] = field(default_factory=list[Change])
+    inside: list[Key] = field(default_factory=list[Key])
+
+
+class Comparer:
+    """Compares schemas of an old and a new document."""
+
+    def __init__(self, old: Flattener, new: Flattener) -> None:
+        self.old, self.new = old, new
+        self.pairs: dict[Key, Pair] = {}
+
+    def compare(self, old: Node, new: Node, direction: Direction, where: str, role: Role = "body") -> Key:
+        """Compares two schemas, and everything they reach; returns the key of the pair."""
+        key: Key = (old.key, new.key, direction, role)
+        if key not in self.pairs:
+            pair = self.pairs[key] = Pair()
+            self._schema(pair, old, new, direction, self.new.api.component(new) or where, role, 0)
+        return key
+
+    def reached(self, root: Key) -> Iterator[Key]:
+        """The pair and all pairs inside it, each once."""
+        seen, todo = {root}, [root]
+        while todo:
+            key = todo.pop()
+            yield key
+            for inner in self.pairs[key].inside:
+                if inner not in seen:
+                    seen.add(inner)
+                    todo.append(inner)
+
+    def breaks(self, old: Node, new: Node, direction: Direction) -> bool:
+        """Whether going from one schema to the other breaks somebody."""
+        key = self.compare(old, new, direction, "", "property")
+        return any(c.level == "breaking" for k in self.reached(key) for c in self.pairs[k].changes)
+
+    def _inner(self, pair: Pair, old: Node, new: Node, direction: Direction, where: str, depth: int) -> None:
+        if self.old.name(old) or self.new.name(new) or depth > _DEPTH:
+            pair.inside.append(self.compare(old, new, direction, where, "property"))
+        else:
+            self._schema(pair, old, new, direction, where, "property", depth + 1)
+
+    def _schema(
+        self, pair: Pair, old: Node, new: Node, direction: Direction, where: str, role: Role, depth: int
+    ) -> None:
+        if old.broken or new.broken:
+            return
+        one, two = self.old.flat(old), self.new.flat(new)
+
+        def say(identifier: str, level: Level, before: object, after: object, place: str = where) -> None:
+            pair.changes.append(Change(identifier, level, place, _short(before), _short(after)))
+
+        prefix = f"{direction}-{'parameter' if role == 'parameter' else 'property'}"
+        if one.options or two.options:
+            self._options(pair, one, two, direction, where, role, depth)
+        elif not types(one, two, direction, prefix, say):
+            return
+        if direction == "response" and two.nullable and not one.nullable and not one.anything:
+            say(f"{prefix}-became-nullable", "breaking", "never null", "may be null")
+        if direction == "request" and one.nullable and not two.nullable and not two.anything:
+            say(f"{prefix}-became-not-nullable", "breaking", "may be null", "never null")
+        scalars(one, two, direction, prefix, say)
+        limits(one, two, direction, prefix, say)
+        self._properties(pair, one, two, direction, where, depth)
+        if one.items is not None and two.items is not None:
+            self._inner(pair, one.items, two.items, direction, f"{where}[]", depth)
+        if isinstance(one.additional, Node) and isinstance(two.additional, Node):
+            self._inner(pair, one.additional, two.additional, direction, f"{where}.*", depth)
+        elif direction == "request" and two.additional is False and one.additional is not False and one.object:
+            say("request-property-additional-properties-forbidden", "risky", "unknown fields allowed", "refused")
+
+    def _properties(self, pair: Pair, one: Flat, two: Flat, direction: Direction, where: str, depth: int) -> None:
+        def say(identifier: str, level: Level, name: str, before: str, after: str) -> None:
+            pair.changes.append(Change(identifier, level, f"{where}.{name}", before, after))
+
+        for name, node in one.properties.items():
+            about = self.old.flat(node)
+            unseen = about.read if direction == "request" else about.write
+            if name in two.properties:
+                later = self.new.flat(two.properties[name])
+                unseen = unseen or (later.read if direction == "request" else later.write)
+                if not unseen:
+                    if direction == "request" and name in two.required and name not in one.required:
+                        say("request-property-became-required", "breaking", name, "optional", "required")
+                    if direction == "response" and name in one.required and name not in two.required:
+                        say("response-property-became-optional", "breaking", name, "always there", "optional")
+                    self._inner(pair, node, two.properties[name], direction, f"{where}.{name}", depth)
+            elif unseen:
+                continue
+            elif direction == "request":
+                say("request-property-removed", "risky", name, "accepted", "no longer described")
+            elif name in one.required:
+                say("response-required-property-removed", "breaking", name, "always there", "removed")
+            else:
+                say("response-optional-property-removed", "risky", name, "optional", "removed")
+        for name, node in two.properties.items():
+            if name in one.properties:
+                continue
+            about = self.new.flat(node)
+            if direction == "request" and name in two.required and not about.read:
+                default = "-with-default" if "default" in about.says else ""
+                say(f"new-required-request-property{default}", "breaking", name, "not there", "required")
+            elif not (about.read if direction == "request" else about.write):
+                say(
+                    f"{direction}-property-added",
+                    "safe",
+                    name,
+                    "not there",
+                    "optional" if name not in two.required else "there",
+                )
+
+    def _options(
+        self, pair: Pair, one: Flat, two: Flat, direction: Direction, where: str, role: Role, depth: int
+    ) -> None:
+        def say(identifier: str, level: Level, before: object, after: object) -> None:
+            pair.changes.append(Change(identifier, level, where, _short(before), _short(after)))
+
+        first = one.options or (one.node,)
+        second = two.options or (two.node,)
+        if not one.options and role == "body" and direction == "request":
+            say(
+                "request-body-wrapped-in-one-of",
+                "breaking",
+                self._name(self.old, one.node),
+                self._names(self.new, second),
+            )
+            return
+        matched, gone, come = self._matched(first, second, direction)
+        for a, b in matched:
+            if one.options and two.options:
+                self._inner(pair, a, b, direction, where, depth)
+        if one.options and two.options:
+            for node in gone:
+                say(
+                    f"{direction}-property-one-of-removed",
+                    "breaking" if direction == "request" else "safe",
+                    self._name(self.old, node),
+                    "removed",
+                )
+            for node in come:
+                say(
+                    f"{direction}-property-one-of-added",
+                    "breaking" if direction == "response" else "safe",
+                    "not there",
+                    self._name(self.new, node),
+                )
+        elif direction == "request":
+            if gone:
+                word = "one-of-removed" if one.options else "type-changed"
+                say(f"request-property-{word}", "breaking", self._names(self.old, gone), self._names(self.new, second))
+        elif come:
+            word = "one-of-added" if two.options and matched else "type-changed"
+            say(f"response-property-{word}", "breaking", self._names(self.old, first), self._names(self.new, come))
+
+    def _matched(
+        self, first: tuple[Node, ...], second: tuple[Node, ...], direction: Direction
+    ) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+        """Alternatives that stand for each other: by name or mark first, then what goes over without breaking."""
+        left, right = list(first), list(second)
+        matched: list[tuple[Node, Node]] = []
+        for certain in (True, False):
+            for a in list(left):
+                for b in right:
+                    if self._same(a, b) if certain else not self.breaks(a, b, direction):
+                        matched.append((a, b))
+                        left.remove(a)
+                        right.remove(b)
+                        break
+        # What is left may still be covered by an alternative that already stands for another one.
+        if direction == "request":
+            left = [a for a in left if all(self.breaks(a, b, direction) for b in second)]
+        else:
+            right = [b for b in right if all(self.breaks(a, b, direction) for a in first)]
+        return matched, left, right
+
+    def _same(self, a: Node, b: Node) -> bool:
+        one, two = self.old.api.component(a), self.new.api.component(b)
+        if one and two:
+            return one == two
+        mark = _mark(self.old, a)
+        return mark is not None and mark == _mark(self.new, b)
+
+    def _name(self, f: Flattener, node: Node) -> str:
+        flat = f.flat(node)
+        return f.api.component(node) or str(node.map.get("title") or " or ".join(sorted(flat.types)) or "a schema")
+
+    def _names(self, f: Flattener, nodes: tuple[Node, ...] | list[Node]) -> str:
+        return " | ".join(self._name(f, node) for node in nodes)
+
+
+def _mark(f: Flattener, node: Node) -> tuple[object, ...] | None:
+    """What tells an unnamed alternative from its neighbours: a field with one value, its title, its type."""
+    flat = f.flat(node)
+    for name in sorted(flat.properties):
+        values = f.flat(flat.properties[name]).enum
+        if values is not None and len(values) == 1:
+            return name, str(values[0])
+    if title := node.map.get("title"):
+        return ("title", str(title))
+    return ("type", *sorted(flat.types)) if flat.types and not flat.object else None
+
+
+def _short(value: object) -> str:
+    return str(value)[:160]

@@ -1,0 +1,125 @@
+"""What a change of type, values or limits of one schema means for those who send it and those who receive it."""
+
+from typing import Any, Protocol
+
+from mcp_backend.contracts.openapi.fits import Direction
+from mcp_backend.contracts.openapi.flat import Flat
+from mcp_backend.contracts.words import Level
+
+_WORDS = {
+    "minimum": "min",
+    "maximum": "max",
+    "minLength": "min-length",
+    "maxLength": "max-length",
+    "minItems": "min-items",
+    "maxItems": "max-items",
+    "minProperties": "min-properties",
+    "maxProperties": "max-properties",
+}
+_WIDER = {("int32", "int64"), ("float", "double")}
+_HINTS = frozenset({"password", "byte", "binary", ""})
+"""Formats that limit nothing."""
+
+
+class Say(Protocol):
+    """Notes a change."""
+
+    def __call__(self, identifier: str, level: Level, before: object, after: object) -> None: ...
+
+
+def types(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> bool:
+    """Notes a changed type or format. `False` when nothing inside can be compared any more."""
+    old, new = _implied(one), _implied(two)
+    if direction == "request":
+        fits, grows = _within(old, new), True
+    else:
+        fits, grows = _within(new, old), _within(old, new)
+    if not fits:
+        word = "type-generalized" if direction == "response" and grows else "type-changed"
+        say(f"{prefix}-{word}", "breaking", _named(old), _named(new))
+        return bool(old & new)
+    if old != new:
+        say(f"{prefix}-type-{'widened' if direction == 'request' else 'narrowed'}", "safe", _named(old), _named(new))
+    if one.format != two.format and old and new:
+        _format(one.format, two.format, direction, prefix, say)
+    return True
+
+
+def _format(old: str, new: str, direction: Direction, prefix: str, say: Say) -> None:
+    narrow, wide = (old, new) if direction == "request" else (new, old)
+    if {old, new} <= _HINTS or wide in _HINTS or (narrow, wide) in _WIDER:
+        return
+    if (wide, narrow) in _WIDER or narrow in _HINTS or narrow != wide:
+        word = "type-generalized" if direction == "response" and (old, new) in _WIDER else "type-changed"
+        say(f"{prefix}-{word}", "breaking", f"format {old or 'none'}", f"format {new or 'none'}")
+
+
+def _implied(flat: Flat) -> frozenset[str]:
+    """The types, also where only the keywords tell: properties make an object, items an array."""
+    if flat.types:
+        return flat.types
+    if flat.properties:
+        return frozenset({"object"})
+    return frozenset({"array"}) if flat.items is not None else frozenset[str]()
+
+
+def _within(inner: frozenset[str], outer: frozenset[str]) -> bool:
+    if not outer:
+        return True
+    return bool(inner) and all(t in outer or (t == "integer" and "number" in outer) for t in inner)
+
+
+def _named(types: frozenset[str]) -> str:
+    return " or ".join(sorted(types)) or "anything"
+
+
+def scalars(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
+    """Notes changed values of an enum, and patterns."""
+    if one.enum is not None and two.enum is not None:
+        gone = [v for v in one.enum if not _in(v, two.enum)]
+        come = [v for v in two.enum if not _in(v, one.enum)]
+        if gone:
+            say(
+                f"{prefix}-enum-value-removed", "breaking" if direction == "request" else "safe", _list(gone), "removed"
+            )
+        if come:
+            say(f"{prefix}-enum-value-added", "risky" if direction == "response" else "safe", "not there", _list(come))
+    elif two.enum is not None and direction == "request":
+        say(f"{prefix}-became-enum", "breaking", "any value", _list(list(two.enum)))
+    elif one.enum is not None and direction == "response":
+        say(f"{prefix}-enum-value-added", "risky", _list(list(one.enum)), "any value")
+    if direction == "request" and two.pattern and two.pattern != one.pattern:
+        say(f"{prefix}-pattern-{'changed' if one.pattern else 'added'}", "breaking", one.pattern or "none", two.pattern)
+
+
+def limits(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
+    """Notes limits that shut out what was sent before, or let through what was never received."""
+    for key, word in _WORDS.items():
+        old, new = one.limits.get(key), two.limits.get(key)
+        if old == new:
+            continue
+        upper = key.startswith("max")
+        if (
+            direction == "request"
+            and new is not None
+            and not (not upper and old is None and key != "minimum" and new <= 0)
+        ):
+            if old is None:
+                say(f"{prefix}-{word}-set", "breaking", "no limit", new)
+            elif new < old if upper else new > old:
+                say(f"{prefix}-{word}-{'decreased' if upper else 'increased'}", "breaking", old, new)
+            else:
+                say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "safe", old, new)
+        elif direction == "response" and old is not None and not (not upper and key != "minimum" and old <= 0):
+            if new is None:
+                say(f"{prefix}-{word}-unset", "breaking", old, "no limit")
+            elif new > old if upper else new < old:
+                say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "breaking", old, new)
+
+
+def _in(value: Any, values: tuple[Any, ...]) -> bool:
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values)
+
+
+def _list(values: list[Any]) -> str:
+    return ", ".join(map(str, values[:10])) + (" …" if len(values) > 10 else "")

@@ -1,0 +1,1 @@
+"""Protocol Buffers: https://protobuf.dev/reference/protobuf/proto3-spec/"""

@@ -1,0 +1,59 @@
+"""Reads a specification of any kind, and remembers what was read as long as its files stay as they are."""
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+
+from mcp_backend.contracts.contract import Contract
+from mcp_backend.contracts.sources import Source
+from mcp_backend.contracts.specs import Spec
+
+_KEPT = 12
+_read: "OrderedDict[tuple[Path, Spec], tuple[dict[str, tuple[int, int] | None], Contract]]" = OrderedDict()
+_lock = Lock()
+
+
+def contract(source: Source, spec: Spec) -> Contract:
+    """The contract of a specification. Raises `Broken`, `Unavailable`."""
+    key = (source.root, spec)
+    if source.commit:
+        return _fresh(source, spec)
+    with _lock:
+        known = _read.get(key)
+        if known and all(_stamp(source.root, path) == stamp for path, stamp in known[0].items()):
+            _read.move_to_end(key)
+            return known[1]
+        before = {path: _stamp(source.root, path) for path in spec.files}
+        found = _fresh(source, spec)
+        # Of the files that were found by references only the time after reading is known, which is soon enough.
+        _read[key] = ({path: _stamp(source.root, path) for path in found.sources} | before, found)
+        while len(_read) > _KEPT:
+            _read.popitem(last=False)
+        return found
+
+
+def _fresh(source: Source, spec: Spec) -> Contract:
+    if spec.kind == "openapi":
+        from mcp_backend.contracts.openapi import show
+
+        return show.read(source.documents(), spec.path)
+    if spec.kind == "asyncapi":
+        from mcp_backend.contracts.events import show as events
+
+        return events.read(source.documents(), spec.path)
+    if spec.kind == "graphql":
+        from mcp_backend.contracts.graphql import show as graphql
+
+        return graphql.read(source, spec)
+    from mcp_backend.contracts.protobuf import show as protobuf
+
+    return protobuf.read(source, spec)
+
+
+def _stamp(root: Path, path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(root / path)
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
