@@ -78,6 +78,15 @@ class Project:
             "and tablename <> 'schema_migrations' order by 1"
         )
 
+    @property
+    def half_way(self) -> dict[str, Any] | None:
+        """The note on the history table about a migration that was interrupted."""
+        (comment,) = self.ask("select obj_description('schema_migrations'::regclass, 'pg_class')")
+        if comment is None:
+            return None
+        note = json.loads(comment.removeprefix("[mcp-backend at ").removesuffix("]"))
+        return {key: value for key, value in note.items() if key != "sha256"}
+
     async def reconnect(self) -> None:
         """Connects `admin` anew once the server has recovered from a crash."""
         self.admin.close()

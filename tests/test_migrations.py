@@ -13,9 +13,10 @@ import pytest
 from mcp_backend.engines.embedded import Lease
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import BackendError, FailedPrecondition, InvalidArgument, NotFound
-from mcp_backend.migrations import apply, dbmate, forms, history, order, snapshot, statements, steps
-from mcp_backend.migrations.dbmate import File
-from mcp_backend.migrations.run import Limits, Prepared
+from mcp_backend.migrating import Migrating
+from mcp_backend.migrations import apply, dbmate, detect, files, forms, order, planning, snapshot, statements, tools
+from mcp_backend.migrations.model import File
+from mcp_backend.migrations.run import Limits
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace
 from tests.engines_fixtures import with_database
@@ -90,15 +91,11 @@ SAME: dict[str, dict[str, str]] = {
 
 async def migrate(url: str, folder: Path) -> BackendError | None:
     """Applies everything pending with our own code, below the tool."""
-    settings = EngineSettings("main", "postgresql", url, "development")
+    settings = EngineSettings("main", "postgresql", url, "development", migrations=".")
     engine = Postgresql(settings, Workspace(folder, folder / "state", False))
     try:
-        files = steps.find(folder, folder, "main")
-        async with engine.session(True, 10) as conn:
-            past = await history.read(conn, history.TABLE)
-            version = await apply.version(conn, past)
-        todo = steps.steps(files, past, None, "up", folder)
-        await apply.apply(engine, Prepared(todo, past, history.TABLE, version, folder), Limits(attempts=1), silent)
+        prepared = await planning.prepare(engine, folder, None, "up")
+        await apply.apply(engine, prepared, Limits(deadline=0), silent)
     except BackendError as error:
         return error
     finally:
@@ -164,10 +161,10 @@ def test_dbmate_waits_for_the_lock_that_we_hold(tmp_path: Path, postgres_url: st
     command = [DBMATE or "", "--url", f"{postgres_url}?sslmode=disable", "-d", str(tmp_path), "--no-dump-schema",
                "--migration-lock", "--migration-lock-timeout", "50ms", "migrate"]  # fmt: skip
     with psycopg.connect(postgres_url, autocommit=True) as conn:
-        conn.execute("select pg_advisory_lock(%s)", (history.LOCK,))
+        conn.execute("select pg_advisory_lock(%s)", (dbmate.LOCK,))
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
         assert state_of(postgres_url, "public") == ([], [])
-        conn.execute("select pg_advisory_unlock(%s)", (history.LOCK,))
+        conn.execute("select pg_advisory_unlock(%s)", (dbmate.LOCK,))
         assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
 
 
@@ -267,7 +264,7 @@ def test_a_file_that_is_no_text_is_refused_by_its_byte(tmp_path: Path, content: 
     (tmp_path / "1.sql").write_bytes(content)
     (file,) = dbmate.files(tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match=f"^1.sql: .*{word}"):
-        dbmate.read(file, tmp_path)
+        files.read(file, tmp_path)
 
 
 def test_links_devices_and_huge_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,14 +275,14 @@ def test_links_devices_and_huge_files_are_not_read(tmp_path: Path, monkeypatch: 
     os.mkfifo(root / "2.sql")
     (root / "3.sql").write_text(A)
     (root / "4.sql").symlink_to(root / "3.sql")
-    monkeypatch.setattr(dbmate, "LARGEST", 10)
-    files = dbmate.files(root, root)
-    for file, word in zip(files, ("link out of", "regular file", "at most 10", "at most 10"), strict=True):
+    monkeypatch.setattr(files, "LARGEST", 10)
+    found = dbmate.files(root, root)
+    for file, word in zip(found, ("link out of", "regular file", "at most 10", "at most 10"), strict=True):
         with pytest.raises(InvalidArgument, match=word) as caught:
-            dbmate.read(file, root)
+            files.read(file, root)
         assert "PASSWORD" not in caught.value.reason
-    monkeypatch.setattr(dbmate, "LARGEST", 1000)
-    assert dbmate.read(files[3], root) == A
+    monkeypatch.setattr(files, "LARGEST", 1000)
+    assert files.read(found[3], root) == A
 
 
 def test_two_files_with_one_version_are_refused(tmp_path: Path) -> None:
@@ -357,7 +354,10 @@ FORMS: dict[str, dict[str, str]] = {
     "Alembic": {"env.py": "", "script.py.mako": "", "versions/abc_a.py": "down_revision = None\n"},
     "Django": {"__init__.py": "", "0001_initial.py": "from django.db import migrations, models\n"},
     "Prisma": {"20260101_a/migration.sql": "select 1;", "migration_lock.toml": ""},
-    "Drizzle": {"0000_a.sql": "select 1;\n--> statement-breakpoint\n", "meta/_journal.json": "{}"},
+    "Drizzle": {
+        "0000_a.sql": "select 1;\n--> statement-breakpoint\n",
+        "meta/_journal.json": '{"entries": [{"tag": "0000_a", "when": 1}]}',
+    },
     "Atlas": {"20260101_a.sql": "select 1;", "atlas.sum": ""},
     "sqitch": {"sqitch.plan": "", "deploy/a.sql": "select 1;"},
     "tern": {"001_a.sql": "select 1;\n---- create above / drop below ----\n"},
@@ -369,31 +369,43 @@ FORMS: dict[str, dict[str, str]] = {
 }
 
 
+async def found(url: str, folder: Path, root: Path, tool: str = "") -> tuple[str, tuple[File, ...]]:
+    """The tool of a folder, as a call would find it, and its files."""
+    about = Migrating(tool)
+    settings = EngineSettings("main", "postgresql", url, migrations=str(folder.relative_to(root)), migrating=about)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+        chosen, its = await detect.find(conn, root, settings)
+    return chosen.name, its
+
+
 @pytest.mark.parametrize("tool", FORMS)
-def test_another_tools_folder_is_recognised(tmp_path: Path, tool: str) -> None:
+async def test_another_tools_folder_is_recognised(tmp_path: Path, shared_url: str, tool: str) -> None:
     folder = tmp_path / "x" / "migrations"
     for name, text in FORMS[tool].items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    (tmp_path / "go.mod").write_text("module x\n")
     assert forms.form(folder).tool == tool
-    if tool != "dbmate":
+    if tools.named(tool) is None:
         with pytest.raises(FailedPrecondition, match=f"form of {tool}.*cannot apply"):
-            steps.find(folder, tmp_path, "main")
+            await found(shared_url, folder, tmp_path)
+    else:
+        assert (await found(shared_url, folder, tmp_path))[0] == tool
 
 
-def test_a_folder_that_says_nothing_is_not_guessed_at(tmp_path: Path) -> None:
+async def test_a_folder_that_says_nothing_is_not_guessed_at(tmp_path: Path, shared_url: str) -> None:
     with pytest.raises(NotFound, match="no migration folder none"):
-        steps.find(tmp_path / "none", tmp_path, "main")
-    assert steps.find(tmp_path, tmp_path, "main") == ()
+        await found(shared_url, tmp_path / "none", tmp_path)
+    assert await found(shared_url, tmp_path, tmp_path) == ("dbmate", ())
     (tmp_path / "create_orders.sql").write_text(A)
     with pytest.raises(InvalidArgument, match="no file here is a migration"):
-        steps.find(tmp_path, tmp_path, "main")
+        await found(shared_url, tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match="is not a folder"):
-        steps.find(tmp_path / "create_orders.sql", tmp_path, "main")
+        await found(shared_url, tmp_path / "create_orders.sql", tmp_path)
     (tmp_path / "1_a.sql").write_text("create table a();")
-    (file,) = steps.find(tmp_path, tmp_path, "main")
+    _, (file,) = await found(shared_url, tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match=r"1_a\.sql: needs a line '-- migrate:up'"):
-        dbmate.parse(dbmate.read(file, tmp_path), file.where)
+        dbmate.blocks(file, "up", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -409,25 +421,24 @@ async def test_a_history_table_of_another_tool_is_left_alone(postgres_url: str, 
     async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as conn:
         await conn.execute(f"create table schema_migrations ({table})".encode())
         with pytest.raises(FailedPrecondition, match=word):
-            await history.read(conn, history.TABLE)
+            await dbmate.read(conn, Path(), ())
 
 
-@needs_dbmate
 async def test_the_history_table_can_have_another_name(
     tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DBMATE_MIGRATIONS_TABLE", raising=False)
-    assert history.table_name(tmp_path) == "schema_migrations"
+    assert dbmate.table_name(tmp_path) == "schema_migrations"
     (tmp_path / ".env").write_text("X=1\nexport DBMATE_MIGRATIONS_TABLE='Ops.Done'  # ours\n")
-    assert history.table_name(tmp_path) == "Ops.Done"
+    assert dbmate.table_name(tmp_path) == "Ops.Done"
     async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as conn:
-        found = await history.read(conn, "Ops.Done")
-        assert (found.schema, found.table, found.exists) == ("Ops", "Done", False)
-        for sql in (*found.create, found.insert("1")):
+        past = await dbmate.read(conn, tmp_path, ())
+        assert (past.schema, past.table, past.exists) == ("Ops", "Done", False)
+        for sql in (*past.create, dbmate.record(past, File("1", tmp_path, ""), "up", "").after):
             await conn.execute(sql.encode())
-        assert (await history.read(conn, "Ops.Done")).versions == ("1",)
+        assert (await dbmate.read(conn, tmp_path, ())).versions == ("1",)
     monkeypatch.setenv("DBMATE_MIGRATIONS_TABLE", "other")
-    assert history.table_name(tmp_path) == "other"
+    assert dbmate.table_name(tmp_path) == "other"
 
 
 async def test_a_schema_difference_reads_like_one(postgres_url: str) -> None:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from mcp_types import TextResourceContents
 
-from mcp_backend.migrations import history, run
+from mcp_backend.migrations import dbmate, run
 from tests.conftest import ERAS, Era
 from tests.migration_fixtures import WAITING, Project, call
 
@@ -66,7 +66,7 @@ async def test_an_empty_down_block_takes_nothing_back(project: Project) -> None:
         await call(client)
         refused = await call(client, direction="down")
     assert refused["code"] == "failed_precondition"
-    assert "db/migrations/1_a.sql: its '-- migrate:down' is empty" in refused["reason"]
+    assert "db/migrations/1_a.sql: what takes it back is empty" in refused["reason"]
     assert project.applied == ["1"]
 
 
@@ -158,20 +158,35 @@ async def test_what_a_failure_outside_a_transaction_leaves_is_said(project: Proj
     async with project.server() as client:
         error = await call(client)
         assert error["details"]["sqlstate"] == "23505"
-        assert error["details"]["invalid_indexes"] == ["public.i"]
         assert "2 is partly applied: everything before line 3 took effect and stays" in error["reason"]
-        assert "Invalid indexes are left: public.i" in error["reason"]
+        assert "repeat the call and it goes on there" in error["reason"]
+        assert "public.i was dropped again" in error["reason"]
+        assert project.ask("select count(*) from pg_index where not indisvalid") == [0]
         assert (project.applied, project.tables) == (["1"], ["a", "b"])
 
-        file.write_text(file.read_text().replace("create table b();\n", "delete from a where id = 2;\n"))
+        assert project.half_way == {"version": "2", "direction": "up", "done": 1, "begun": False}
+        text = file.read_text()
+        file.write_text(text.replace("create table b();", "create table c();"))
+        error = await call(client)
+        assert error["code"] == "failed_precondition"
+        assert "its first 1 statement(s) took effect and are not what the file says now" in error["reason"]
+        file.write_text(text.replace("create unique", "delete from a where id = 2; create unique"))
+        assert [m["version"] for m in (await call(client))["applied"]] == ["2"]
+        assert project.ask("select indisvalid from pg_index where indexrelid = 'i'::regclass") == [True]
+    assert (project.applied, project.tables, project.half_way) == (["1", "2"], ["a", "b"], None)
+
+
+async def test_an_invalid_index_that_if_not_exists_passes_over_is_named(project: Project) -> None:
+    project.write("1_a", f"{A} insert into a values (1, 'same'), (2, 'same');")
+    project.write("2_i", "create unique index concurrently if not exists i on a(x);", option=" transaction:false")
+    async with project.server() as client:
+        await call(client, version="1")
+        with psycopg.connect(project.url, autocommit=True) as other, pytest.raises(psycopg.errors.UniqueViolation):
+            other.execute("create unique index concurrently i on a(x)")
         error = await call(client)
         assert error["code"] == "failed_precondition"
         assert "public.i exists but is INVALID" in error["reason"]
         assert project.applied == ["1"]
-
-        file.write_text(file.read_text().replace("delete from a where id = 2", "drop index concurrently if exists i"))
-        assert [m["version"] for m in (await call(client))["applied"]] == ["2"]
-        assert project.ask("select indisvalid from pg_index where indexrelid = 'i'::regclass") == [True]
 
 
 async def test_an_own_transaction_that_stays_open_is_refused(project: Project) -> None:
@@ -252,7 +267,7 @@ async def test_a_statement_that_takes_too_long_is_rolled_back(project: Project) 
 async def test_the_world_may_not_move_between_plan_and_run(project: Project) -> None:
     project.write("1_a", A)
     locked = psycopg.connect(project.url, autocommit=True)
-    locked.execute("select pg_advisory_lock(%s)", (history.LOCK,))
+    locked.execute("select pg_advisory_lock(%s)", (dbmate.LOCK,))
     async with project.server() as client:
         waiting = asyncio.create_task(call(client))
         await project.until(WAITING)
@@ -271,7 +286,7 @@ async def test_whoever_migrates_now_is_named_and_not_waited_for_without_end(
     monkeypatch.setattr(run, "TURN_SECONDS", 0.05)
     project.write("1_a", A)
     with psycopg.connect(project.url, autocommit=True, application_name="somebody") as holder:
-        holder.execute("select pg_advisory_lock(%s)", (history.LOCK,))
+        holder.execute("select pg_advisory_lock(%s)", (dbmate.LOCK,))
         process = holder.info.backend_pid
         error = await project.run()
     assert error["code"] == "deadline_exceeded"
@@ -310,10 +325,10 @@ async def test_a_file_in_another_tools_form_is_not_guessed_at(project: Project) 
     assert missing["code"] == "not_found"
     assert "no migration folder db/migrations" in missing["reason"]
     (project.root / "db/migrations").mkdir(parents=True)
-    (project.root / "db/migrations/V1__a.sql").write_text("create table a();")
+    (project.root / "db/migrations/a.sql").write_text("--liquibase formatted sql\ncreate table a();")
     refused = await project.run()
     assert refused["code"] == "failed_precondition"
-    assert "form of Flyway" in refused["reason"]
+    assert "form of Liquibase" in refused["reason"]
     assert "this release cannot apply" in refused["reason"]
     project.policy(migrations="other")
     assert "no migration folder other" in (await project.run())["reason"]
@@ -323,8 +338,9 @@ async def test_a_file_in_another_tools_form_is_not_guessed_at(project: Project) 
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [({"engine": "nope"}, "not_found", "main"), ({"engine": ""}, "invalid_argument", "engine"),
-     ({"version": "x"}, "invalid_argument", "version"), ({"version": "1" * 1000}, "invalid_argument", "version"),
-     ({"version": 5}, "invalid_argument", "version"), ({"direction": "sideways"}, "invalid_argument", "direction"),
+     ({"version": "x y"}, "invalid_argument", "version"), ({"version": "1" * 1000}, "invalid_argument", "version"),
+     ({"version": "x"}, "not_found", "no migration x"), ({"version": 5}, "invalid_argument", "version"),
+     ({"direction": "sideways"}, "invalid_argument", "direction"),
      ({"lock_timeout_ms": 60_000}, "invalid_argument", "lock_timeout_ms"),
      ({"statement_timeout_seconds": 0}, "invalid_argument", "statement_timeout_seconds"),
      ({"confirm": True}, "invalid_argument", "confirm"), ({"version": "1\0"}, "invalid_argument", "version")],
@@ -348,6 +364,6 @@ async def test_the_resource_and_its_completion_say_what_is_pending(project: Proj
         (content,) = (await client.read_resource("migrations://main")).contents
         assert isinstance(content, TextResourceContents)
         assert json.loads(content.text) == {
-            "engine": "main", "environment": "development", "folder": "db/migrations", "applied": ["1_a", "3_c"],
-            "pending": ["2_b"], "missing": ["9"], "out_of_order": ["2"],
+            "engine": "main", "environment": "development", "folder": "db/migrations", "tool": "dbmate",
+            "applied": ["1_a", "3_c"], "pending": ["2_b"], "missing": ["9"], "out_of_order": ["2"],
         }  # fmt: skip

@@ -258,8 +258,9 @@ async def test_an_engine_that_is_down_is_named_and_recovers(project: Project) ->
 async def test_a_long_reader_is_not_queued_behind_and_is_named(gated: Project) -> None:
     async with gated.server() as client:
         await call(client, version="1")
-        async with held(gated, "access share") as reader:
-            error = await call(client, lock_timeout_ms=50)
+        gated.policy(lock_deadline="300ms")
+        async with held(gated, "access share") as reader, gated.server() as hurried:
+            error = await call(hurried, lock_timeout_ms=50)
             process = reader.info.backend_pid
         assert (error["code"], error["retry"]) == ("deadline_exceeded", "later")
         assert error["reason"].startswith("db/migrations/2_wait.sql:3: could not get its lock in any try")
@@ -295,7 +296,7 @@ async def test_a_call_that_the_host_cancels_is_stopped_in_the_server(gated: Proj
     async with gated.server(era) as client:
         await call(client, version="1")
         async with held(gated):
-            calling = asyncio.create_task(call(client, lock_timeout_ms=5000))
+            calling = asyncio.create_task(call(client, lock_timeout_ms=1000))
             await gated.until(WAITING)
             calling.cancel()
             with pytest.raises(asyncio.CancelledError):

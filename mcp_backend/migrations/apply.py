@@ -1,44 +1,41 @@
 """Applies planned steps: each migration in one transaction with its history row, under one lock, in bounded time.
 
-The order of safety: take the lock that every server and `dbmate --migration-lock` takes; see that history and schema
-are still what was planned; then run. A lock on a table is waited for only briefly and the transaction tried again,
-because everybody who comes after waits behind it. What needs no transaction runs statement by statement, and its
-history row is written last.
+The order of safety: take the locks that every server and the project's own tool take; see that history and schema are
+still what was planned; then run. A lock on a table is waited for only briefly and the transaction tried again, because
+everybody who comes after waits behind it. What needs no transaction runs statement by statement, each noted where it
+commits, and its history row is written last.
 """
 
 import time
 
 import psycopg
 
-from mcp_backend.engines.postgresql import Connection, Postgresql, schema_version
+from mcp_backend.engines.postgresql import Connection, Postgresql
 from mcp_backend.errors import Aborted, DeadlineExceeded
-from mcp_backend.migrations import history, lost, order, parts, snapshot
+from mcp_backend.migrations import history, lost, parts, planning, preflight, snapshot
 from mcp_backend.migrations.failures import refused
-from mcp_backend.migrations.history import History
+from mcp_backend.migrations.model import Step
 from mcp_backend.migrations.run import Done, Limits, Outcome, Prepared, Progress, Run
-from mcp_backend.migrations.steps import Step
 
 
-async def version(conn: Connection, past: History) -> str:
-    """The version of the world: the schema's fingerprint and the newest migration."""
-    return f"{await schema_version(conn)}@{order.newest(past.versions) or 'empty'}"
+async def apply(
+    engine: Postgresql, prepared: Prepared, limits: Limits, progress: Progress, touched: preflight.Touched = ()
+) -> Outcome:
+    """Runs the steps of a plan. `touched` are the relations it is known to lock, and how.
 
-
-async def apply(engine: Postgresql, prepared: Prepared, limits: Limits, progress: Progress) -> Outcome:
-    """Runs the steps of a plan.
-
-    Raises `Aborted` when the world moved since the plan, `DeadlineExceeded` when locks or statements took too long,
-    `InvalidArgument` when the server refuses a statement, `Unavailable` or `OutcomeUnknown` when it goes away. In
-    each the reason says what was applied and what was rolled back.
+    Raises `Aborted` when the world moved since the plan, `DeadlineExceeded` when locks or statements took too long or
+    a long transaction is in the way, `InvalidArgument` when the server refuses a statement, `Unavailable` or
+    `OutcomeUnknown` when it goes away. In each the reason says what was applied and what was rolled back.
     """
     run = Run(engine, limits, prepared)
     async with engine.dedicated() as conn:
         with lost.before(conn, engine):
             await _settings(conn)
             await _turn(conn, run)
-            now = await history.read(conn, prepared.table)
-            _unmoved(prepared, now.versions, await version(conn, now))
+            now = await planning.read(conn, prepared)
+            _unmoved(prepared, now.versions, await planning.world(conn, prepared, now))
             before = await snapshot.take(conn)
+            looked = await preflight.look(conn, touched, limits.long)
         for index, step in enumerate(prepared.steps):
             await progress(index, len(prepared.steps), f"{step.direction} {step.file.where}")
             began = time.monotonic()
@@ -53,8 +50,9 @@ async def apply(engine: Postgresql, prepared: Prepared, limits: Limits, progress
         with lost.after(engine, run.done):
             await conn.execute(_CLEAN)
             after = await snapshot.take(conn)
-            version_after = await version(conn, await history.read(conn, prepared.table))
-    return Outcome(tuple(run.done), version_after, round(run.waited_ms, 1), tuple(snapshot.difference(before, after)))
+            version_after = await planning.world(conn, prepared, await planning.read(conn, prepared))
+    difference = tuple(snapshot.difference(before, after))
+    return Outcome(tuple(run.done), version_after, round(run.waited_ms, 1), difference, looked)
 
 
 async def _settings(conn: Connection) -> None:
@@ -62,21 +60,32 @@ async def _settings(conn: Connection) -> None:
 
 
 async def _turn(conn: Connection, run: Run) -> None:
-    """Takes the lock, waiting at most `limits.turn` for the server that has it."""
-    cursor = await conn.execute(f"select pg_catalog.pg_try_advisory_lock({history.LOCK})".encode())
-    if (row := await cursor.fetchone()) and row[0]:
-        return
-    began = time.monotonic()
-    try:
-        await conn.execute(f"set lock_timeout = {int(run.limits.turn * 1000)}".encode())
-        await conn.execute(f"select pg_catalog.pg_advisory_lock({history.LOCK})".encode())
-    except psycopg.errors.LockNotAvailable:
-        raise DeadlineExceeded(
-            f"another server migrates this database: {await history.holder(conn)}. It was waited for "
-            f"{run.limits.turn:g} s; {run.left('nothing was executed').words}. Repeat the call when it is done"
-        ) from None
-    await conn.execute(b"reset lock_timeout")
-    run.waited_ms += (time.monotonic() - began) * 1000
+    """Takes the locks, waiting at most `limits.turn` for the server that has one."""
+    for key in run.prepared.history.locks:
+        cursor = await conn.execute(f"select pg_catalog.pg_try_advisory_lock({key})".encode())
+        if (row := await cursor.fetchone()) and row[0]:
+            continue
+        began = time.monotonic()
+        try:
+            await conn.execute(f"set lock_timeout = {int(run.limits.turn * 1000)}".encode())
+            await conn.execute(f"select pg_catalog.pg_advisory_lock({key})".encode())
+        except psycopg.errors.LockNotAvailable:
+            raise DeadlineExceeded(
+                f"another server migrates this database: {await history.holder(conn, key)}. It was waited for "
+                f"{run.limits.turn:g} s; {run.left('nothing was executed').words}. Repeat the call when it is done"
+            ) from None
+        await conn.execute(b"reset lock_timeout")
+        run.waited_ms += (time.monotonic() - began) * 1000
+
+
+async def _holds(conn: Connection, run: Run) -> bool:
+    """Whether the locks are still ours: a migration can let go of them."""
+    rows = await history.rows(
+        conn,
+        "select (l.classid::bigint << 32) | l.objid::bigint from pg_catalog.pg_locks l where l.locktype = 'advisory' "
+        "and l.objsubid = 1 and l.granted and l.pid = pg_catalog.pg_backend_pid()",
+    )
+    return {int(row[0]) for row in rows} >= set(run.prepared.history.locks)
 
 
 def _unmoved(prepared: Prepared, versions: tuple[str, ...], now: str) -> None:
@@ -97,25 +106,31 @@ def _unmoved(prepared: Prepared, versions: tuple[str, ...], now: str) -> None:
 
 
 async def _step(conn: Connection, run: Run, step: Step, create: tuple[str, ...]) -> None:
-    """One migration. The lock is taken again, in case the one before it let go of it."""
-    run.unsafe, run.statement = False, None
+    """One migration. The locks are taken again, in case the one before it let go of them."""
+    run.unsafe, run.statement, run.noted = False, None, step.done
     if run.done:
         await conn.execute(_CLEAN)
         await _settings(conn)
-        await _turn(conn, run)
-        now = (await history.read(conn, run.prepared.table)).versions
-        gone = {done.version for done in run.done}
-        if set(now) ^ set(run.prepared.history.versions) != gone:
-            raise Aborted(
-                f"the history changed while this call ran; {run.left('it stops here').words}. Repeat the call"
-            )
+        if not await _holds(conn, run):
+            await _turn(conn, run)
+            now = (await planning.read(conn, run.prepared)).versions
+            gone = {done.version for done in run.done}
+            if set(now) ^ set(run.prepared.history.versions) != gone:
+                raise Aborted(
+                    f"the history changed while this call ran; {run.left('it stops here').words}. Repeat the call"
+                )
+    if step.atomic:
+        await parts.transaction(conn, run, step, step.parts[0], create)
+        return
+    await parts.begin(conn, run, step, create)
     for index, part in enumerate(step.parts):
-        record = step.record if index == len(step.parts) - 1 else None
+        last = index == len(step.parts) - 1
         if part.transaction:
-            await parts.transaction(conn, run, step, part, create, record, first=index == 0)
+            await parts.transaction(conn, run, step, part, last=last)
         else:
-            await parts.plain(conn, run, step, part, create, record, first=index == 0)
-        create = ()
+            await parts.plain(conn, run, step, part)
+            if last:
+                await parts.end(conn, run, step)
 
 
 _CLEAN = (

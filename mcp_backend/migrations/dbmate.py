@@ -1,24 +1,23 @@
-"""Migration folders in dbmate's form, read as dbmate reads them. Standard library only.
+"""Migration folders in dbmate's form, read as dbmate reads them, and its history.
 
 A file counts when its name starts with digits (its version) and ends in `.sql`; files are taken in the order of their
 names. Inside, `-- migrate:up` and `-- migrate:down` at the start of a line open a block; both are required, and pairs
 may follow each other (each pair runs by itself). `transaction:false` after a directive runs its block outside a
-transaction. https://github.com/amacneil/dbmate#creating-migrations (checked against dbmate 2.37).
+transaction. The history is `schema_migrations(version varchar primary key)` in the schema that the engine's URL names
+first, under another name where `DBMATE_MIGRATIONS_TABLE` says so.
+https://github.com/amacneil/dbmate#creating-migrations (checked against dbmate 2.37).
 """
 
-import hashlib
-import os
 import re
-import stat
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.migrations import files as reading
+from mcp_backend.migrations import history
+from mcp_backend.migrations.model import Block, Connection, Direction, File, History, Record, Section, Tool
 
 FILE = re.compile(r"([0-9]+)([^\n]*)\.sql")
-LARGEST = 16 * 2**20
-"""Bytes of one migration file. Above that a migration is a data load and belongs elsewhere."""
 
 _SPACE = r"[\t\n\f\r ]"  # what \s means in dbmate's regular expressions (RE2); Python's is wider
 _UP = re.compile(rf"^--{_SPACE}*migrate:up({_SPACE}*$|{_SPACE}+[^\t\n\f\r ]+)", re.MULTILINE)
@@ -27,108 +26,50 @@ _DIRECTIVE = re.compile(rf"^--{_SPACE}*migrate:(up|down)")
 _COMMENT_OR_EMPTY = re.compile(rf"{_SPACE}*(--|$)")
 
 
-@dataclass(frozen=True)
-class File:
-    """One migration file. `where` is its path as errors name it."""
-
-    version: str
-    path: Path
-    where: str
-
-    @cached_property
-    def name(self) -> str:
-        """What the file calls the migration: its name without version and suffix."""
-        return self.path.name[len(self.version) : -len(".sql")].lstrip("_- ")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The text of one `up` or `down`, from its directive on, which stands in `line` (from 1) of the file."""
-
-    sql: str
-    line: int
-    transaction: bool
-
-    @property
-    def sha256(self) -> str:
-        """Hex digest of the text."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A pair of blocks. Most files have one."""
-
-    up: Block
-    down: Block
-
-
 def files(folder: Path, root: Path) -> tuple[File, ...]:
     """The migrations of a folder in the order in which dbmate applies them: by the bytes of their names.
 
     Raises `InvalidArgument` for a name that is not UTF-8 and for two files with the same version.
     """
-    found: list[File] = []
-    for entry in sorted(os.scandir(folder), key=lambda e: os.fsencode(e.name)):
-        match = FILE.fullmatch(entry.name)
-        if match is None or entry.is_dir(follow_symlinks=False):
-            continue
-        path = folder / entry.name
-        if not entry.name.isprintable():
-            raise InvalidArgument(f"{entry.name!a} in {shown(folder, root)}: expected a printable UTF-8 file name")
-        found.append(File(match[1], path, shown(path, root)))
-    versions: dict[str, File] = {}
-    for file in found:
-        other = versions.setdefault(file.version, file)
-        if other is not file:
-            raise InvalidArgument(
-                f"{other.where} and {file.path.name} have the same version {file.version}: which of them was applied "
-                "cannot be told apart; give one a new version"
-            )
-    return tuple(found)
+    return reading.once(
+        File(match[1], folder / name, reading.shown(folder / name, root))
+        for name in reading.names(folder, root) if (match := FILE.fullmatch(name))
+    )  # fmt: skip
 
 
-def shown(path: Path, root: Path) -> str:
-    """The path as errors name it: relative to the workspace where it lies inside."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+def blocks(file: File, direction: Direction, root: Path) -> tuple[Block, ...]:
+    """The blocks of one direction in the order in which they run."""
+    sections = parse(reading.read(file, root), file.where)
+    return tuple(s.up for s in sections) if direction == "up" else tuple(s.down for s in reversed(sections))
 
 
-def read(file: File, root: Path) -> str:
-    """The text of a migration, byte for byte.
+async def read(conn: Connection, root: Path, files: tuple[File, ...]) -> History:
+    """The history as it is now. Raises `FailedPrecondition` when the table of that name belongs to another tool."""
+    place = await history.place(conn, table_name(root))
+    if not place.exists:
+        return place.history(f"create table if not exists {place.quoted} (version varchar primary key)", LOCK)
+    history.check(place, "dbmate", {"version": history.TEXT}, others=_OTHERS)
+    rows = await history.rows(conn, f"select version::text from {place.quoted} order by version")
+    return replace(place.history("", LOCK), versions=tuple(str(row[0]) for row in rows))
 
-    Raises `InvalidArgument` naming the file and the byte when it is no UTF-8 text, and for a link that leads out of
-    the workspace and the folder, anything but a regular file, and a file larger than `LARGEST`.
-    """
-    real = file.path.resolve()
-    if not real.is_relative_to(root.resolve()) and not real.is_relative_to(file.path.parent.resolve()):
-        raise InvalidArgument(f"{file.where}: is a link out of the workspace; put the file itself there")
-    try:
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as opened:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                raise InvalidArgument(f"{file.where}: expected a regular file")
-            if about.st_size > LARGEST:
-                raise InvalidArgument(
-                    f"{file.where}: has {about.st_size} bytes, at most {LARGEST} are read; load data outside migrations"
-                )
-            content = opened.read()
-    except OSError as error:
-        raise InvalidArgument(f"{file.where}: cannot be read: {error.strerror}") from error
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidArgument(
-            f"{file.where}: byte {error.start} (0x{content[error.start]:02x}, line {line}) is not valid UTF-8; "
-            "save the file as UTF-8"
-        ) from error
-    if "\0" in text:
-        position = content.index(b"\0")
-        raise InvalidArgument(f"{file.where}: byte {position} is NUL, which PostgreSQL does not accept in SQL")
-    if text.startswith("\ufeff"):
-        raise InvalidArgument(f"{file.where}: starts with a byte order mark (bytes 0 to 2); save it as UTF-8 without")
-    return text
+
+def record(past: History, file: File, direction: Direction, text: str) -> Record:
+    """Versions are digits."""
+    if direction == "up":
+        return Record(f"insert into {past.quoted} (version) values ('{file.version}')")
+    return Record(f"delete from {past.quoted} where version = '{file.version}'")
+
+
+def table_name(root: Path) -> str:
+    """The table's name, with its schema where one is given."""
+    return reading.setting(root, "DBMATE_MIGRATIONS_TABLE") or TABLE
+
+
+LOCK = 48372615
+"""Key of the session-level advisory lock held while migrations run: the one `dbmate --migration-lock` takes (2.37), so
+that both exclude each other. https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS"""
+TABLE = "schema_migrations"
+_OTHERS = (("dirty", "golang-migrate"), ("inserted_at", "Ecto"), ("checksum", "another tool"))
 
 
 def parse(text: str, where: str) -> tuple[Section, ...]:
@@ -161,3 +102,6 @@ def _block(text: str, start: int, end: int) -> Block:
         if len(pair) == 2:
             options[pair[0]] = pair[1]
     return Block(sql, text.count("\n", 0, start) + 1, options.get("transaction") != "false")
+
+
+DBMATE = Tool("dbmate", files, blocks, read, record, reading.number)

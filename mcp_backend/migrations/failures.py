@@ -15,8 +15,8 @@ from mcp_backend.errors import (
     Json,
     Unavailable,
 )
+from mcp_backend.migrations.model import Step
 from mcp_backend.migrations.statements import Statement, place
-from mcp_backend.migrations.steps import Step
 from mcp_backend.settings import hide_credentials
 
 RETRIED = ("55P03", "40P01", "40001")
@@ -35,10 +35,7 @@ class Left:
     def words(self) -> str:
         """For the reason of an error."""
         before = f"this call applied before: {_few(self.applied)}"
-        left = (
-            f". Invalid indexes are left: {', '.join(self.invalid)}; drop each, for example with "
-            "DROP INDEX CONCURRENTLY IF EXISTS as first statement of this file"
-        )
+        left = f". Invalid indexes are left: {', '.join(self.invalid)}; drop each with DROP INDEX CONCURRENTLY"
         return f"{self.about}; {before}{left if self.invalid else ''}"
 
 
@@ -84,7 +81,7 @@ def refused(
         return Unavailable(f"{where}: the server gave up: {message}. {left.words}", details=details)
     hint = f". Hint: {said.hint.rstrip('.')}" if said.hint else ""
     if said.sqlstate == "25001":
-        hint = ". Put it in a file of its own whose directive reads '-- migrate:up transaction:false'"
+        hint = f". Put it in a file of its own and {step.mark or 'run it outside a transaction'}"
     return InvalidArgument(f"{where}: {message} (SQLSTATE {said.sqlstate}){hint}. {left.words}", details=details)
 
 

@@ -1,6 +1,6 @@
 """Which tool a migration folder belongs to. Standard library only.
 
-Only dbmate's form can be applied; the others are recognised so that a folder is never read as something it is not.
+Some can be applied (`tools.TOOLS`); the others are recognised so that a folder is never read as something it is not.
 """
 
 import re
@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_backend.migrations import dbmate
-
 LOOKED_AT = 200
 """Files of a folder that are looked at; a folder has one form."""
+_PLAIN = re.compile(r"([0-9]+)([^\n]*)\.sql")
 HEAD = 4096
 """Bytes at the start of a file in which its tool's marker is looked for."""
 
@@ -31,12 +30,12 @@ def form(folder: Path) -> Form:
     names = [entry.name for entry in entries]
     heads = {entry.name: _head(entry) for entry in entries if entry.suffix in (".sql", ".py") and entry.is_file()}
     for name, head in heads.items():
-        if dbmate.FILE.fullmatch(name) and _has_line(head, r"--\s*migrate:(up|down)"):
+        if _PLAIN.fullmatch(name) and _has_line(head, r"--\s*migrate:(up|down)"):
             return Form("dbmate", f"{name} has a line '-- migrate:up'")
     for tool, because in _RULES:
         if found := because(folder, names, heads):
             return Form(tool, found)
-    plain = next((name for name in heads if dbmate.FILE.fullmatch(name)), None)
+    plain = next((name for name in heads if _PLAIN.fullmatch(name)), None)
     if plain:
         return Form("", f"{plain} has no line '-- migrate:up'")
     return Form("", "it has no file whose name is digits, a name and .sql", files=bool(heads))

@@ -1,75 +1,54 @@
-"""dbmate's history table, and the lock that keeps two servers from migrating at once.
+"""Where a tool's history table is, what it holds, and who migrates now."""
 
-The table is `schema_migrations(version varchar primary key)` in the schema that the engine's URL names first
-(`?search_path=…`), otherwise in the current schema. Its name can be another one: `DBMATE_MIGRATIONS_TABLE`, from the
-environment or the workspace's `.env`. All of it as in dbmate, so that a project never has two histories.
-"""
-
-import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from psycopg import AsyncConnection, AsyncCursor, sql
+from psycopg import AsyncCursor
 from psycopg.rows import tuple_row
 
 from mcp_backend.errors import FailedPrecondition
+from mcp_backend.migrations.model import Connection, History
 
-Connection: TypeAlias = AsyncConnection[Any]
+__all__ = ["History", "Place", "check", "holder", "literal", "place", "rows"]
 
-LOCK = 48372615
-"""Key of the session-level advisory lock held while migrations run: the one `dbmate --migration-lock` takes (2.37), so
-that both exclude each other. https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS"""
-TABLE = "schema_migrations"
+TEXT = ("character varying", "text", "character")
+NUMBER = ("bigint", "integer", "numeric", "smallint")
+ELAPSED = (
+    "extract(epoch from pg_catalog.clock_timestamp() - coalesce(nullif(pg_catalog.current_setting("
+    "'mcp_backend.began', true), '')::timestamptz, pg_catalog.transaction_timestamp()))"
+)
+"""Seconds since the step began, as SQL, for tools that record how long a migration took."""
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """The history table and the versions in it. `exists` and `schema_exists` tell what is there already."""
+class Place:
+    """The history table before it is read. `columns` are those it has, with type and whether a row needs a value."""
 
     schema: str
     table: str
     exists: bool
     schema_exists: bool
-    versions: tuple[str, ...]
+    columns: Mapping[str, Mapping[str, Any]]
+    database: str
+    comment: str | None = None
 
     @property
     def quoted(self) -> str:
         """The table's name as SQL."""
-        return sql.Identifier(self.schema, self.table).as_string(None)
+        return self.history("").quoted
 
-    @property
-    def create(self) -> tuple[str, ...]:
-        """The statements that create what is missing."""
-        schema = (
-            ()
-            if self.schema_exists
-            else (f"create schema if not exists {sql.Identifier(self.schema).as_string(None)}",)
+    def history(self, create: str, *locks: int, more: tuple[str, ...] = ()) -> History:
+        """A history without versions; `create` makes the table, `more` what belongs to it."""
+        made: tuple[str, ...] = ()
+        if not self.exists and create:
+            name = '"' + self.schema.replace('"', '""') + '"'
+            made = () if self.schema_exists else (f"create schema if not exists {name}",)
+            made += (create, *more)
+        return History(
+            self.schema, self.table, self.exists, self.schema_exists, (), made, tuple(locks), comment=self.comment
         )
-        table = () if self.exists else (f"create table if not exists {self.quoted} (version varchar primary key)",)
-        return schema + table
-
-    def insert(self, version: str) -> str:
-        """Records a version. Versions are digits."""
-        return f"insert into {self.quoted} (version) values ('{version}')"
-
-    def delete(self, version: str) -> str:
-        """Takes a record back."""
-        return f"delete from {self.quoted} where version = '{version}'"
-
-
-def table_name(root: Path) -> str:
-    """The table's name, with its schema where one is given."""
-    if name := os.environ.get("DBMATE_MIGRATIONS_TABLE"):
-        return name
-    place = root / ".env"
-    try:
-        text = place.read_text("utf-8", "replace") if place.is_file() else ""
-    except OSError:
-        return TABLE
-    found = re.search(r"^\s*(?:export\s+)?DBMATE_MIGRATIONS_TABLE\s*=\s*([\"']?)([^\"'\s#]+)\1", text, re.MULTILINE)
-    return found[2] if found else TABLE
 
 
 _SCHEMA = """
@@ -79,33 +58,33 @@ from pg_catalog.pg_settings where name = 'search_path'
 _LOOK = """
 select n.nspname, c.oid, (
   select coalesce(jsonb_object_agg(a.attname, jsonb_build_object(
-           'type', pg_catalog.format_type(a.atttypid, null), 'needed', a.attnotnull and not a.atthasdef)), '{}')
-  from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
+           'type', pg_catalog.format_type(a.atttypid, null), 'needed', a.attnotnull and not a.atthasdef
+             and a.attidentity = '')), '{}')
+  from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+  pg_catalog.current_database(), pg_catalog.obj_description(c.oid, 'pg_class')
 from (select %s::text as name) wanted
 left join pg_catalog.pg_namespace n on n.nspname = wanted.name
 left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = %s and c.relkind in ('r', 'p', 'v', 'm', 'f')
 """
 
-_OTHERS = (("dirty", "golang-migrate"), ("inserted_at", "Ecto"), ("checksum", "another tool"))
 
-
-async def read(conn: Connection, name: str) -> History:
-    """The history as it is now.
-
-    Raises `FailedPrecondition` when the table of that name belongs to another tool.
-    """
+async def place(conn: Connection, name: str) -> Place:
+    """Where the table of that name is; without a schema it is in the schema that the URL names first, otherwise in
+    the current one."""
     given, _, table = name.rpartition(".")
     async with conn.cursor(row_factory=tuple_row) as cursor:
         schema = given or await _schema(cursor)
         await cursor.execute(_LOOK, (schema, table))
         row = await cursor.fetchone()
-        assert row is not None, "a join to one row has one row"
-        if row[1] is None:
-            return History(schema, table, False, row[0] is not None, ())
-        history = History(schema, table, True, True, ())
-        _check(history, row[2])
-        await cursor.execute(f"select version::text from {history.quoted} order by version".encode())
-        return History(schema, table, True, True, tuple(str(row[0]) for row in await cursor.fetchall()))
+    assert row is not None, "a join to one row has one row"
+    return Place(schema, table, row[1] is not None, row[0] is not None, row[2] or {}, str(row[3]), row[4])
+
+
+async def rows(conn: Connection, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query of ours."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(query.encode())
+        return list(await cursor.fetchall())
 
 
 async def _schema(cursor: AsyncCursor[Any]) -> str:
@@ -118,28 +97,42 @@ async def _schema(cursor: AsyncCursor[Any]) -> str:
     return str(current or "public")
 
 
-def _check(history: History, columns: dict[str, dict[str, Any]]) -> None:
-    owner = next((tool for column, tool in _OTHERS if column in columns), None)
-    kind = columns.get("version", {}).get("type")
-    needed = [name for name, about in columns.items() if about["needed"] and name != "version"]
-    if owner or needed or kind not in ("character varying", "text", "character"):
-        found = ", ".join(f"{name} {about['type']}" for name, about in columns.items())
+def check(
+    found: Place, tool: str, expected: Mapping[str, Sequence[str]], others: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Raises `FailedPrecondition` when the table is not the tool's: a column is missing or of another type, or a row
+    needs one that the tool does not know."""
+    owner = next((other for column, other in others if column in found.columns), None)
+    needed = [name for name, about in found.columns.items() if about["needed"] and name not in expected]
+    wrong = [
+        name for name, types in expected.items()
+        if name not in found.columns or (types and found.columns[name]["type"] not in types)
+    ]  # fmt: skip
+    if owner or needed or wrong:
+        has = ", ".join(f"{name} {about['type']}" for name, about in found.columns.items())
+        wanted = ", ".join(f"{name} {types[0] if types else ''}".strip() for name, types in expected.items())
         raise FailedPrecondition(
-            f"the table {history.quoted} is not dbmate's (it has {found}; expected: version varchar)"
-            f"{f', it belongs to {owner}' if owner else ''}; migrate with that tool, or name another table in "
-            "DBMATE_MIGRATIONS_TABLE"
+            f"the table {found.quoted} is not {tool}'s (it has {has}; expected: {wanted})"
+            f"{f', it belongs to {owner}' if owner else ''}; migrate with that tool, or name another history table "
+            f"where {tool} is configured"
         )
 
 
-async def holder(conn: Connection) -> str:
-    """Who holds the lock, in words."""
+def literal(text: str) -> str:
+    """The text as an SQL literal, whatever `standard_conforming_strings` says."""
+    quoted = text.replace("'", "''")
+    return " E'{}'".format(quoted.replace("\\", "\\\\")) if "\\" in text else f"'{quoted}'"
+
+
+async def holder(conn: Connection, key: int) -> str:
+    """Who holds the advisory lock, in words."""
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(
             "select a.pid, a.application_name, a.backend_start from pg_catalog.pg_locks l "
             "join pg_catalog.pg_stat_activity a using (pid) where l.locktype = 'advisory' and l.granted "
             "and l.objsubid = 1 and l.classid = %s and l.objid = %s and l.database = "
             "(select oid from pg_catalog.pg_database where datname = current_database())",
-            (LOCK >> 32, LOCK & 0xFFFFFFFF),
+            ((key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF),
         )
         row = await cursor.fetchone()
     return (

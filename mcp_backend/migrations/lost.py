@@ -11,9 +11,9 @@ import psycopg
 from mcp_backend.engines.pg import errors
 from mcp_backend.engines.postgresql import Connection, Postgresql
 from mcp_backend.errors import BackendError, Json, OutcomeUnknown, Unavailable
-from mcp_backend.migrations import history
+from mcp_backend.migrations import checkpoint
+from mcp_backend.migrations.model import History, Step
 from mcp_backend.migrations.run import Done, Run
-from mcp_backend.migrations.steps import Step
 
 LOOKING_SECONDS = 20.0
 
@@ -68,15 +68,16 @@ async def verdict(run: Run, step: Step) -> BackendError:
     so_far = f"this call applied before: {', '.join(applied) or 'nothing'}"
     if not run.unsafe and step.atomic:
         return Unavailable(f"{lead}, which was rolled back; {so_far}. Repeat the call", details=details)
-    recorded = await _recorded(run, step)
-    if recorded is None:
+    past = await _past(run)
+    if past is None:
         details["outcome"] = "unknown"
         return OutcomeUnknown(
             f"{lead} and does not come back: whether {file.version} was committed is unknown; {so_far}. When the "
             "server answers again, look at migrations://" + name + " before going on",
             details=details,
         )
-    if recorded == (step.direction == "up"):
+    point = checkpoint.find(past)
+    if (file.version in checkpoint.settled(past).versions) == (step.direction == "up"):
         details["applied"] = [*applied, file.version]
         return Unavailable(
             f"{lead}, but {file.version} is committed: its history row says so; {so_far}. "
@@ -85,6 +86,15 @@ async def verdict(run: Run, step: Step) -> BackendError:
         )
     if step.atomic:
         return Unavailable(f"{lead}, which was rolled back; {so_far}. Repeat the call", details=details)
+    if point is not None and (point.version, point.direction) == (file.version, step.direction):
+        details["statements_done"] = point.done
+        return Unavailable(
+            f"{lead}, which does not run in one transaction: {point.done} of its statements took effect; {so_far}. "
+            "Repeat the call: it goes on from there",
+            details=details,
+        )
+    if run.noting or run.noted == step.done:
+        return Unavailable(f"{lead}, of which nothing took effect; {so_far}. Repeat the call", details=details)
     at = (
         f"line {run.statement.line} may have taken effect, what is before it has"
         if run.statement
@@ -97,15 +107,17 @@ async def verdict(run: Run, step: Step) -> BackendError:
     )
 
 
-async def _recorded(run: Run, step: Step) -> bool | None:
-    """Whether the history has the version, or None when the server did not come back in time."""
+async def _past(run: Run) -> History | None:
+    """The history, or None when the server did not come back in time."""
     until, pause = time.monotonic() + LOOKING_SECONDS, 0.1
     while (rest := until - time.monotonic()) > 0:
         with suppress(BackendError, psycopg.Error):
             async with run.engine.dedicated() as conn:
                 await conn.execute(f"set lock_timeout = {int(rest * 1000) + 1}".encode())
-                await conn.execute(f"select pg_catalog.pg_advisory_lock({history.LOCK})".encode())
-                return step.file.version in (await history.read(conn, run.prepared.table)).versions
+                for key in run.prepared.history.locks:
+                    await conn.execute(f"select pg_catalog.pg_advisory_lock({key})".encode())
+                prepared = run.prepared
+                return await prepared.tool.read(conn, prepared.root, prepared.files)
         await asyncio.sleep(min(pause, max(rest, 0)))
         pause = min(pause * 2, 2.0)
     return None

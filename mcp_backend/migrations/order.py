@@ -1,13 +1,16 @@
 """Which migrations come next, from the files of a folder and the versions in the history. Pure functions.
 
-Order is the order of the file names, as in dbmate. Unlike dbmate without `--strict`, a pending migration that sorts
-before one that is applied never runs by itself, because it was not tested in that order: it has to be named.
+Order is the order in which the tool takes the files. A pending migration that sorts before one that is applied never
+runs by itself, because it was not tested in that order: it has to be named, or cannot run where its tool refuses it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mcp_backend.errors import FailedPrecondition, NotFound
-from mcp_backend.migrations.dbmate import File
+from mcp_backend.migrations.files import number
+from mcp_backend.migrations.model import File
 
 SHOWN = 10
 
@@ -21,44 +24,45 @@ class State:
     pending: tuple[File, ...]
     missing: tuple[str, ...]
     late: tuple[File, ...]
+    key: Callable[[str], Any] = number
 
     @property
     def newest(self) -> str | None:
         """The newest applied version, with or without a file."""
-        return newest((*(file.version for file in self.applied[-1:]), *self.missing))
+        return newest((*(file.version for file in self.applied if not file.repeatable), *self.missing), self.key)
 
 
-def state(files: tuple[File, ...], history: tuple[str, ...]) -> State:
-    """What is applied and what is not."""
+def state(files: tuple[File, ...], history: tuple[str, ...], key: Callable[[str], Any] = number) -> State:
+    """What is applied and what is not. `key` sorts versions as the tool does."""
     done = frozenset(history)
     applied = tuple(file for file in files if file.version in done)
     pending = tuple(file for file in files if file.version not in done)
-    missing = tuple(sorted(done - {file.version for file in files}, key=_number))
-    last = files.index(applied[-1]) if applied else -1
-    newest_missing = _number(missing[-1]) if missing else (-1, "")
+    missing = tuple(sorted(done - {file.version for file in files}, key=key))
+    versioned = tuple(file for file in files if not file.repeatable)
+    last = max((index for index, file in enumerate(versioned) if file.version in done), default=-1)
     late = tuple(
-        file for index, file in enumerate(files)
-        if file.version not in done and (index < last or _number(file.version) < newest_missing)
+        file for index, file in enumerate(versioned)
+        if file.version not in done and (index < last or (missing and key(file.version) < key(missing[-1])))
     )  # fmt: skip
-    return State(applied, pending, missing, late)
+    return State(applied, pending, missing, late, key)
 
 
-def newest(versions: tuple[str, ...]) -> str | None:
+def newest(versions: tuple[str, ...], key: Callable[[str], Any] = number) -> str | None:
     """The greatest version, or None of none."""
-    return max(versions, key=_number, default=None)
+    return max(versions, key=key, default=None)
 
 
-def _number(version: str) -> tuple[int, str]:
-    """Orders versions as numbers of any length; what is no number comes first, because it says nothing."""
-    digits = version.lstrip("0")
-    return (len(digits) + 1, digits) if version.isascii() and version.isdigit() else (0, version)
-
-
-def up(state: State, version: str | None) -> tuple[File, ...]:
-    """The migrations to apply: all that are pending, or the one named; none when there is nothing to do.
+def up(state: State, version: str | None, never: str = "") -> tuple[File, ...]:
+    """The migrations to apply: all that are pending, or the one named; none when there is nothing to do. `never` is
+    the tool that refuses a migration out of order, if it does.
 
     Raises `NotFound` for an unknown version, `FailedPrecondition` when the order would be broken.
     """
+    if state.late and never:
+        raise FailedPrecondition(
+            f"{_list(state.late)}: pending, but {_before(state)}; {never} does not apply it after that. If it was "
+            "applied nowhere, give it a newer version"
+        )
     if version is None:
         if state.late:
             raise FailedPrecondition(
@@ -79,6 +83,8 @@ def up(state: State, version: str | None) -> tuple[File, ...]:
 def down(state: State, version: str | None) -> File:
     """The migration to take back: the newest applied. Raises `NotFound` or `FailedPrecondition` otherwise."""
     newest = state.newest
+    if any(file.repeatable and file.version == version for file in (*state.applied, *state.pending)):
+        raise FailedPrecondition(f"{version} is repeatable: change its text and apply it again instead")
     if newest is None:
         raise FailedPrecondition("no migration is applied, so none can be taken back")
     if version is not None and version != newest:
@@ -101,7 +107,8 @@ def down(state: State, version: str | None) -> File:
 def _before(state: State) -> str:
     if state.newest in state.missing:
         return f"the history has {state.newest}, which has no file here (another branch?)"
-    return f"{state.applied[-1].where} is applied"
+    newest = next(file for file in reversed(state.applied) if not file.repeatable)
+    return f"{newest.where} is applied"
 
 
 def _list(files: tuple[File, ...]) -> str:

@@ -1,27 +1,31 @@
 """What one call of run_migration carries along."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from mcp_backend.engines.postgresql import Postgresql
+from mcp_backend.errors import Json
 from mcp_backend.migrations.failures import Left
-from mcp_backend.migrations.history import History
+from mcp_backend.migrations.model import File, History, Step, Tool
 from mcp_backend.migrations.statements import Statement
-from mcp_backend.migrations.steps import Step
 
 TURN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long what may take, in seconds. `turn`: for other servers to finish their migrations."""
+    """How long what may take, in seconds. `lock`: one wait for a lock; `deadline`: all tries of one transaction to get
+    its locks; `turn`: for other servers to finish their migrations; `long`: the age from which a transaction that is
+    in the way is not waited for at all."""
 
-    lock: float = 1.0
+    lock: float = 0.5
     statement: float = 900.0
-    attempts: int = 5
+    deadline: float = 30.0
     turn: float = field(default_factory=lambda: TURN_SECONDS)
+    long: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,11 @@ class Prepared:
 
     steps: tuple[Step, ...]
     history: History
-    table: str
     version: str
     folder: Path
+    tool: Tool
+    root: Path
+    files: tuple[File, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,9 @@ class Done:
 
 @dataclass(slots=True)
 class Run:
-    """One call while it runs. `unsafe` tells that a commit is on its way, so that its outcome may become unknown."""
+    """One call while it runs. `unsafe` tells that a commit is on its way, so that its outcome may become unknown.
+    `noting` tells whether notes can be left on the history table, `noted` how many statements of the current step are
+    known to have taken effect."""
 
     engine: Postgresql
     limits: Limits
@@ -55,6 +63,8 @@ class Run:
     waited_ms: float = 0
     unsafe: bool = False
     statement: Statement | None = None
+    noting: bool = False
+    noted: int = 0
 
     def left(self, about: str, invalid: tuple[str, ...] = ()) -> Left:
         """What a failure now leaves behind."""
@@ -69,6 +79,7 @@ class Outcome:
     version_after: str
     waited_ms: float
     difference: tuple[str, ...]
+    preflight: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
 
 Progress: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]

@@ -8,11 +8,12 @@ fails on expressions nested some fifty levels deep, and building it overflows th
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from postgast import PgQueryError, pg_query_pb2, scan, split
 
 from mcp_backend.errors import InvalidArgument
-from mcp_backend.migrations.dbmate import Block
+from mcp_backend.migrations.model import Block, Part
 
 SHORT = 400
 """Characters of another session's statement that are shown."""
@@ -24,12 +25,19 @@ class Statement:
 
     `patient` tells that it lets reads and writes go on while it waits for other transactions (the CONCURRENTLY
     forms, VACUUM), so that it needs no short lock timeout. `index` is the name of an index it builds CONCURRENTLY.
+    `alone` says in words what it is when it cannot run inside a transaction. `control` is `begin`, `end` or `back`
+    when it opens, commits or rolls back one, `plain` tells that it does only that. `opaque`: it may commit by itself
+    (CALL, DO), so that only PostgreSQL knows.
     """
 
     sql: str
     line: int
     patient: bool = False
     index: str = ""
+    alone: str = ""
+    control: Literal["", "begin", "end", "back"] = ""
+    plain: bool = False
+    opaque: bool = False
 
 
 def statements(block: Block, where: str) -> tuple[Statement, ...]:
@@ -45,11 +53,62 @@ def statements(block: Block, where: str) -> tuple[Statement, ...]:
         line = block.line + block.sql.count("\n", 0, at)
         sql = part.rstrip()
         words = _words(sql)
-        if problem := _refused(words, transaction=block.transaction):
+        if problem := _refused(words, transaction=bool(block.transaction), mark=block.mark):
             raise InvalidArgument(f"{where}:{line}: {problem}")
-        found.append(Statement(sql, line, _patient(words), _index(sql, words)))
+        control = _control(words)
+        found.append(
+            Statement(
+                sql, line, _patient(words), _index(sql, words), _needs_no_transaction(words) or "", control,
+                bool(control) and set(words[1:]) <= {"TRANSACTION", "WORK"}, _OPAQUE.match(sql) is not None,
+            )
+        )  # fmt: skip
         at += len(part)
     return tuple(found)
+
+
+def part(block: Block, where: str) -> Part:
+    """The statements of a block and how they run. Without a word from the file (`transaction` None) it is what a
+    simple query would be: one transaction, or what the file itself begins and commits, or one statement alone.
+
+    Raises `InvalidArgument` as `statements` does, and when such a block mixes what cannot be mixed.
+    """
+    found = statements(block, where)
+    if block.transaction is not None:
+        return Part(found, block.transaction)
+    controls = [s for s in found if s.control]
+    wrapped = (
+        len(controls) == 2 and found[0].control == "begin" and found[-1].control == "end"
+        and found[0].plain and found[-1].plain
+    )  # fmt: skip
+    inner = found[1:-1] if wrapped else found
+    alone = next((s for s in inner if s.alone), None)
+    if controls and not wrapped:
+        return Part(found, transaction=False)
+    if alone is None:
+        return Part(inner, transaction=True)
+    if len(found) == 1:
+        return Part(found, transaction=False)
+    raise InvalidArgument(
+        f"{where}:{alone.line}: {alone.alone} cannot run inside a transaction, and a file of several statements is "
+        f"sent as one; {block.mark}"
+    )
+
+
+_OPAQUE = re.compile(r"(call|do)\b", re.IGNORECASE)
+
+
+def _control(words: list[str]) -> Literal["", "begin", "end", "back"]:
+    match words:
+        case ["ROLLBACK", "TO", *_] | ["ROLLBACK", "TRANSACTION" | "WORK", "TO", *_]:
+            return ""
+        case ["BEGIN" | "START", *_]:
+            return "begin"
+        case ["COMMIT" | "END", *_]:
+            return "end"
+        case ["ROLLBACK" | "ABORT", *_]:
+            return "back"
+        case _:
+            return ""
 
 
 def place(line: int, sql: str, position: int) -> tuple[int, int]:
@@ -113,14 +172,14 @@ def _words(sql: str) -> list[str]:
     return [kind for token in scan(sql).tokens if (kind := _kind(token.token)) not in _COMMENTS]
 
 
-def _refused(words: list[str], *, transaction: bool) -> str | None:
+def _refused(words: list[str], *, transaction: bool, mark: str) -> str | None:
     match words:
         case ["PREPARE", "TRANSACTION", *_] | ["COMMIT" | "ROLLBACK", "PREPARED", *_]:
             return "a prepared transaction outlives the migration; use an ordinary one"
         case ["ROLLBACK", "TO", *_] | ["ROLLBACK", "TRANSACTION" | "WORK", "TO", *_]:
             return None
         case [first, *_] if first in _TRANSACTION:
-            return _OWN_TRANSACTION if transaction else None
+            return f"{_OWN_TRANSACTION}{mark}" if transaction else None
         case ["COPY", *rest]:
             return _copy(rest)
         case ["ALTER", "SYSTEM", *_]:
@@ -135,16 +194,13 @@ def _refused(words: list[str], *, transaction: bool) -> str | None:
             return "DISCARD ALL would drop the lock that keeps two servers from migrating at once; remove it"
         case _:
             if transaction and (what := _needs_no_transaction(words)):
-                return (
-                    f"{what} cannot run inside a transaction; put it in a file of its own whose directive reads "
-                    "'-- migrate:up transaction:false' (or down)"
-                )
+                return f"{what} cannot run inside a transaction; put it in a file of its own and {mark}"
             return None
 
 
 _OWN_TRANSACTION = (
     "a migration runs in a transaction of its own together with its history row, so it must not open or end one; "
-    "remove BEGIN and COMMIT, or, if it needs several transactions, mark it '-- migrate:up transaction:false'"
+    "remove BEGIN and COMMIT, or, if it needs several transactions, "
 )
 
 

@@ -27,6 +27,8 @@ class Waits:
 
     by_start: dict[float, float] = field(default_factory=dict[float, float])
     blockers: tuple[str, ...] = ()
+    longest: float = 0
+    """Seconds that the oldest transaction in the way has been open."""
 
     @property
     def milliseconds(self) -> float:
@@ -88,6 +90,7 @@ async def look(engine: Postgresql, pid: int, waits: Waits) -> tuple[str, ...]:
         for row in rows:
             if row[0] is not None:
                 waits.by_start[float(row[0])] = float(row[1])
+            waits.longest = max(waits.longest, float(row[5] or 0))
         return tuple(dict.fromkeys(_said(*row[2:]) for row in rows))
     return ()
 

@@ -9,14 +9,14 @@ from mcp_backend.resources.base import Resource
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
     from mcp_backend import migrations
-    from mcp_backend.migrations import lost, steps
+    from mcp_backend.migrations import lost
 
     settings = app.engines.choose(values["engine"], ("postgresql",))
     root = app.workspace.root
     engine = app.engines.postgresql(settings.name)
     async with engine.session(True, 15) as conn:
         with lost.before(conn, engine):
-            found = await migrations.status(conn, steps.folder(root, settings), root)
+            found = await migrations.status(conn, root, settings)
     about = {"engine": settings.name, "environment": settings.environment, **found}
     return json.dumps(about, ensure_ascii=False)
 

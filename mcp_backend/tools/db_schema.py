@@ -74,12 +74,11 @@ async def show(
     from mcp_backend import migrations
     from mcp_backend.engines.pg import errors, schema
     from mcp_backend.engines.pg import table as one_table
-    from mcp_backend.migrations import steps
 
     try:
         async with engine.session(True, SECONDS) as conn:
             root = app.workspace.root
-            applied = await migrations.status(conn, steps.folder(root, engine.settings), root, RECENT_MIGRATIONS)
+            applied = await migrations.status(conn, root, engine.settings, RECENT_MIGRATIONS)
             if missing := applied.pop("missing", None):
                 applied["without_file"] = len(missing) if isinstance(missing, list) else missing
             version, path = await schema.prepare(conn, engine.memory)

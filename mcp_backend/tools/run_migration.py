@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 from pydantic import Field
 
-from mcp_backend.actions import ExecuteSql
 from mcp_backend.app import App
 from mcp_backend.errors import Json
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -46,35 +45,28 @@ class RunMigration(Tool):
 
     engine: str | None = Field(default=None, min_length=1, max_length=100)
     version: str | None = Field(
-        default=None, pattern="^[0-9]{1,100}$", description="up: only this one; down: the newest applied (default)"
+        default=None,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^\s/\\]+$",
+        description="up: only this one; down: the newest applied (default)",
     )
     direction: Literal["up", "down"] = "up"
     statement_timeout_seconds: float = Field(default=900, ge=1, le=86_400, description="for one statement")
-    lock_timeout_ms: int = Field(default=1000, ge=50, le=5000, description="for one wait for a lock; tried 5 times")
+    lock_timeout_ms: int = Field(default=500, ge=50, le=1000, description="for one wait for a lock; tried again")
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend.migrations import apply, history, lost, steps
-        from mcp_backend.migrations.run import Prepared
+        from mcp_backend.migrations import planning, steps
 
         settings = app.engines.choose(self.engine, ("postgresql",))
         engine = app.engines.postgresql(settings.name)
-        root = app.workspace.root
-        folder = steps.folder(root, settings)
-        files = steps.find(folder, root, settings.name)
-        table = history.table_name(root)
-        async with engine.session(True, 30) as conn:
-            with lost.before(conn, engine):
-                past = await history.read(conn, table)
-                at_version = await apply.version(conn, past)
-        todo = await asyncio.to_thread(steps.steps, files, past, self.version, self.direction, root)
-        prepared = Prepared(todo, past, table, at_version, folder)
-        if not todo:
-            return Plan(at_version=at_version, prepared=prepared)
-        action = ExecuteSql(settings.name, settings.environment, steps.sent(todo, past), at_version)
+        prepared = await planning.prepare(engine, app.workspace.root, self.version, self.direction)
+        if not prepared.steps:
+            return Plan(at_version=prepared.version, prepared=prepared)
         return Plan(
-            actions=(action,),
-            preview=steps.preview(todo, f"{settings.name} ({settings.environment}) at {at_version}"),
-            at_version=at_version,
+            actions=(planning.action(prepared, engine),),
+            preview=steps.preview(prepared.steps, f"{settings.name} ({settings.environment}) at {prepared.version}"),
+            at_version=prepared.version,
             prepared=prepared,
         )
 
@@ -85,7 +77,11 @@ class RunMigration(Tool):
         if not plan.prepared.steps:
             return {**_result(plan.at_version, [], plan.at_version, 0, []), "note": self._nothing()}
         engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
-        limits = Limits(lock=self.lock_timeout_ms / 1000, statement=self.statement_timeout_seconds)
+        limits = Limits(
+            lock=self.lock_timeout_ms / 1000,
+            statement=self.statement_timeout_seconds,
+            deadline=engine.settings.migrating.lock_deadline,
+        )
         outcome = await _cancellable(asyncio.create_task(apply(engine, plan.prepared, limits, app.progress)))
         applied: list[Json] = [
             {"version": done.version, "name": done.name, "elapsed_ms": done.elapsed_ms} for done in outcome.done
