@@ -26,11 +26,13 @@ async def silent(done: float, total: float | None, words: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a call: the operating-system user or the authenticated principal, the host program, its session."""
+    """Who makes a call: the operating-system user or the authenticated principal, the host program, its session.
+    `scopes` are those of its token, `None` for whoever runs on this machine without one."""
 
     principal: str = "unknown"
     client: str = "unknown"
     session: str = ""
+    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from mcp_backend.errors import (
 )
 from mcp_backend.guards import judge
 from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.scopes import check_environments, check_tool
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
 
@@ -44,8 +45,10 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
     """
     entry = _Entry(app, tool)
     try:
+        check_tool(app.caller.scopes, tool)
         request = parse(tool, arguments)
         plan = await request.plan(app)
+        check_environments(app.caller.scopes, plan.actions)
         verdict, warnings = judge(plan.actions, app.policy, plan.facts)
         entry.judged(plan, verdict)
         await _agree(app, tool, plan, verdict, entry)

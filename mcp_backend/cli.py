@@ -45,10 +45,14 @@ def parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve MCP to a host")
     serve.add_argument("--transport", choices=TRANSPORTS, default="stdio")
-    serve.add_argument("--host", default="127.0.0.1", help="loopback only (default %(default)s)")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="others than loopback need authentication (default %(default)s)"
+    )
     serve.add_argument(
         "--port", type=int, default=8765, help="for sse and http; 0 takes a free one (default %(default)s)"
     )
+    serve.add_argument("--tls-cert", metavar="FILE", help="PEM certificate chain; otherwise put a proxy before it")
+    serve.add_argument("--tls-key", metavar="FILE", help="its private key")
     serve.add_argument("--toolsets", default="all", help="comma-separated: database,messaging,git,tests,… or all")
     serve.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
     _workspace(serve)

@@ -16,6 +16,7 @@ from mcp_backend.migrating import Migrating
 from mcp_backend.migrating import read as read_migrating
 from mcp_backend.promises import ENVIRONMENTS, STRICTNESS, Constraint, Environment, Outcome, Verdict, looser, seconds
 from mcp_backend.sandbox import KEYS, Sandbox, read
+from mcp_backend.serving_policy import HTTP_KEYS, Http, read_http
 
 __all__ = [
     "ENVIRONMENTS", "KINDS", "POLICY_FILE", "STRICTNESS", "Constraint", "EngineSettings", "Environment", "Outcome",
@@ -40,7 +41,7 @@ class EngineSettings:
     environment: Environment = "production"
     migrations: str | None = None
     origin: str = "policy"
-    migrating: Migrating = Migrating()
+    migrating: Migrating = field(default_factory=Migrating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Policy:
     people: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sandbox: Sandbox = field(default_factory=Sandbox)
+    http: Http = field(default_factory=Http)
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -74,6 +76,7 @@ _SECTIONS = {
     "contracts": None,
     "constraints": None,
     "sandbox": {*KEYS},
+    "http": {*HTTP_KEYS},
 }
 _ENGINE_KEYS = {"kind", "url", "environment", "migrations", *MIGRATING}
 _CONSTRAINT_KEYS = {
@@ -133,6 +136,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
             {k: _string(path.name, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
         ),
         sandbox=read(path.name, _table(data, "sandbox")),
+        http=read_http(path.name, _table(data, "http")),
         path=path,
     )
 

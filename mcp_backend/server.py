@@ -18,6 +18,7 @@ from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import BackendError, Json, NotFound
 from mcp_backend.resources import RESOURCES, Resource
+from mcp_backend.scopes import Rate, check_resource, lacking
 from mcp_backend.tools import TOOLSETS, Tool, enabled
 
 NAME = "mcp-backend"
@@ -37,7 +38,8 @@ def build(options: Options) -> Server[App]:
     """The server of one workspace. Nothing outside this process is opened before the first connection."""
     tools = enabled(options.toolsets, read_only=options.read_only)
     engineer = persona.load()
-    shown = [_tool(tool) for tool in tools.values()]
+    shown = [(tool, _tool(tool)) for tool in tools.values()]
+    rates: dict[int, Rate] = {}
     fixed = [r for r in RESOURCES if not r.template]
     templates = [r for r in RESOURCES if r.template]
     prompts = (engineer.role, *engineer.prompts)
@@ -48,7 +50,10 @@ def build(options: Options) -> Server[App]:
             yield app
 
     async def list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=shown)
+        scopes = _caller(ctx).scopes
+        return types.ListToolsResult(
+            tools=[seen for tool, seen in shown if scopes is None or not lacking(scopes, tool)]
+        )
 
     async def call_tool(ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         tool = tools.get(params.name)
@@ -56,6 +61,9 @@ def build(options: Options) -> Server[App]:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
         app = replace(ctx.lifespan_context, caller=_caller(ctx), progress=ctx.session.report_progress)
         try:
+            if app.caller.scopes is not None:
+                allowed = app.policy.http.calls_per_minute
+                rates.setdefault(allowed, Rate(allowed)).take(app.caller.principal)
             return _result(await call(app, tool, params.arguments or {}), is_error=False)
         except BackendError as error:
             return _result({"error": error.as_json()}, is_error=True)
@@ -92,6 +100,7 @@ def build(options: Options) -> Server[App]:
         uri = str(params.uri)
         resource, values = _find(uri)
         try:
+            check_resource(_caller(ctx).scopes, uri)
             text = await resource.read(ctx.lifespan_context, values)
         except NotFound as error:
             raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data={"uri": uri}) from error
@@ -203,7 +212,11 @@ def _result(body: dict[str, Json], *, is_error: bool) -> types.CallToolResult:
 
 
 def _caller(ctx: Context) -> Caller:
-    owner = ctx.lifespan_context.caller.principal
+    """Who calls: the principal of the token where the transport verified one, otherwise the user of this machine."""
     params = ctx.session.client_params
     client = f"{params.client_info.name} {params.client_info.version}" if params else "unknown"
-    return Caller(principal=owner, client=client, session=f"{os.getpid()}")
+    user = ctx.request.scope.get("user") if ctx.request is not None else None
+    token = getattr(user, "access_token", None)
+    if token is None:
+        return Caller(principal=ctx.lifespan_context.caller.principal, client=client, session=f"{os.getpid()}")
+    return Caller(str(token.subject or token.client_id), client, f"{os.getpid()}", frozenset(token.scopes))

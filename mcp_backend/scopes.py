@@ -1,0 +1,75 @@
+"""What a principal may ask for, by the scopes of its token (RFC 6749 section 3.3), and how often.
+
+`mcp-backend` allows everything; otherwise `mcp-backend:TOOLSET` allows the reading tools of a toolset,
+`mcp-backend:write` also those that change something, `mcp-backend:production` also engines outside development.
+Asking a person needs no scope.
+"""
+
+import time
+from collections.abc import Iterable
+
+from mcp_backend.actions import Action
+from mcp_backend.errors import PermissionDenied, Unavailable
+from mcp_backend.tools import Tool
+
+EVERYTHING = "mcp-backend"
+WRITE = f"{EVERYTHING}:write"
+PRODUCTION = f"{EVERYTHING}:production"
+
+READS = {
+    "schema": "database", "migrations": "database", "rehearsal": "database", "topology": "messaging",
+    "receipt": "tests", "contract": "contracts",
+}  # fmt: skip
+"""Whose reading scope a resource needs, by the scheme of its URI; others are for anybody who may call at all."""
+
+
+def check_resource(scopes: frozenset[str] | None, uri: str) -> None:
+    """Raises `PermissionDenied` naming the missing scope."""
+    toolset = READS.get(uri.partition(":")[0])
+    if scopes is not None and toolset and not scopes & {EVERYTHING, f"{EVERYTHING}:{toolset}"}:
+        raise PermissionDenied(f"{uri} needs the scope {EVERYTHING}:{toolset}, which this token does not have")
+
+
+def lacking(scopes: frozenset[str], tool: type[Tool]) -> str:
+    """The scope that `tool` needs and the token has not, empty when it may be called."""
+    if EVERYTHING in scopes or tool.toolset == "escalation":
+        return ""
+    needed = (f"{EVERYTHING}:{tool.toolset}", *(() if tool.read_only else (WRITE,)))
+    return next((scope for scope in needed if scope not in scopes), "")
+
+
+def check_tool(scopes: frozenset[str] | None, tool: type[Tool]) -> None:
+    """Raises `PermissionDenied` naming the missing scope; `None` is a caller without a token, on this machine."""
+    if scopes is not None and (scope := lacking(scopes, tool)):
+        raise PermissionDenied(f"{tool.name} needs the scope {scope}, which this token does not have")
+
+
+def check_environments(scopes: frozenset[str] | None, actions: Iterable[Action]) -> None:
+    """Raises `PermissionDenied` when an action reaches an engine outside development without the scope for it."""
+    if scopes is None or EVERYTHING in scopes or PRODUCTION in scopes:
+        return
+    for action in actions:
+        environment = getattr(action, "environment", "development")
+        if environment != "development":
+            raise PermissionDenied(f"engines of {environment} need the scope {PRODUCTION}")
+
+
+class Rate:
+    """How many calls each principal may still make: a bucket that refills evenly and can be emptied at once."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._most = float(per_minute)
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, principal: str) -> None:
+        """Takes one. Raises `Unavailable` telling when the next is there."""
+        now = time.monotonic()
+        left, before = self._left.get(principal, (self._most, now))
+        left = min(self._most, left + (now - before) * self._most / 60)
+        if left < 1:
+            wait = (1 - left) * 60 / self._most
+            raise Unavailable(
+                f"more than {self._most:.0f} calls a minute by {principal}: this one was not made, the next may in "
+                f"{wait:.1f} s"
+            )
+        self._left[principal] = (left - 1, now)
