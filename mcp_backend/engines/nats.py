@@ -9,7 +9,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -71,6 +71,8 @@ class Stored:
     subject: str
     message_id: str
     payload: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    at: str = ""
 
 
 class Nats:
@@ -229,11 +231,12 @@ class Nats:
             if error.code == 404:
                 return None
             raise
-        headers = base64.b64decode(found.get("hdrs") or "").decode("utf-8", "replace")
-        ids = (v.strip() for k, _, v in (line.partition(":") for line in headers.split("\r\n")) if k == "Nats-Msg-Id")
+        lines = base64.b64decode(found.get("hdrs") or "").decode("utf-8", "replace").split("\r\n")
+        headers = {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
         return Stored(
-            int(found["seq"]), str(found["subject"]), next(ids, ""), base64.b64decode(found.get("data") or "")
-        )
+            int(found["seq"]), str(found["subject"]), headers.get("Nats-Msg-Id", ""),
+            base64.b64decode(found.get("data") or ""), headers, str(found.get("time", "")),
+        )  # fmt: skip
 
     async def close(self) -> None:
         """Ends the connection and the lease on a local server."""

@@ -9,8 +9,8 @@ import asyncio
 import itertools
 import re
 import ssl
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -148,6 +148,27 @@ class Connection:
         finally:
             del self._waiting[first], self._waiting[second]
 
+    @asynccontextmanager
+    async def listen(self, subject: str) -> AsyncGenerator[asyncio.Queue[Msg]]:
+        """What is published to a subject from now on, as one more subscriber. Raises `Denied`, `Unanswered`."""
+        heard: asyncio.Queue[Msg] = asyncio.Queue(1000)
+
+        async def put(message: Msg) -> None:
+            with suppress(asyncio.QueueFull):
+                heard.put_nowait(message)
+
+        before = len(self._trouble)
+        subscription = await self._client.subscribe(subject, cb=put)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            await self.flush("", seconds=OPEN_SECONDS)
+            for trouble in self._trouble[before:]:
+                if (refused := _PERMISSION.search(str(trouble).lower())) and refused[1] == "subscription":
+                    raise Denied(f"this user may not subscribe to {subject}")
+            yield heard
+        finally:
+            with suppress(errors.Error, OSError):
+                await subscription.unsubscribe()
+
     async def close(self) -> None:
         """Ends the connection; whoever still waits gets `Unanswered`."""
         self._fail_all("the connection was closed")
@@ -200,7 +221,7 @@ class Connection:
         if not refused:
             return
         verb, subject = refused.groups()
-        if verb == "subscription":
+        if verb == "subscription" and subject.startswith("_inbox."):
             self._deaf = "this user may not subscribe to _INBOX.>, so no acknowledgement can reach it"
             self._fail_all(self._deaf)
         for waiting in list(self._waiting.values()):

@@ -125,8 +125,8 @@ class Redis:
     async def _greeting(self, client: Any) -> dict[str, str]:
         """What `INFO` tells; a user who may not ask still gets a working client."""
         try:
-            told: Any = await self._asked(client.execute_command("PING"))
-            told = await self._asked(client.info())
+            told: Any = await self.work(client.execute_command("PING"))
+            told = await self.work(client.info())
         except Refused as error:
             if error.code != "NOPERM":
                 raise
@@ -167,7 +167,7 @@ class Redis:
         for again in (False, True):
             client = await self.client()
             try:
-                return await self._asked(client.execute_command(*words, **where))
+                return await self.work(client.execute_command(*words, **where))
             except (NotSent, Unanswered) as error:
                 await self.drop()
                 if again:
@@ -188,7 +188,7 @@ class Redis:
                 # redis-py tells the two forms of XPENDING apart by this option alone.
                 pipeline.execute_command(*words, **({"parse_detail": True} if words[0] == "XPENDING" else {}))
             try:
-                return cast("list[Any]", await self._asked(pipeline.execute(raise_on_error=False), seconds=30))
+                return cast("list[Any]", await self.work(pipeline.execute(raise_on_error=False), seconds=30))
             except (NotSent, Unanswered) as error:
                 await self.drop()
                 if again:
@@ -198,9 +198,10 @@ class Redis:
     async def write(self, *words: Word) -> Any:
         """One command that changes something, sent at most once. Raises `Refused`, `NotSent`, `Unanswered`,
         `Unavailable` when no connection comes about."""
-        return await self._asked((await self.client()).execute_command(*words))
+        return await self.work((await self.client()).execute_command(*words))
 
-    async def _asked(self, work: Awaitable[Any], *, seconds: float = 5.0) -> Any:
+    async def work(self, work: Awaitable[Any], *, seconds: float = 5.0) -> Any:
+        """What the client gives, its errors sorted. Raises `Refused`, `NotSent`, `Unanswered`."""
         from redis import exceptions as failures
 
         try:

@@ -32,7 +32,7 @@ class Valkey(Engine):
             said = b""
             while b"tcp_port:" not in said and (part := client.recv(65536)):
                 said += part
-            if b"-" == said[:1] or b"+PONG" not in said:
+            if said[:1] == b"-" or b"+PONG" not in said:
                 return False
             told = dict(line.split(":", 1) for line in said.decode(errors="replace").split("\r\n") if ":" in line)
             self.version = told.get("valkey_version") or told.get("redis_version", "")

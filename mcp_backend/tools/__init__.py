@@ -11,6 +11,7 @@ from mcp_backend.tools.find_symbol import FindSymbol
 from mcp_backend.tools.git_commit import GitCommit
 from mcp_backend.tools.git_status import GitStatus
 from mcp_backend.tools.message_topology import MessageTopology
+from mcp_backend.tools.peek_messages import PeekMessages
 from mcp_backend.tools.publish_message import PublishMessage
 from mcp_backend.tools.read_file import ReadFile
 from mcp_backend.tools.run_command import RunCommand
@@ -27,6 +28,7 @@ TOOLS: tuple[type[Tool], ...] = (
     RunMigration,
     MessageTopology,
     PublishMessage,
+    PeekMessages,
     ApiContract,
     GitStatus,
     GitCommit,
