@@ -90,6 +90,27 @@ class RefFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeFinding:
+    """A place in changed code where a rule of a promise speaks, and what to write instead.
+
+    `sure` rules refuse a commit, the others only warn. `justification` is what a comment beside the place says, and
+    `decision` the escalation it names; `decided` tells whether a person answered or approved that one, `None` when
+    nobody could look.
+    """
+
+    path: str
+    line: int
+    rule: str
+    constraint: str
+    sure: bool
+    problem: str
+    instead: str
+    justification: str = ""
+    decision: str = ""
+    decided: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a guard may look at besides the action itself. Absent facts are empty, never guessed."""
 
@@ -101,6 +122,9 @@ class Facts:
     refs: RefFacts | None = None
     special_files: tuple[str, ...] = ()
     """Paths that would enter a commit as a symbolic link or a nested repository."""
+    code: tuple[CodeFinding, ...] = ()
+    code_unjudged: str = ""
+    """Why changed code could not be looked at, empty when it was."""
 
 
 NOTHING = Facts()

@@ -73,9 +73,12 @@ def looser(promise: Constraint, changed: Constraint) -> bool:
 
 
 def _unlike(promised: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether parameters differ from what was promised; a list of protected `branches` may grow."""
+    """Whether parameters differ from what was promised; a list of protected `branches` may grow, and a
+    `justification` may ask for a `decision`."""
     grown = set(promised.get("branches", "-")) <= set(now.get("branches", ""))
-    return any(promised.get(key) != now[key] and not (key == "branches" and grown) for key in now)
+    tighter = {"branches"} if grown else set[str]()
+    tighter |= {"justification"} if now.get("justification") == "decision" else set()
+    return any(promised.get(key) != now[key] and key not in tighter for key in now)
 
 
 def _covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:

@@ -154,7 +154,7 @@ def test_programs_get_the_promises_in_force_here(capsys: pytest.CaptureFixture[s
     assert (rows["write-tests"]["outcome"], rows["write-tests"]["disabled_because"]) == ("warn", "prototype")
     assert rows["write-tests"]["status"] == "kept"
     assert rows["proven-tools"]["status"] == "switched off"
-    assert rows["explicit-errors"]["status"] == "not yet kept"
+    assert {rows[name]["status"] for name in ("explicit-errors", "proven-code", "data-consistency")} == {"kept"}
     assert rows["follow-api-spec"]["status"] == "partly kept"
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from mcp_backend.actions import Action
 from mcp_backend.facts import Facts
-from mcp_backend.guards import branches, commits, messages, paths, production, reads, secrets
+from mcp_backend.guards import branches, code, commits, messages, paths, production, reads, secrets
 from mcp_backend.policy import STRICTNESS, Constraint, Policy, Verdict
 
 Guard: TypeAlias = Callable[[Action, Constraint, Facts], Verdict | None]
@@ -23,6 +23,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "message_contracts": messages.contract,
         "production_changes": production.approved,
         "protected_branches": branches.protected,
+        "changed_code": code.changed_code,
     }
 )
 

@@ -1,6 +1,7 @@
 """git_commit: exactly the named changes, after the guards have looked at the very tree that is committed."""
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -49,6 +50,7 @@ class GitCommit(Tool):
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend.workspace import commits, receipts
+        from mcp_backend.workspace.code import decisions
 
         message = commits.message_of(self.message, self.body)
         prepared = await asyncio.to_thread(
@@ -56,10 +58,13 @@ class GitCommit(Tool):
         )
         recent = await receipts.recent(app.store, app.workspace.state)
         facts = await asyncio.to_thread(_facts, prepared, app, recent)
+        facts = replace(facts, code=await decisions.looked_up(app.store, facts.code))
         action = CreateCommit(prepared.paths, message, prepared.tree, prepared.head if self.amend else None)
         subject = message.splitlines()[0]
         preview = f"commit {len(prepared.paths)} paths: {subject}\n" + "\n".join(prepared.paths[:SHOWN])
-        return Plan((action,), facts, preview, prepared.head or "", (prepared, facts.tests))
+        return Plan(
+            (action,), facts, preview, prepared.head or "", (prepared, facts.tests), decisions.recorded(facts.code)
+        )
 
     async def run(self, app: App, plan: Plan) -> Result:
         # Not to be stopped half way: the commit is there, or it is not.
@@ -96,6 +101,7 @@ def _made(prepared: "Prepared", tests: TestEvidence) -> Result:
 
 def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
     from mcp_backend.workspace.changes import shown
+    from mcp_backend.workspace.code import judging
     from mcp_backend.workspace.evidence import Changed
 
     blobs = prepared.trees.contents(
@@ -108,11 +114,14 @@ def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
         for d in prepared.differences if (d.old_mode if d.letter == "D" else d.new_mode).startswith("100")
     ]  # fmt: skip
     changes += [Changed(d.source, prepared.owners[d.source].owner, "D") for d in prepared.differences if d.source]
+    code, unjudged = judging.looked(judging.Version(shown(c.path), c.before, c.after) for c in changes)
     return Facts(
         owners={shown(path): owner for path, owner in prepared.owners.items()},
         secrets=tuple(_secrets(prepared, changes)),
         special_files=tuple(shown(d.path) for d in prepared.differences if d.new_mode in ("120000", "160000")),
         tests=_tests(prepared, app, recent, changes),
+        code=code,
+        code_unjudged=unjudged,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,8 +23,11 @@ OTHERS = ("frontend", "spec", "policy", "git")
 def planned(target: "Target", data: bytes, app: App) -> Plan:
     """The plan of writing these bytes there."""
     from mcp_backend.workspace import writes
+    from mcp_backend.workspace.code import judging
 
     facts = writes.facts(target.path, target.before, data, app.workspace, app.policy)
+    code, _ = judging.looked([judging.Version(target.path, target.before, data)])
+    facts = replace(facts, code=code)
     action = WriteFile(target.path, target.sha256, hashlib.sha256(data).hexdigest())
     change = "create" if target.before is None else "replace"
     diff, _ = _diff(target, data)

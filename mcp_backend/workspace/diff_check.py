@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcp_backend.actions import CreateCommit
@@ -20,6 +20,7 @@ from mcp_backend.policy import Constraint, Outcome, Policy, Verdict
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import evidence, git, git_environment, ownership, secrets_scan
 from mcp_backend.workspace.changes import classified, shown
+from mcp_backend.workspace.code import judging
 from mcp_backend.workspace.current import roots_at, roots_of
 from mcp_backend.workspace.git import Repository
 from mcp_backend.workspace.trees import Difference, Trees
@@ -104,6 +105,7 @@ def _judged(workspace: Workspace, policy: Policy, trees: Trees, old: str | None,
     owners = {shown(path): found[names[path]] for path in paths}
     links = tuple(shown(d.path) for d in differences if d.new_mode in ("120000", "160000"))
     findings: list[Finding] = []
+    code: Facts | None = None
     for constraint in policy.constraints:
         guard = GUARDS.get(constraint.guard)
         if guard is None or constraint.outcome == "allow" or constraint.guard in NOT_HERE:
@@ -113,6 +115,9 @@ def _judged(workspace: Workspace, policy: Policy, trees: Trees, old: str | None,
                 findings += _secrets(trees, old, new, differences, constraint)
             case "carries_tests":
                 findings += _untested(policy, trees, differences, owners, constraint)
+            case "changed_code":
+                code = code or _code(trees, differences)
+                findings += _of_code(code, constraint)
             case _:
                 for path in owners:
                     special = tuple(link for link in links if link == path)
@@ -146,6 +151,26 @@ def _secrets(
             one = Facts(secrets=(Secret(path, secret.line, secret.kind),))
             verdict = GUARDS["secrets"](CreateCommit((path,), "", new), constraint, one)
             yield from _finding(path, secret.line, verdict)
+
+
+def _code(trees: Trees, differences: tuple[Difference, ...]) -> Facts:
+    blobs = _contents(trees, differences)
+    code, unjudged = judging.looked(
+        judging.Version(shown(d.path), blobs.get(d.old), blobs.get(d.new)) for d in differences
+    )
+    return Facts(code=code, code_unjudged=unjudged)
+
+
+def _of_code(facts: Facts, constraint: Constraint) -> Iterator[Finding]:
+    """Each place by itself. Escalations that a comment names are known to the server that asked, not here."""
+    for found in facts.code:
+        verdict = GUARDS["changed_code"](CreateCommit((found.path,), "", ""), constraint, replace(facts, code=(found,)))
+        if verdict is not None and found.constraint == constraint.id:
+            reason = f"{found.problem} ({found.rule})"
+            yield Finding(found.path, found.line, constraint.id, verdict.outcome, reason, verdict.remedy)
+    if facts.code_unjudged:
+        verdict = GUARDS["changed_code"](CreateCommit((), "", ""), constraint, facts)
+        yield from _finding(".", 1, verdict)
 
 
 def _untested(

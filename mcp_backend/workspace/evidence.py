@@ -72,11 +72,16 @@ def should_have_test(change: Changed, migrations: Iterable[str], exempt: Iterabl
         return False
     if any(folder in _MIGRATIONS for folder in folders) or any(fits(pattern, path) for pattern in migrations):
         return False
-    if _GENERATED_NAME.fullmatch(name) or any(fits(pattern, path) for pattern in exempt):
-        return False
-    if change.after is not None and _GENERATED.search(change.after[:2000]):
+    if any(fits(pattern, path) for pattern in exempt) or generated(path, change.after):
         return False
     return changes_behaviour(change)
+
+
+def generated(path: str, content: bytes | None) -> bool:
+    """Whether a program wrote this file, by its name or by what its head says."""
+    if _GENERATED_NAME.fullmatch(path.lower().rpartition("/")[2]):
+        return True
+    return content is not None and _GENERATED.search(content[:2000]) is not None
 
 
 def is_source(path: str) -> bool:
