@@ -8,7 +8,10 @@ from mcp_backend.tools.db_schema import DbSchema
 from mcp_backend.tools.edit_file import EditFile
 from mcp_backend.tools.escalate import Escalate
 from mcp_backend.tools.find_symbol import FindSymbol
+from mcp_backend.tools.git_branch import GitBranch
 from mcp_backend.tools.git_commit import GitCommit
+from mcp_backend.tools.git_push import GitPush
+from mcp_backend.tools.git_rebase import GitRebase
 from mcp_backend.tools.git_status import GitStatus
 from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.peek_messages import PeekMessages
@@ -32,6 +35,9 @@ TOOLS: tuple[type[Tool], ...] = (
     ApiContract,
     GitStatus,
     GitCommit,
+    GitBranch,
+    GitPush,
+    GitRebase,
     RunTests,
     ReadFile,
     WriteFile,

@@ -67,10 +67,14 @@ class GitCommit(Tool):
         )
 
     async def run(self, app: App, plan: Plan) -> Result:
+        from mcp_backend.workspace import commit_hooks
+
+        prepared, tests = plan.prepared
+        prepared = await commit_hooks.run(app.workspace, app.policy, prepared)
         # Not to be stopped half way: the commit is there, or it is not.
         made: list[Result] = []
         with anyio.CancelScope(shield=True):
-            made.append(await asyncio.to_thread(_made, *plan.prepared))
+            made.append(await asyncio.to_thread(_made, prepared, tests))
         return made[0]
 
 

@@ -149,7 +149,7 @@ def _no_litter(trees: "Trees | None") -> dict[str, str]:
 
 def _looked(trees: "Trees | None") -> "tuple[Tree | None, dict[str, bytes]]":
     """The work tree, and what steers git, as they are now."""
-    from mcp_backend.workspace.trees import steering
+    from mcp_backend.workspace.git_environment import steering
 
     return (trees.of_work_tree(), steering(trees.repository)) if trees else (None, {})
 

@@ -1,10 +1,9 @@
 """A commit in two halves: what it would be, prepared beside the repository, and making exactly that.
 
 The half that makes it reads nothing from the work tree and nothing from the index: the tree was written when the
-commit was prepared. Hooks of the repository do not run; a person's staged and unstaged work stays as it is.
+commit was prepared. A person's staged and unstaged work stays as it is.
 """
 
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,14 +13,15 @@ from mcp_backend.errors import Aborted, FailedPrecondition, InvalidArgument
 from mcp_backend.facts import Ownership
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace import changes, git, git_environment, ownership
+from mcp_backend.workspace import changes, git, git_environment, ownership, repository_hooks
 from mcp_backend.workspace.changes import Status, shown
 from mcp_backend.workspace.git import GitFailed, Repository
 from mcp_backend.workspace.trees import Difference, Trees
 
 SUBJECT = 200
 LOCK_SECONDS = 3.0
-HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
+HOOKS = ("post-commit", "post-rewrite")
+"""They could only tell somebody: they run after the commit. commit_hooks.py runs those that have a say."""
 DEFAULT_OWNERS = ("backend", "shared")
 """Whose changes go into a commit that names no paths."""
 
@@ -205,9 +205,7 @@ def _amended(
 
 
 def _notes(repository: Repository, ref: str | None) -> Iterator[str]:
-    configured = repository.passed.get("core.hookspath")
-    folder = repository.root / os.path.expanduser(configured) if configured else repository.common_dir / "hooks"
-    if hooks := [name for name in HOOKS if os.access(folder / name, os.X_OK)]:
+    if hooks := [name for name in HOOKS if repository_hooks.program(repository, name)]:
         yield f"hooks of the repository were not run: {', '.join(hooks)}"
     if repository.passed.get("commit.gpgsign", "false").lower() in ("true", "yes", "on", "1"):
         yield "commit.gpgSign is set, but this server does not sign commits"

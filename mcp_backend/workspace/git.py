@@ -50,9 +50,10 @@ def run(
     extra: Mapping[str, str] | None = None,
     accept: Iterable[int] = (0,),
     limit: int | None = None,
+    seconds: float = SECONDS,
 ) -> bytes:
     """What a git command printed. `given` is its standard input, `accept` the exit codes that are no failure; with a
-    `limit` of bytes, the command is stopped once it has printed more.
+    `limit` of bytes, the command is stopped once it has printed more, and after `seconds` in any case.
 
     Raises `GitFailed` with git's own words, `DeadlineExceeded` when it hangs.
     """
@@ -67,14 +68,14 @@ def run(
                 if len(some) == limit:
                     process.kill()
                     return some
-                rest, errors = process.communicate(timeout=SECONDS)
+                rest, errors = process.communicate(timeout=seconds)
                 output = some + rest
             else:
-                output, errors = process.communicate(given, timeout=SECONDS)
+                output, errors = process.communicate(given, timeout=seconds)
         except subprocess.TimeoutExpired as error:
             process.kill()
             raise DeadlineExceeded(
-                f"git {arguments[0]} did not end within {SECONDS:.0f} s and was stopped; look whether a lock file is "
+                f"git {arguments[0]} did not end within {seconds:.0f} s and was stopped; look whether a lock file is "
                 f"left in {repository.git_dir}"
             ) from error
     if process.returncode not in accept:
@@ -104,6 +105,15 @@ def head(repository: Repository) -> tuple[str | None, str | None]:
     commit = run(repository, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", accept=(0, 1)).decode().strip()
     ref = text(run(repository, "symbolic-ref", "--quiet", "HEAD", accept=(0, 1))).strip()
     return commit or None, ref or None
+
+
+def is_ancestor(repository: Repository, older: str, newer: str) -> bool:
+    """Whether `newer` has everything that `older` has."""
+    try:
+        run(repository, "merge-base", "--is-ancestor", older, newer)
+    except GitFailed:
+        return False
+    return True
 
 
 def in_progress(repository: Repository) -> str | None:

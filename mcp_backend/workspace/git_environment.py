@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def open_repository(workspace: Workspace) -> Repository:
         "GIT_SEQUENCE_EDITOR": "false",
     }
     filters = _audited(git_dir, common_dir, pinned)
-    user = _effective(Repository(root, git_dir, common_dir, _as_the_user(pinned)))
+    user = _effective(Repository(root, git_dir, common_dir, as_the_user(pinned)))
     lfs = all(user.get(f"filter.lfs.{key}") == value for key, value in LFS.items())
     settings = [*_OVERRIDDEN, *((key, user[key]) for key in _PASSED_ON[:4] if key in user)]
     for name in filters - ({"lfs"} if lfs else set[str]()):
@@ -112,7 +113,7 @@ def open_repository(workspace: Workspace) -> Repository:
         settings += [(f"filter.lfs.{key}", value) for key, value in LFS.items()]
     foreign = filters | {name for key in user if (name := _filter(key))}
     foreign -= {"lfs"} if lfs else set[str]()
-    return Repository(root, git_dir, common_dir, pinned | _numbered(settings), user, frozenset(foreign), lfs)
+    return Repository(root, git_dir, common_dir, pinned | numbered(settings), user, frozenset(foreign), lfs)
 
 
 def identity(repository: Repository) -> dict[str, str]:
@@ -121,7 +122,7 @@ def identity(repository: Repository) -> dict[str, str]:
     Raises `FailedPrecondition` saying what to set.
     """
     found: dict[str, str] = {}
-    environment = _as_the_user(repository.environment) | _numbered([("user.useConfigOnly", "true")])
+    environment = as_the_user(repository.environment) | numbered([("user.useConfigOnly", "true")])
     asking = replace(repository, environment=environment)
     for role in ("AUTHOR", "COMMITTER"):
         try:
@@ -138,6 +139,14 @@ def identity(repository: Repository) -> dict[str, str]:
             )
         found |= {f"GIT_{role}_NAME": person[1], f"GIT_{role}_EMAIL": person[2]}
     return found
+
+
+def known_identity(repository: Repository) -> dict[str, str]:
+    """As `identity`, for what writes no commit: empty where nobody is known."""
+    try:
+        return identity(repository)
+    except FailedPrecondition:
+        return {}
 
 
 def _directories(root: Path) -> tuple[Path, Path]:
@@ -193,7 +202,7 @@ def _effective(repository: Repository) -> dict[str, str]:
     return found
 
 
-def _as_the_user(pinned: Mapping[str, str]) -> dict[str, str]:
+def as_the_user(pinned: Mapping[str, str]) -> dict[str, str]:
     """The environment for reading the user's own configuration: nothing is overridden, nothing is run."""
     own = {
         k: v
@@ -205,10 +214,29 @@ def _as_the_user(pinned: Mapping[str, str]) -> dict[str, str]:
     return {"GIT_CONFIG_NOSYSTEM": "0", **kept, **own}
 
 
-def _numbered(settings: Iterable[tuple[str, str]]) -> dict[str, str]:
+def with_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A pinned environment with more settings, which win over those it has."""
+    had = [(environment[f"GIT_CONFIG_KEY_{n}"], environment[f"GIT_CONFIG_VALUE_{n}"])
+           for n in range(int(environment.get("GIT_CONFIG_COUNT", "0")))]  # fmt: skip
+    return {**environment, **numbered([*had, *more])}
+
+
+def numbered(settings: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Settings as `GIT_CONFIG_COUNT` and its pairs: they win over every file, and any name can be written."""
     pairs = list(settings)
     found = {"GIT_CONFIG_COUNT": str(len(pairs))}
     for number, (key, value) in enumerate(pairs):
         found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def steering(repository: Repository) -> dict[str, bytes]:
+    """What in the git directory decides what git does here: configuration, hooks, attributes, excludes."""
+    found: dict[str, bytes] = {}
+    for folder in (repository.common_dir, repository.git_dir):
+        files = [folder / "config", folder / "config.worktree", *folder.glob("hooks/*"), *folder.glob("info/*")]
+        for file in files:
+            with suppress(OSError):
+                executable = file.stat().st_mode & 0o100
+                found[f".git/{file.relative_to(folder)}"] = bytes([executable]) + file.read_bytes()
     return found

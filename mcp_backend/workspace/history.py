@@ -6,6 +6,7 @@ are read by git itself.
 
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,17 @@ def newest(repository: Repository, commit: str, count: int) -> list[Json]:
     with Repo(repository.root, expand_vars=False) as repo:
         repo.git.update_environment(**repository.environment)
         return [_described(found) for found in repo.iter_commits(commit, max_count=count)] if count else []
+
+
+def subjects(repository: Repository, commits: Sequence[str]) -> list[str]:
+    """One line for each commit: its short id and its subject."""
+    if not commits:
+        return []
+    given = "".join(f"{commit}\n" for commit in commits).encode()
+    lines = text(
+        run(repository, "rev-list", "--no-walk=unsorted", "--format=%h %s", "--stdin", given=given)
+    ).splitlines()
+    return [_plain(line)[:SUBJECT] for line in lines if not line.startswith("commit ")]
 
 
 def _described(commit: "Commit") -> dict[str, Json]:

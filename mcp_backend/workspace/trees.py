@@ -52,18 +52,6 @@ class Difference:
     """Where the same content was before, of a pure rename."""
 
 
-def steering(repository: Repository) -> dict[str, bytes]:
-    """What in the git directory decides what git does here: configuration, hooks, attributes, excludes."""
-    found: dict[str, bytes] = {}
-    for folder in (repository.common_dir, repository.git_dir):
-        files = [folder / "config", folder / "config.worktree", *folder.glob("hooks/*"), *folder.glob("info/*")]
-        for file in files:
-            with suppress(OSError):
-                executable = file.stat().st_mode & 0o100
-                found[f".git/{file.relative_to(folder)}"] = bytes([executable]) + file.read_bytes()
-    return found
-
-
 class Trees:
     """The private objects of one workspace. Safe with any number of processes: each uses an index of its own."""
 
@@ -79,12 +67,17 @@ class Trees:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": alternate,
         }
 
-    def git(self, *arguments: str, given: bytes = b"", index: Path | None = None) -> bytes:
+    def git(
+        self, *arguments: str, given: bytes = b"", index: Path | None = None, accept: Iterable[int] = (0,)
+    ) -> bytes:
         """A git command that sees the private objects and writes new ones there."""
-        extra: dict[str, str] = {**self._environment}
-        if index is not None:
-            extra["GIT_INDEX_FILE"] = str(index)
-        return run(self.repository, *arguments, given=given, extra=extra)
+        extra = self._environment | ({"GIT_INDEX_FILE": str(index)} if index is not None else {})
+        return run(self.repository, *arguments, given=given, extra=extra, accept=accept)
+
+    @property
+    def alternate(self) -> str:
+        """The objects of the repository, as `GIT_ALTERNATE_OBJECT_DIRECTORIES` names them."""
+        return self._environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"]
 
     def of_work_tree(self) -> Tree:
         """The tree of the work tree as it is now, whatever is staged, hidden by `assume-unchanged`, or untracked."""
@@ -164,6 +157,18 @@ class Trees:
                 found.update(range(int(start), int(start) + int(count or 1)))
         return found
 
+    def filtered_in(self, tree: str, paths: Iterable[str]) -> str | None:
+        """A path that `tree` stores through a filter which git would run here and this server does not, or `None`."""
+        wanted = _joined(paths)
+        if not wanted or not self.repository.filters:
+            return None
+        with self._index() as index:
+            self.git("read-tree", tree, index=index)
+            arguments = ("check-attr", "--cached", "-z", "--stdin", "filter")
+            fields = text(self.git(*arguments, given=wanted, index=index)).split("\0")
+            pairs = zip(fields[::3], fields[2::3], strict=False)
+            return next((path for path, value in pairs if value in self.repository.filters), None)
+
     def ignores(self, path: str) -> bool:
         """Whether the repository ignores a path, wherever the rule stands."""
         arguments = ("check-ignore", "--no-index", "-z", "--stdin")
@@ -173,13 +178,26 @@ class Trees:
 
     def publish(self, old: str | None, tree: str) -> None:
         """Copies into the repository what `tree` has and commit `old` has not."""
+        run(self.repository, "unpack-objects", "-q", given=self._pack(old, tree))
+
+    def copy_out(self, old: str | None, tree: str, folder: Path) -> None:
+        """As `publish`, into a folder of objects beside the repository."""
+        extra = {"GIT_OBJECT_DIRECTORY": str(private(folder)), "GIT_ALTERNATE_OBJECT_DIRECTORIES": self.alternate}
+        run(self.repository, "unpack-objects", "-q", given=self._pack(old, tree), extra=extra)
+
+    def written_by(self, index: Path, objects: Path) -> str:
+        """The tree of an index that somebody else wrote, with their folder of objects."""
+        extra = {"GIT_OBJECT_DIRECTORY": str(objects), "GIT_ALTERNATE_OBJECT_DIRECTORIES": self.alternate}
+        extra |= {"GIT_INDEX_FILE": str(index)}
+        return run(self.repository, "write-tree", "--missing-ok", extra=extra).decode().strip()
+
+    def _pack(self, old: str | None, tree: str) -> bytes:
         wanted = {tree} | {
             d.new
             for d in self._differences(old, tree, "-r", "-t", "--no-renames")
             if d.letter != "D" and d.new_mode != "160000"
         }
-        pack = self.git("pack-objects", "--stdout", "-q", given="\n".join(sorted(wanted)).encode())
-        run(self.repository, "unpack-objects", "-q", given=pack)
+        return self.git("pack-objects", "--stdout", "-q", given="\n".join(sorted(wanted)).encode())
 
     def _prune(self) -> None:
         """Throws away private objects that nothing has used for two weeks, once there are many."""
