@@ -43,6 +43,10 @@ class Source:
             return (listing.texts_of(self.root, self.commit, [path]).get(path) or "")[:size]
         return listing.text(self.root, path, size) or ""
 
+    def heads(self, paths: Iterable[str]) -> dict[str, str]:
+        """As `head` for many files: of a commit they come in one call of git."""
+        return self.texts(paths) if self.commit else {path: self.head(path) for path in paths}
+
     def texts(self, paths: Iterable[str]) -> dict[str, str]:
         """Whole files by name; those that cannot be read are left out."""
         if self.commit:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from mcp_backend.contracts.sources import Source
+from mcp_backend.contracts.sources import LARGEST, Source
 from mcp_backend.contracts.words import Kind
 from mcp_backend.workspace import kinds
 
@@ -48,19 +48,25 @@ def _documents(source: Source, files: list[str]) -> list[Spec]:
     candidates = [f for f in files if f.endswith(DOCUMENTS)]
     if len(candidates) > MANY:
         candidates = [f for f in candidates if _LIKELY.search(f)][:MANY]
+    heads = source.heads(candidates)
     for path in candidates:
-        kind = document_kind(source, path)
+        kind = document_kind(source, path, heads.get(path, ""))
         if kind:
             found.append(Spec(path, kind, (path,)))
     return found
 
 
-def document_kind(source: Source, path: str) -> Kind | None:
-    """What a YAML or JSON file is, by its top-level version field."""
-    size = 30_000_000 if path.endswith(".json") and _LIKELY.search(path) else 65_536
-    head = source.head(path, size)
-    for match in _OPENAPI.finditer(head):
-        if path.endswith(".json") or _top(head, match.start(1)):
+def document_kind(source: Source, path: str, head: str) -> Kind | None:
+    """What a YAML or JSON file is, by its top-level version field; JSON may have it at its end."""
+    found = _kind(path, head)
+    if found is None and path.endswith(".json") and len(head) >= 65_536 and _LIKELY.search(path):
+        found = _kind(path, source.head(path, LARGEST))
+    return found
+
+
+def _kind(path: str, text: str) -> Kind | None:
+    for match in _OPENAPI.finditer(text):
+        if path.endswith(".json") or _top(text, match.start(1)):
             return "asyncapi" if match.group(1) == "asyncapi" else "openapi"
     return None
 
@@ -76,7 +82,7 @@ def _protos(source: Source, files: list[str], path: str) -> list[Spec]:
     if not every:
         return []
     known = [f for f in source.files if f.endswith(".proto")][:MANY]
-    texts = {f: source.head(f) for f in known} if len(known) <= MANY else {}
+    texts = source.heads(known)
     roots: dict[str, str] = {}
     by_name: dict[str, list[str]] = {}
     for file in known:
@@ -111,7 +117,8 @@ def _protos(source: Source, files: list[str], path: str) -> list[Spec]:
 
 
 def _graphql(source: Source, files: list[str]) -> list[Spec]:
-    sdl = {f: text for f in files if f.endswith(SDL) and _SDL.search(text := source.head(f, 4_000_000))}
+    texts = source.texts([f for f in files if f.endswith(SDL)][:MANY])
+    sdl = {f: text for f, text in texts.items() if _SDL.search(text)}
     tops = [f for f, text in sdl.items() if _ROOT.search(text)]
     found: list[Spec] = []
     for top in tops:

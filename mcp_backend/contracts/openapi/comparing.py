@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from mcp_backend.contracts.openapi.fits import Direction
 from mcp_backend.contracts.openapi.flat import Flat, Flattener
-from mcp_backend.contracts.openapi.rules import limits, scalars, types
+from mcp_backend.contracts.openapi.rules import limits, null, scalars, types
 from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import Change, Level
 
@@ -59,8 +59,15 @@ class Comparer:
         return any(c.level == "breaking" for k in self.reached(key) for c in self.pairs[k].changes)
 
     def _inner(self, pair: Pair, old: Node, new: Node, direction: Direction, where: str, depth: int) -> None:
-        if self.old.name(old) or self.new.name(new) or depth > _DEPTH:
-            pair.inside.append(self.compare(old, new, direction, where, "property"))
+        a, b = self.old.core(old), self.new.core(new)
+        if self.old.api.component(a) or self.new.api.component(b) or depth > _DEPTH:
+            if a is not old or b is not new:
+                # What a wrapper adds is that there may be null; the rest is said once, about what it wraps.
+                def say(identifier: str, level: Level, before: object, after: object) -> None:
+                    pair.changes.append(Change(identifier, level, where, _short(before), _short(after)))
+
+                null(self.old.flat(old), self.new.flat(new), direction, f"{direction}-property", say)
+            pair.inside.append(self.compare(a, b, direction, where, "property"))
         else:
             self._schema(pair, old, new, direction, where, "property", depth + 1)
 
@@ -79,10 +86,7 @@ class Comparer:
             self._options(pair, one, two, direction, where, role, depth)
         elif not types(one, two, direction, prefix, say):
             return
-        if direction == "response" and two.nullable and not one.nullable and not one.anything:
-            say(f"{prefix}-became-nullable", "breaking", "never null", "may be null")
-        if direction == "request" and one.nullable and not two.nullable and not two.anything:
-            say(f"{prefix}-became-not-nullable", "breaking", "may be null", "never null")
+        null(one, two, direction, prefix, say)
         scalars(one, two, direction, prefix, say)
         limits(one, two, direction, prefix, say)
         self._properties(pair, one, two, direction, where, depth)

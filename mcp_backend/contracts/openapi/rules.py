@@ -73,6 +73,14 @@ def _named(types: frozenset[str]) -> str:
     return " or ".join(sorted(types)) or "anything"
 
 
+def null(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
+    """Notes that null may come now, or may not be sent any more."""
+    if direction == "response" and two.nullable and not one.nullable and not one.anything:
+        say(f"{prefix}-became-nullable", "breaking", "never null", "may be null")
+    if direction == "request" and one.nullable and not two.nullable and not two.anything:
+        say(f"{prefix}-became-not-nullable", "breaking", "may be null", "never null")
+
+
 def scalars(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
     """Notes changed values of an enum, and patterns."""
     if one.enum is not None and two.enum is not None:

@@ -1,0 +1,339 @@
+# ruff: noqa: E501 - one change, one line: tables read best so
+"""Changes of specifications: what breaks clients is called by its name, what does not stays silent."""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import yaml
+
+from mcp_backend.contracts import revisions, sources, specs
+from mcp_backend.settings import Workspace
+from tests.conftest import CORPORA, ERAS, Connect, Era, git
+from tests.service import ask, refused, write
+
+CASES = CORPORA / "contracts_corpus"
+BREAKING = sorted(p.parent.name for p in CASES.glob("*/case.json") if json.loads(p.read_text())["check"] == "breaking")
+TODAY = date(2026, 11, 25)
+Edit: TypeAlias = Callable[[dict[str, Any]], object]
+SHOP = """\
+openapi: 3.0.3
+info: {title: Shop, version: 1.0.0}
+servers: [{url: 'https://api.example.com/v1'}]
+security: [{key: []}]
+paths:
+  /items/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: integer}}]
+    get:
+      parameters:
+      - {name: sort, in: query, schema: {type: string, enum: [a, b], default: a}}
+      - {name: q, in: query, schema: {type: string, maxLength: 50}}
+      - {name: limit, in: query, schema: {type: integer, maximum: 100, default: 20}}
+      responses:
+        '200':
+          description: ok
+          headers: {X-Total: {required: true, schema: {type: integer}}}
+          content:
+            application/json: {schema: {$ref: '#/components/schemas/Item'}}
+            text/csv: {schema: {type: string}}
+        '404': {description: none}
+    put:
+      requestBody:
+        content:
+          application/json: {schema: {$ref: '#/components/schemas/New'}}
+          application/xml: {schema: {type: string}}
+      responses: {'200': {description: ok}, '204': {description: same}}
+    delete: {security: [], responses: {'204': {description: gone}}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key}}
+  schemas:
+    Card: {type: object, required: [kind, pan], properties: {kind: {type: string, enum: [card]}, pan: {type: string}}}
+    Bank: {type: object, required: [kind, iban], properties: {kind: {type: string, enum: [bank]}, iban: {type: string}}}
+    Pay: {oneOf: [{$ref: '#/components/schemas/Card'}, {$ref: '#/components/schemas/Bank'}]}
+    New:
+      type: object
+      required: [name]
+      properties:
+        name: {type: string, minLength: 1, maxLength: 80}
+        state: {type: string, enum: [draft, live]}
+        note: {type: string, nullable: true}
+        price: {type: integer, maximum: 1000}
+        tags: {type: array, maxItems: 20, items: {type: string}}
+        pay: {$ref: '#/components/schemas/Pay'}
+        id: {type: integer, readOnly: true}
+    Item:
+      type: object
+      required: [id, name, state]
+      properties:
+        id: {type: integer}
+        name: {type: string, maxLength: 80}
+        state: {type: string, enum: [draft, live]}
+        price: {type: integer}
+        parent: {allOf: [{$ref: '#/components/schemas/Item'}], nullable: true}
+        pay: {$ref: '#/components/schemas/Pay'}
+"""
+
+
+def new(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda d: d["components"]["schemas"]["New"]["properties"].setdefault(name, {})
+
+
+def item(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda d: d["components"]["schemas"]["Item"]["properties"].setdefault(name, {})
+
+
+def get(d: dict[str, Any]) -> dict[str, Any]:
+    return d["paths"]["/items/{id}"]["get"]
+
+
+def put(d: dict[str, Any]) -> dict[str, Any]:
+    return d["paths"]["/items/{id}"]["put"]
+
+
+def schemas(d: dict[str, Any]) -> dict[str, Any]:
+    return d["components"]["schemas"]
+
+
+def moved(d: dict[str, Any]) -> None:
+    d["paths"]["/items/{item_id}"] = d["paths"].pop("/items/{id}")
+    d["paths"]["/items/{item_id}"]["parameters"][0]["name"] = "item_id"
+
+
+def renamed(d: dict[str, Any]) -> None:
+    text = json.dumps(d).replace("schemas/Item", "schemas/Thing")
+    d.update(json.loads(text))
+    schemas(d)["Thing"] = schemas(d).pop("Item")
+
+
+def newer(d: dict[str, Any]) -> None:
+    d["openapi"] = "3.1.0"
+    new("note")(d).clear()
+    new("note")(d).update({"type": ["string", "null"]})
+    item("parent")(d).clear()
+    item("parent")(d).update({"anyOf": [{"$ref": "#/components/schemas/Item"}, {"type": "null"}]})
+
+
+def required(d: dict[str, Any], name: str, about: dict[str, Any]) -> None:
+    new(name)(d).update(about)
+    schemas(d)["New"]["required"].append(name)
+
+
+CHANGES: list[tuple[str, Edit]] = [
+    ("api-path-removed-without-deprecation", lambda d: d["paths"].clear()),
+    ("api-removed-without-deprecation", lambda d: d["paths"]["/items/{id}"].pop("delete")),
+    ("api-security-added", lambda d: d["paths"]["/items/{id}"]["delete"].pop("security")),
+    ("new-required-request-parameter", lambda d: get(d)["parameters"].append({"name": "x", "in": "query", "required": True, "schema": {"type": "string"}})),
+    ("new-required-request-property", lambda d: required(d, "sku", {"type": "string"})),
+    ("new-required-request-property-with-default", lambda d: required(d, "sku", {"type": "string", "default": "x"})),
+    ("request-body-became-required", lambda d: put(d)["requestBody"].update(required=True)),
+    ("request-body-media-type-removed", lambda d: put(d)["requestBody"]["content"].pop("application/xml")),
+    ("request-body-wrapped-in-one-of", lambda d: put(d)["requestBody"]["content"]["application/json"].update(schema={"oneOf": [{"$ref": "#/components/schemas/New"}, {"$ref": "#/components/schemas/Card"}]})),
+    ("request-parameter-became-enum", lambda d: get(d)["parameters"][1]["schema"].update(enum=["x"])),
+    ("request-parameter-became-required", lambda d: get(d)["parameters"][1].update(required=True)),
+    ("request-parameter-default-value-changed", lambda d: get(d)["parameters"][2]["schema"].update(default=10)),
+    ("request-parameter-enum-value-removed", lambda d: get(d)["parameters"][0]["schema"]["enum"].remove("b")),
+    ("request-parameter-max-decreased", lambda d: get(d)["parameters"][2]["schema"].update(maximum=50)),
+    ("request-parameter-max-length-decreased", lambda d: get(d)["parameters"][1]["schema"].update(maxLength=5)),
+    ("request-parameter-type-changed", lambda d: d["paths"]["/items/{id}"]["parameters"][0].update(schema={"type": "string", "format": "uuid"})),
+    ("request-property-became-not-nullable", lambda d: new("note")(d).pop("nullable")),
+    ("request-property-became-required", lambda d: schemas(d)["New"]["required"].append("state")),
+    ("request-property-enum-value-removed", lambda d: new("state")(d)["enum"].remove("live")),
+    ("request-property-max-decreased", lambda d: new("price")(d).update(maximum=10)),
+    ("request-property-max-items-decreased", lambda d: new("tags")(d).update(maxItems=2)),
+    ("request-property-min-length-increased", lambda d: new("name")(d).update(minLength=2)),
+    ("request-property-pattern-added", lambda d: new("name")(d).update(pattern="^a")),
+    ("request-property-type-changed", lambda d: new("price")(d).update(type="string")),
+    ("required-response-header-removed", lambda d: get(d)["responses"]["200"].pop("headers")),
+    ("response-media-type-removed", lambda d: get(d)["responses"]["200"]["content"].pop("text/csv")),
+    ("response-property-became-nullable", lambda d: item("name")(d).update(nullable=True)),
+    ("response-property-became-optional", lambda d: schemas(d)["Item"]["required"].remove("name")),
+    ("response-property-max-length-increased", lambda d: item("name")(d).update(maxLength=90)),
+    ("response-property-type-changed", lambda d: item("id")(d).update(type="string")),
+    ("response-property-type-generalized", lambda d: item("price")(d).update(type="number")),
+    ("response-required-property-removed", lambda d: (item("name")(d), schemas(d)["Item"]["properties"].pop("name"))),
+    ("response-success-status-removed", lambda d: put(d)["responses"].pop("204")),
+    ("server-path-changed", lambda d: d["servers"][0].update(url="https://api.example.com/v2")),
+    ("response-property-type-changed", lambda d: item("pay")(d).update({"$ref": "#/components/schemas/Item"})),
+]  # fmt: skip
+RISKY: list[tuple[str, Edit]] = [
+    ("request-parameter-removed", lambda d: get(d)["parameters"].pop(1)),
+    ("request-property-removed", lambda d: schemas(d)["New"]["properties"].pop("tags")),
+    ("response-optional-property-removed", lambda d: schemas(d)["Item"]["properties"].pop("price")),
+    ("response-property-enum-value-added", lambda d: item("state")(d)["enum"].append("sold")),
+]
+SILENT: list[tuple[str, Edit]] = [
+    ("the path's parameter has another name", moved),
+    ("a component has another name", renamed),
+    ("null is written as 3.1 writes it", newer),
+    ("a read-only field is required", lambda d: schemas(d)["New"]["required"].append("id")),
+    ("fields stand in another order", lambda d: schemas(d)["Item"].update(properties=dict(reversed(list(schemas(d)["Item"]["properties"].items()))))),
+    ("a request takes more", lambda d: (new("price")(d).update(type="number"), new("state")(d)["enum"].append("sold"), new("sku")(d).update(type="string"), new("name")(d).update(maxLength=100))),
+    ("a response says more exactly what it holds", lambda d: (item("name")(d).update(maxLength=10), item("state")(d)["enum"].remove("live"), schemas(d)["Item"]["required"].append("price"))),
+    ("an error is no longer described", lambda d: get(d)["responses"].pop("404")),
+    ("an alternative is accepted in addition", lambda d: new("pay")(d).update({"oneOf": [{"$ref": "#/components/schemas/Card"}, {"$ref": "#/components/schemas/Bank"}, {"type": "string"}]}) or new("pay")(d).pop("$ref")),
+    ("credentials are no longer asked for", lambda d: put(d).update(security=[])),
+    ("a scheme has another name", lambda d: (d["components"].update(securitySchemes={"token": d["components"]["securitySchemes"]["key"]}), d.update(security=[{"token": []}]))),
+]  # fmt: skip
+
+
+def compared(folder: Path, old: str, later: str, name: str = "api.yaml") -> dict[str, set[str]]:
+    for side, text in (("old", old), ("new", later)):
+        write(folder, {f"{side}/{name}": text})
+    source = sources.work_tree(Workspace(folder, folder / "state", False))
+    one, two = specs.find(source, f"old/{name}")[0], specs.find(source, f"new/{name}")[0]
+    found = revisions.between(source, one, source, two, TODAY)
+    return {level: {c.id for c in found if c.level == level} for level in ("breaking", "risky")}
+
+
+def edited(edit: Edit) -> str:
+    document: dict[str, Any] = copy.deepcopy(yaml.safe_load(SHOP))
+    edit(document)
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+@pytest.mark.parametrize(("word", "edit"), CHANGES, ids=[c[0] for c in CHANGES])
+def test_what_breaks_clients_of_an_api_is_named(word: str, edit: Edit, tmp_path: Path) -> None:
+    found = compared(tmp_path, SHOP, edited(edit))
+    assert found["breaking"] == {word}
+
+
+@pytest.mark.parametrize(("word", "edit"), RISKY, ids=[c[0] for c in RISKY])
+def test_what_may_break_clients_is_a_risk(word: str, edit: Edit, tmp_path: Path) -> None:
+    assert compared(tmp_path, SHOP, edited(edit)) == {"breaking": set(), "risky": {word}}
+
+
+@pytest.mark.parametrize(("what", "edit"), SILENT, ids=[c[0] for c in SILENT])
+def test_what_no_client_notices_is_neither(what: str, edit: Edit, tmp_path: Path) -> None:
+    assert compared(tmp_path, SHOP, edited(edit)) == {"breaking": set(), "risky": set()}, what
+
+
+def test_an_alternative_that_goes_breaks_requests_and_one_that_comes_breaks_responses(tmp_path: Path) -> None:
+    fewer = edited(
+        lambda d: schemas(d).update(Pay={"oneOf": [{"$ref": "#/components/schemas/Card"}, {"type": "string"}]})
+    )
+    assert compared(tmp_path, SHOP, fewer)["breaking"] == {
+        "request-property-one-of-removed",
+        "response-property-one-of-added",
+    }
+    wrapped = edited(
+        lambda d: (
+            item("price")(d).update({"anyOf": [{"type": "integer"}, {"type": "string"}]})
+            or item("price")(d).pop("type")
+        )
+    )
+    assert compared(tmp_path, SHOP, wrapped)["breaking"] == {"response-property-one-of-added"}
+
+
+def test_the_base_path_of_version_2_is_part_of_every_address(tmp_path: Path) -> None:
+    old = "swagger: '2.0'\ninfo: {title: a, version: '1'}\nbasePath: /v1\npaths: {/a: {get: {responses: {200: {description: ok}}}}}\n"
+    assert compared(tmp_path, old, old.replace("/v1", "/v2"))["breaking"] == {"base-path-changed"}
+    assert compared(tmp_path, old, old) == {"breaking": set(), "risky": set()}
+
+
+EVENTS = """\
+asyncapi: 3.0.0
+info: {title: Orders, version: 1.0.0}
+channels:
+  created:
+    address: orders.created
+    messages:
+      Created:
+        headers: {type: object, required: [trace], properties: {trace: {type: string}}}
+        payload:
+          type: object
+          required: [id, state]
+          properties: {id: {type: integer}, state: {type: string, enum: [new, paid]}}
+  cancel:
+    address: orders.cancel
+    messages: {Cancel: {payload: {type: object, properties: {id: {type: integer}, why: {type: string, maxLength: 50}}}}}
+operations:
+  onCreated: {action: send, channel: {$ref: '#/channels/created'}}
+  cancel: {action: receive, channel: {$ref: '#/channels/cancel'}}
+"""
+EVENT_CHANGES = [
+    ("operation-action-changed", "cancel: {action: receive", "cancel: {action: send"),
+    ("operation-removed", "  cancel: {action: receive, channel: {$ref: '#/channels/cancel'}}\n", ""),
+    ("send-property-type-changed", "{id: {type: integer}, state", "{id: {type: string}, state"),
+    ("send-required-property-removed", "{id: {type: integer}, state", "{state"),
+    ("send-required-header-removed", "headers: {type: object, required: [trace], properties: {trace: {type: string}}}", "headers: {type: object}"),
+    ("send-required-header-removed", "        headers: {type: object, required: [trace], properties: {trace: {type: string}}}\n", ""),
+    ("receive-property-max-length-decreased", "maxLength: 50", "maxLength: 5"),
+    ("channel-address-changed", "address: orders.cancel", "address: orders.cancelled"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "before", "after"), EVENT_CHANGES)
+def test_what_breaks_the_other_side_of_a_channel_is_named(word: str, before: str, after: str, tmp_path: Path) -> None:
+    assert before in EVENTS
+    assert compared(tmp_path, EVENTS, EVENTS.replace(before, after)) == {"breaking": {word}, "risky": set()}
+
+
+def test_a_value_that_is_sent_in_addition_is_a_risk(tmp_path: Path) -> None:
+    later = EVENTS.replace("[new, paid]", "[new, paid, sold]")
+    assert compared(tmp_path, EVENTS, later) == {"breaking": set(), "risky": {"send-enum-value-added"}}
+    assert compared(tmp_path, later, EVENTS) == {"breaking": set(), "risky": set()}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_specifications_are_compared_with_a_revision(repository: Path, connect: Connect, era: Era) -> None:
+    write(
+        repository,
+        {
+            "api.yaml": SHOP,
+            "proto/shop/v1/a.proto": 'syntax = "proto3";\npackage shop.v1;\nmessage A { int64 id = 1; }\n',
+        },
+    )
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "specs")
+    async with connect(repository, mode=era) as client:
+        same = await ask(client, "check_contract", base="HEAD")
+        assert (same["compatible"], same["changes"], same["counts"]["safe"]) == (True, [], 0)
+        write(repository, {"api.yaml": edited(lambda d: item("name")(d).update(nullable=True))})
+        write(
+            repository, {"proto/shop/v1/a.proto": 'syntax = "proto3";\npackage shop.v2;\nmessage A { int64 id = 1; }\n'}
+        )
+        (repository / "later.graphql").write_text("type Query { a: Int }\n")
+        found = await ask(client, "check_contract", base="HEAD")
+        assert not found["compatible"]
+        shown = {(c["id"], c["level"]): c for c in found["changes"]}
+        assert set(shown) == {
+            ("response-property-became-nullable", "breaking"),
+            ("FILE_SAME_PACKAGE", "breaking"),
+            ("specification-added", "safe"),
+        }
+        nullable = shown["response-property-became-nullable", "breaking"]
+        assert (nullable["where"], nullable["operations"]) == ("Item.name", ["GET /items/{id}"])
+        assert (await refused(client, "check_contract", base="nowhere"))["code"] == "not_found"
+        assert "api.yaml" in (await refused(client, "check_contract", base="HEAD", path="other.yaml"))["reason"]
+
+
+@pytest.mark.skipif(not BREAKING, reason="the corpus is not here")
+async def test_the_changes_of_the_corpus_are_found_and_traps_stay_silent(tmp_path: Path, connect: Connect) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    cases = [(f"work{i}", json.loads((CASES / name / "case.json").read_text())) for i, name in enumerate(BREAKING)]
+    for side in ("old_spec", "new_spec"):
+        for folder, case in cases:
+            origin, target = CASES / case["id"] / case[side], tmp_path / folder
+            shutil.rmtree(target, ignore_errors=True)
+            if origin.is_dir():
+                shutil.copytree(origin, target)
+            else:
+                target.mkdir()
+                shutil.copy(origin, target / f"spec{origin.suffix}")
+        if side == "old_spec":
+            git(tmp_path, "add", ".")
+            git(tmp_path, "commit", "--quiet", "-m", "old")
+    wrong: list[str] = []
+    async with connect(tmp_path) as client:
+        for folder, case in cases:
+            found = await ask(client, "check_contract", path=folder, base="HEAD")
+            for level in ("breaking", "risky"):
+                ids = {c["id"] for c in found["changes"] if c["level"] == level}
+                if ids != set(case["expect"].get(level, ids)):
+                    wrong.append(f"{case['id']}: {level} {sorted(ids)}, expected {case['expect'][level]}")
+    assert wrong == []
