@@ -114,6 +114,31 @@ class Clickhouse:
         sent = reading.settings(question, await self.standing())
         return await self._run(sql, _all_rows, sent, question.parameters, LOOK_UP_SECONDS)
 
+    async def dump(self, sql: str, form: str, most_bytes: int) -> bytes:
+        """The answer to a read of our own in the server's format `form`; nothing when it is larger than `most_bytes`.
+        Raises as `rows` does."""
+        sent = reading.settings(Question(sql, {}, MOST_ROWS, LOOK_UP_SECONDS, rows=False), await self.standing())
+
+        def take(pieces: Iterator[bytes], headers: Mapping[str, str]) -> bytes:
+            whole = bytearray()
+            for piece in pieces:
+                whole += piece
+                if len(whole) > most_bytes:
+                    return b""
+            return bytes(whole)
+
+        return await self._run(sql, take, sent, {}, LOOK_UP_SECONDS, form)
+
+    async def change(self, sql: str, settings: Mapping[str, str], seconds: float) -> None:
+        """Runs one statement that may change the server, once. Its answer is thrown away.
+
+        Raises `errors.ServerError` for what the server refuses, `transport.Lost` when the connection broke and
+        `TimeoutError` after `seconds`: in both the statement may have had its effect.
+        """
+        transport = await self._opened()
+        sent = {**settings, "log_comment": "mcp-backend run_migration"}
+        await transport.run(sql, _summary, settings=sent, parameters={}, form="Null", seconds=seconds)
+
     async def standing(self) -> Standing:
         """What the server is and what our user may do; asked again when that was a while ago."""
         if self._standing is None or time.monotonic() - self._standing[0] > STANDING_SECONDS:

@@ -33,8 +33,11 @@ class RehearseMigration(Tool):
             raise InvalidArgument("sql: expected without version and with direction up: it is rehearsed by itself")
         if self.down_sql is not None and self.sql is None:
             raise InvalidArgument("down_sql: expected together with sql")
-        engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
+        settings = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
         root = app.workspace.root
+        if settings.kind == "clickhouse":
+            return await self._plan_clickhouse(app, settings.name)
+        engine = app.engines.postgresql(settings.name)
         if self.sql is not None:
             found = await subject.given(engine, root, self.sql, self.down_sql)
         else:
@@ -42,8 +45,23 @@ class RehearseMigration(Tool):
         return Plan(at_version=found.at_version, prepared=found)
 
     async def run(self, app: App, plan: Plan) -> Result:
+        settings = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
+        if settings.kind == "clickhouse":
+            from mcp_backend.migrations.clickhouse import subject
+
+            report = await subject.rehearsed(app.engines.clickhouse(settings.name), app.workspace, plan.prepared)
+            return report.as_result()
         from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
-        engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
-        report = await rehearse(engine, app.workspace, plan.prepared)
+        report = await rehearse(app.engines.postgresql(settings.name), app.workspace, plan.prepared)
         return report.as_result()
+
+    async def _plan_clickhouse(self, app: App, name: str) -> Plan:
+        from mcp_backend.migrations.clickhouse import subject
+
+        engine, root = app.engines.clickhouse(name), app.workspace.root
+        if self.sql is not None:
+            found = await subject.given(engine, root, self.sql, self.down_sql)
+        else:
+            found = await subject.pending(engine, root, self.version, self.direction)
+        return Plan(at_version=found.action.at_version, prepared=found)

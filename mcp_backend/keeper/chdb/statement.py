@@ -68,7 +68,7 @@ def read(query: bytes, body: bytes, default_format: str) -> Statement:
     words = tokens(sql)
     if statements(words) > 1:
         raise Refused("Code: 62. DB::Exception: Syntax error (Multi-statements are not allowed). (SYNTAX_ERROR)")
-    chosen = next((b.text for a, b in reversed([*pairwise(words)]) if a.upper == "FORMAT"), "")
+    chosen = next((b.text for a, b in reversed([*pairwise(words)]) if a.upper == "FORMAT" and b.kind == "word"), "")
     chosen = chosen or default_format
     streamed = chosen in STREAMED and words[0].upper in ("SELECT", "WITH", "FROM", "")
     return Statement(_adapted(sql, words), chosen, streamed)
