@@ -111,6 +111,25 @@ class CodeFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What the rehearsal of a migration decided: `safe`, `warn`, `needs_approval` or `reject`, why, and what to do
+    instead."""
+
+    engine: str
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessagingChange:
+    """A change of a stream, topic, consumer or group. `destroys` says what is lost by it, empty for nothing."""
+
+    target: str
+    destroys: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a guard may look at besides the action itself. Absent facts are empty, never guessed."""
 
@@ -119,12 +138,14 @@ class Facts:
     statements: tuple[Statement, ...] = ()
     tests: TestEvidence | None = None
     messages: tuple[MessageFit, ...] = ()
+    changes: tuple[MessagingChange, ...] = ()
     refs: RefFacts | None = None
     special_files: tuple[str, ...] = ()
     """Paths that would enter a commit as a symbolic link or a nested repository."""
     code: tuple[CodeFinding, ...] = ()
     code_unjudged: str = ""
     """Why changed code could not be looked at, empty when it was."""
+    rehearsal: Rehearsal | None = None
 
 
 NOTHING = Facts()

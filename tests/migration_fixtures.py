@@ -23,6 +23,7 @@ MIGRATING = (
 )
 WAITING = f"select count(*) {MIGRATING} and wait_event_type = 'Lock'"
 """How many migrations of this database wait for a lock."""
+UNREHEARSED = {"unrehearsed_because": "these tests are about applying"}
 NOBODY = f"select (count(*) = 0)::int {MIGRATING}"
 """1 once no migration runs in this database any more."""
 
@@ -39,7 +40,8 @@ class Project:
 
     def policy(self, environment: str = "development", **more: str) -> None:
         """Writes the policy file."""
-        settings = {"kind": "postgresql", "url": self.url, "environment": environment, **more}
+        settings = {"kind": "postgresql", "url": self.url, "environment": environment, **UNREHEARSED, **more}
+        settings = {key: value for key, value in settings.items() if value}
         lines = [f'{key} = "{value}"' for key, value in settings.items()]
         (self.root / "mcp-backend.toml").write_text("[engines.main]\n" + "\n".join(lines) + "\n")
 

@@ -30,7 +30,11 @@ async def test_what_is_pending_is_applied_and_told(project: Project, era: Era) -
         assert result["waited_for_locks_ms"] == 0
         assert "+ table public.a (id bigint not null, x text)" in result["schema_diff"]
         assert "+ index public.a_x: on public.a USING btree (x)" in result["schema_diff"]
-        assert result["rehearsal"].startswith("not available in this release")
+        assert result["rehearsal"] == {
+            "verdict": "off", "because": "these tests are about applying", "schema_as_rehearsed": "unknown",
+        }  # fmt: skip
+        assert result["preflight"]["replicas"] == result["preflight"]["slots"] == []
+        assert result["preflight"]["disk"]["free_bytes"] == "unknown"
         assert (project.applied, project.tables) == (["20260101", "20260102"], ["a"])
 
         again = await call(client)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from mcp_backend.actions import Action
 from mcp_backend.facts import Facts
-from mcp_backend.guards import branches, code, commits, messages, paths, production, reads, secrets
+from mcp_backend.guards import branches, code, commits, messages, paths, production, reads, rehearsals, secrets
 from mcp_backend.policy import STRICTNESS, Constraint, Policy, Verdict
 
 Guard: TypeAlias = Callable[[Action, Constraint, Facts], Verdict | None]
@@ -21,7 +21,9 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "carries_tests": commits.carries_tests,
         "secrets": secrets.no_secrets,
         "message_contracts": messages.contract,
+        "destroyed_messages": messages.destroyed,
         "production_changes": production.approved,
+        "rehearsed_migrations": rehearsals.rehearsed,
         "protected_branches": branches.protected,
         "changed_code": code.changed_code,
     }

@@ -1,33 +1,32 @@
 """run_migration: apply the repository's own pending migrations, or take the newest one back."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import anyio
 from pydantic import Field
 
 from mcp_backend.app import App
-from mcp_backend.errors import Json
+from mcp_backend.errors import Aborted, Json
+from mcp_backend.facts import Facts
+from mcp_backend.policy import EngineSettings
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
-    from mcp_backend.migrations.run import Outcome
+    from mcp_backend.migrations.rehearsed import Rehearsed
+    from mcp_backend.migrations.run import Outcome, Prepared
 
 MOST = 100
 """Applied migrations in a result, the newest of them."""
-REHEARSAL = (
-    "not available in this release: nothing was tried on a copy first; what the statements lock, rewrite or delete was "
-    "not judged"
-)
 
 
 class RunMigration(Tool):
-    """Apply the pending migrations of the repository's own folder (dbmate form: VERSION_name.sql with '-- migrate:up'
-    and '-- migrate:down'), or take the newest one back.
+    """Apply the pending migrations of the repository's own folder (dbmate, golang-migrate, goose, Flyway, Prisma, sqlx,
+    Supabase or Drizzle), or take the newest one back, as rehearsed.
 
-    Each runs in one transaction together with its row in schema_migrations; a block marked transaction:false runs
-    statement by statement. Waits briefly for locks and tries again, so that readers are not held up. Nothing pending
-    is a result, not an error. Write the migration file first; staging and production need a person's approval.
+    Each runs in one transaction with its row in that tool's history; what cannot runs statement by statement, and the
+    next call goes on where one was interrupted. Waits briefly for locks and tries again. Nothing pending is a result,
+    not an error. Staging, production and what the rehearsal finds risky need a person's approval.
     """
 
     name = "run_migration"
@@ -56,42 +55,59 @@ class RunMigration(Tool):
     lock_timeout_ms: int = Field(default=500, ge=50, le=1000, description="for one wait for a lock; tried again")
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend.migrations import planning, steps
+        from mcp_backend.migrations import planning
 
         settings = app.engines.choose(self.engine, ("postgresql",))
         engine = app.engines.postgresql(settings.name)
         prepared = await planning.prepare(engine, app.workspace.root, self.version, self.direction)
         if not prepared.steps:
-            return Plan(at_version=prepared.version, prepared=prepared)
+            return Plan(at_version=prepared.version, prepared=(prepared, None))
+        because = settings.migrating.unrehearsed_because
+        found = None
+        if not because:
+            from mcp_backend.migrations.rehearsed import rehearsed
+
+            found = await rehearsed(engine, app.workspace, prepared, self.version, self.direction)
+            if found.at_version != prepared.version:
+                raise Aborted(
+                    f"the database changed from {prepared.version} to {found.at_version} during the rehearsal"
+                )
         return Plan(
             actions=(planning.action(prepared, engine),),
-            preview=steps.preview(prepared.steps, f"{settings.name} ({settings.environment}) at {prepared.version}"),
+            facts=Facts(rehearsal=found.fact(settings.name) if found else None),
+            preview=_preview(prepared, f"{settings.name} ({settings.environment})", found, because),
             at_version=prepared.version,
-            prepared=prepared,
+            prepared=(prepared, found),
+            recorded={"unrehearsed_because": because} if because else {},
         )
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.migrations.apply import apply
         from mcp_backend.migrations.run import Limits
 
-        if not plan.prepared.steps:
-            return {**_result(plan.at_version, [], plan.at_version, 0, []), "note": self._nothing()}
+        prepared, found = cast("tuple[Prepared, Rehearsed | None]", plan.prepared)
+        if not prepared.steps:
+            nothing = _result(plan.at_version, [], plan.at_version, 0, [])
+            return {**nothing, "note": self._nothing(), "rehearsal": {"verdict": "nothing to rehearse"}}
         engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
         limits = Limits(
             lock=self.lock_timeout_ms / 1000,
             statement=self.statement_timeout_seconds,
             deadline=engine.settings.migrating.lock_deadline,
         )
-        outcome = await _cancellable(asyncio.create_task(apply(engine, plan.prepared, limits, app.progress)))
+        touched = found.touched if found else ()
+        outcome = await _cancellable(asyncio.create_task(apply(engine, prepared, limits, app.progress, touched)))
         applied: list[Json] = [
             {"version": done.version, "name": done.name, "elapsed_ms": done.elapsed_ms} for done in outcome.done
         ]
         result = _result(
             plan.at_version, applied[-MOST:], outcome.version_after, outcome.waited_ms, list[Json](outcome.difference)
         )
+        result["rehearsal"] = _verified(prepared, found, outcome.version_after, engine.settings)
+        result["preflight"] = dict(outcome.preflight)
         if len(applied) > MOST:
             result |= {"truncated": True, "applied_total": len(applied), "next": f"migrations://{engine.settings.name}"}
-        if (dump := plan.prepared.folder.parent / "schema.sql").is_file():
+        if (dump := prepared.folder.parent / "schema.sql").is_file() and prepared.tool.name == "dbmate":
             result["note"] = f"{dump.name} beside the migrations was not written anew (dbmate dump does that)"
         return result
 
@@ -106,8 +122,30 @@ def _result(before: str, applied: list[Json], after: str, waited: float, differe
         "at_version_after": after,
         "waited_for_locks_ms": waited,
         "schema_diff": difference,
-        "rehearsal": REHEARSAL,
     }
+
+
+def _preview(prepared: "Prepared", where: str, found: "Rehearsed | None", because: str) -> str:
+    """What a person reads: what the rehearsal said, then every statement."""
+    from mcp_backend.migrations import steps
+
+    said = f"rehearsed: {found.verdict}" if found else f"NOT rehearsed, because: {because}"
+    reasons = [f"  {reason}" for reason in found.reasons] if found else []
+    statements = steps.preview(prepared.steps, f"{where} at {prepared.version}")
+    return "\n".join((said, *reasons, statements))
+
+
+def _verified(prepared: "Prepared", found: "Rehearsed | None", after: str, settings: EngineSettings) -> Json:
+    """Whether the database is now what the rehearsal ended with."""
+    if found is None:
+        return {"verdict": "off", "because": settings.migrating.unrehearsed_because, "schema_as_rehearsed": "unknown"}
+    told: dict[str, Json] = {"verdict": found.verdict, "digest": found.digest}
+    if any(step.resumed for step in prepared.steps) or not found.version_after:
+        return {**told, "schema_as_rehearsed": "unknown"}
+    same = found.version_after.partition("@")[0] == after.partition("@")[0]
+    if not same:
+        told["note"] = "the schema is another one than the rehearsal ended with: look at schema_diff and report it"
+    return {**told, "schema_as_rehearsed": same}
 
 
 async def _cancellable(task: "asyncio.Task[Outcome]") -> "Outcome":

@@ -1,0 +1,21 @@
+"""A migration does only what its rehearsal showed, and what its rehearsal refuses does not run."""
+
+from mcp_backend.actions import Action, ExecuteSql
+from mcp_backend.facts import Facts
+from mcp_backend.policy import Constraint, Verdict
+
+SHOWN = 3
+
+
+def rehearsed(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """Refuses what a rehearsal rejected; what it found to be a decision waits for a person, in every environment."""
+    found = facts.rehearsal
+    if not isinstance(action, ExecuteSql) or found is None or found.engine != action.engine:
+        return None
+    why = "; ".join(found.reasons[:SHOWN])
+    instead = "; ".join(found.remedies[:SHOWN])
+    if found.verdict == "reject":
+        return Verdict("deny", constraint.id, f"the rehearsal rejects it: {why}", instead or "change the migration")
+    if found.verdict == "needs_approval":
+        return Verdict(constraint.outcome, constraint.id, f"a person decides: {why}", instead)
+    return None
