@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.records import dataclass
 
-KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline"))
+KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline", "shadow"))
 
 
 @dataclass(frozen=True, slots=True)
 class Migrating:
     """`tool`: whose form the folder is in, where that can't be told from it. `unrehearsed_because`: why migrations run
-    that were not rehearsed. `lock_deadline`: seconds that one transaction may spend on getting its locks."""
+    that were not rehearsed. `lock_deadline`: seconds that one transaction may spend on getting its locks. `shadow`: a
+    superuser's URL (or `env:NAME`, `file:PATH`) of a server for rehearsals alone, instead of a local one."""
 
     tool: str = ""
     unrehearsed_because: str = ""
     lock_deadline: float = 30.0
+    shadow: str = ""
 
 
 def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
@@ -28,8 +30,12 @@ def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
         raise InvalidArgument(
             f"{file}: engines.{name}.unrehearsed_because: expected the reason in words (10 characters or more)"
         )
+    shadow = table.get("shadow", "")
+    if not isinstance(shadow, str):
+        raise InvalidArgument(f"{file}: engines.{name}.shadow: expected env:NAME, file:PATH or a URL")
     deadline = table.get("lock_deadline", "30s")
     match = re.fullmatch(r"([0-9]{1,6})(ms|s|m)", deadline) if isinstance(deadline, str) else None
     if match is None:
         raise InvalidArgument(f"{file}: engines.{name}.lock_deadline: expected a duration such as 500ms, 30s or 5m")
-    return Migrating(tool.strip(), because.strip(), int(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]])
+    seconds = int(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
+    return Migrating(tool.strip(), because.strip(), seconds, shadow.strip())

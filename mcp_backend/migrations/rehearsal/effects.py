@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Doc
+from mcp_backend.migrations.rehearsal.kinds import walk
 from mcp_backend.migrations.rehearsal.observe import BLOCKS, Seen
 from mcp_backend.migrations.rehearsal.report import Band
 from mcp_backend.migrations.rehearsal.sample import Sample
@@ -123,6 +124,7 @@ def effect(seen: Seen, world: World) -> Effect:
             found.scans[name] = read
         if changed := inserted + updated + deleted:
             scaled = world.scaled(name, updated + deleted) if updated + deleted else 0
+            scaled = min(scaled, _limit(seen) or scaled)
             found.written[name] = (changed, scaled + inserted * _growth(seen, world))
     for change in seen.changes.added("idx"):
         after = change.after or {}
@@ -139,6 +141,15 @@ def _rewrites(seen: Seen, world: World, found: Effect) -> None:
             found.rewrites.append(name)
     if seen.parsed.node == "RefreshMatViewStmt":
         found.rewrites = []
+
+
+def _limit(seen: Seen) -> int:
+    """The LIMIT of a batch, 0 without one."""
+    limits = [
+        value["A_Const"]["ival"].get("ival", 0) for key, value in walk(seen.parsed.tree)
+        if key == "limitCount" and "ival" in value.get("A_Const", {})
+    ]  # fmt: skip
+    return int(limits[0]) if limits else 0
 
 
 def _growth(seen: Seen, world: World) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_backend.migrations.rehearsal.catalog import Doc
-from mcp_backend.migrations.rehearsal.judge_schema import Net
+from mcp_backend.migrations.rehearsal.net import Net
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
 

@@ -3,13 +3,12 @@
 Judged by the net difference, so what is dropped and made again in one migration counts as what it became.
 """
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
-from mcp_backend.migrations.rehearsal.catalog import Catalog, Change, Changes, Doc, difference
-from mcp_backend.migrations.rehearsal.effects import Effect, World
+from mcp_backend.migrations.rehearsal import judge_columns
+from mcp_backend.migrations.rehearsal.catalog import Change
+from mcp_backend.migrations.rehearsal.net import Net, bodies
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
 
@@ -19,42 +18,11 @@ _KINDS = {
 _CONSTRAINTS = {"f": "foreign key", "c": "check", "u": "unique constraint", "p": "primary key", "x": "exclusion"}
 
 
-@dataclass(frozen=True, slots=True)
-class Net:
-    """The world before, the catalog after, their difference, and the statements in between."""
-
-    world: World
-    end: Catalog
-    changes: Changes
-    effects: tuple[Effect, ...]
-
-    def there(self, kind: str) -> list[tuple[int, Doc]]:
-        """All objects of a kind that are there in the end."""
-        return [(key[1], doc) for key, doc in self.end.items() if key[0] == kind]
-
-    def name(self, oid: int) -> str:
-        """The name of a relation, as it is in the end or was before."""
-        doc = self.end.get(("rel", oid, 0)) or self.world.start.get(("rel", oid, 0))
-        return str(doc["name"]) if doc else ""
-
-    def statement(self, change: Change) -> int:
-        """The number of the statement that made a change, 0 when it is none alone."""
-        for effect in reversed(self.effects):
-            if any((c.kind, c.oid, c.sub) == (change.kind, change.oid, change.sub) for c in effect.seen.changes.items):
-                return effect.seen.number
-        return 0
-
-
-def net(world: World, end: Catalog, effects: tuple[Effect, ...]) -> Net:
-    """What a rehearsal made of the schema."""
-    return Net(world, end, difference(world.start, end), effects)
-
-
 def judge(net: Net) -> Iterator[Hazard]:
     """All of it."""
     yield from _relations_gone(net)
     yield from _relations_changed(net)
-    yield from _columns(net)
+    yield from judge_columns.judge(net)
     yield from _integrity(net)
     yield from _types_and_routines(net)
     yield from _indexes(net)
@@ -82,7 +50,7 @@ def _relations_gone(net: Net) -> Iterator[Hazard]:
             yield hazard(
                 "destructive_drop", number, severity, f"drops the {kind} {name}{lost}", evidence={"target_rows": rows}
             )
-        yield from _bodies(net, name.partition(".")[2], "", number)
+        yield from bodies(net, name.partition(".")[2], "", number)
 
 
 def _owned(change: Change, net: Net) -> bool:
@@ -114,7 +82,7 @@ def _relations_changed(net: Net) -> Iterator[Hazard]:
                     "rename_table", number, "needs_approval", f"{reason}: running code still uses the old name"
                 )
                 yield hazard("breaks_old_readers", number, "needs_approval", f"readers of {before['name']} fail")
-                yield from _bodies(net, str(before["name"]).partition(".")[2], "", number)
+                yield from bodies(net, str(before["name"]).partition(".")[2], "", number)
         if before["persistence"] == "p" and after["persistence"] == "u":
             yield hazard("loses_crash_safety", number, "needs_approval", f"{after['name']} is emptied by a crash")
     for change in net.changes.added("rel"):
@@ -126,72 +94,6 @@ def _relations_changed(net: Net) -> Iterator[Hazard]:
             )  # fmt: skip
         if after["persistence"] == "u" and after["kind"] == "r":
             yield hazard("loses_crash_safety", net.statement(change), "warn", f"{after['name']} is unlogged")
-
-
-def _columns(net: Net) -> Iterator[Hazard]:
-    alive = {oid for oid, _ in net.there("rel")}
-    for change in net.changes.removed("col"):
-        if change.oid not in alive or not _base(change.oid, net):
-            continue
-        table, column, number = net.name(change.oid), str((change.before or {})["name"]), net.statement(change)
-        again = any(doc["name"] == column for key, doc in net.end.items() if key[0] == "col" and key[1] == change.oid)
-        if again and number:
-            yield hazard(
-                "destructive_data", number, "needs_approval", f"{table}.{column} is dropped and made anew, empty"
-            )
-            continue
-        yield hazard(
-            "destructive_drop", number, "needs_approval", f"drops {table}.{column} and what it holds",
-            evidence={"target_rows": net.world.size(table).rows},
-        )  # fmt: skip
-        yield hazard("breaks_old_readers", number, "needs_approval", f"running code that names {table}.{column} fails")
-        yield from _bodies(net, column, table.partition(".")[2], number)
-    for change in net.changes.changed("col"):
-        if _base(change.oid, net):
-            yield from _column(net, change)
-    for change in net.changes.added("col"):
-        after, table = change.after or {}, net.world.name(change.oid)
-        number = net.statement(change)
-        if str(after["type"]) == "json":
-            yield hazard("json_type", number, "warn", f"{net.name(change.oid)}.{after['name']} is json, not jsonb")
-        supplied = after["has_default"] or after["identity"] or after["generated"]
-        if table and _base(change.oid, net) and after["notnull"] and not supplied:
-            yield hazard(
-                "breaks_old_writers", number, "warn",
-                f"{table}.{after['name']} is NOT NULL without a default: an INSERT of running code, which does not "
-                "know it, fails",
-            )  # fmt: skip
-
-
-def _base(oid: int, net: Net) -> bool:
-    return net.world.kind(oid) in ("r", "p", "f") or not net.world.kind(oid)
-
-
-def _column(net: Net, change: Change) -> Iterator[Hazard]:
-    before, after, number = change.before or {}, change.after or {}, net.statement(change)
-    table, name = net.name(change.oid), str(after["name"])
-    if before["name"] != name:
-        reason = f"{table}.{before['name']} becomes {name}: running code that names the old one fails"
-        yield hazard("rename_column", number, "needs_approval", reason)
-        yield hazard("breaks_old_readers", number, "needs_approval", reason)
-        yield from _bodies(net, str(before["name"]), table.partition(".")[2], number)
-    if before["type"] != after["type"]:
-        kinds = {before["category"], after["category"]}
-        severity = "info" if len(kinds) == 1 else "warn"
-        yield hazard(
-            "type_change_breaks_clients", number, severity,
-            f"{table}.{name} becomes {after['type']} (was {before['type']}): clients get another type",
-        )  # fmt: skip
-        if str(after["type"]) == "json":
-            yield hazard("json_type", number, "warn", f"{table}.{name} is json, not jsonb")
-    if before["notnull"] and not after["notnull"]:
-        yield hazard("drop_not_null", number, "warn", f"{table}.{name} may be NULL from now on: readers must handle it")
-    lost = before["has_default"] and not after["has_default"] and not after["identity"]
-    if (lost or (before["identity"] and not after["identity"] and not after["has_default"])) and after["notnull"]:
-        yield hazard(
-            "breaks_old_writers", number, "warn",
-            f"{table}.{name} is NOT NULL and loses its default: an INSERT that leaves it out fails",
-        )  # fmt: skip
 
 
 def _integrity(net: Net) -> Iterator[Hazard]:
@@ -247,7 +149,7 @@ def _types_and_routines(net: Net) -> Iterator[Hazard]:
         if not any(str(doc["name"]).partition("(")[0] == name for _, doc in net.there("proc")):
             yield hazard("destructive_drop", net.statement(change), "warn", f"drops the function {name}")
             yield hazard("breaks_old_readers", net.statement(change), "warn", f"whoever calls {name} fails")
-            yield from _bodies(net, name.rpartition(".")[2], "", net.statement(change))
+            yield from bodies(net, name.rpartition(".")[2], "", net.statement(change))
     for change in (*net.changes.added("proc"), *net.changes.changed("proc")):
         doc = change.after or {}
         if doc["definer"] and not any(str(c).startswith("search_path=") for c in doc["config"] or ()):
@@ -256,26 +158,6 @@ def _types_and_routines(net: Net) -> Iterator[Hazard]:
                 f"{doc['name']} runs with its owner's rights and the caller's search_path: who calls it can put "
                 "another object in the place of what it names",
             )  # fmt: skip
-
-
-def _bodies(net: Net, word: str, beside: str, number: int) -> Iterator[Hazard]:
-    """Functions whose text still uses what is gone; PostgreSQL finds out when they are called."""
-    changed = {c.oid for c in net.changes.items if c.kind == "proc"}
-    for oid, doc in net.there("proc"):
-        source = str(doc["source"] or "")
-        if oid in changed or doc["sqlbody"] or doc["lang"] in ("c", "internal"):
-            continue
-        if _mentions(source, word) and (not beside or _mentions(source, beside) or "new." in source.lower()):
-            what = f"{beside}.{word}" if beside else word
-            yield hazard(
-                "function_body_breakage", number, "warn",
-                f"the function {doc['name']} still uses {what}: it fails when it is called",
-                source="catalog",
-            )  # fmt: skip
-
-
-def _mentions(source: str, word: str) -> bool:
-    return re.search(rf"(?<![\w$]){re.escape(word)}(?![\w$])", source, re.IGNORECASE) is not None
 
 
 def _indexes(net: Net) -> Iterator[Hazard]:

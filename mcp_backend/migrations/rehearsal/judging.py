@@ -14,6 +14,7 @@ from mcp_backend.migrations.rehearsal import (
 from mcp_backend.migrations.rehearsal.catalog import Catalog
 from mcp_backend.migrations.rehearsal.effects import Effect, World
 from mcp_backend.migrations.rehearsal.kinds import Parsed
+from mcp_backend.migrations.rehearsal.net import net as net_of
 from mcp_backend.migrations.rehearsal.play import Played
 from mcp_backend.migrations.rehearsal.report import Hazard, Hold
 from mcp_backend.migrations.rehearsal.subject import Subject
@@ -51,7 +52,7 @@ def judged(outcome: Outcome) -> tuple[tuple[Hazard, ...], tuple[Hold, ...]]:
     found += judge_statement.judge(statements, outcome.world)
     found += judge_time.judge(times)
     if not outcome.played.failed:
-        net = judge_schema.net(outcome.world, outcome.end, outcome.effects)
+        net = net_of(outcome.world, outcome.end, outcome.effects)
         found += judge_schema.judge(net)
         found += judge_rights.judge(net)
         last = outcome.effects[-1].seen.number if outcome.effects else 0

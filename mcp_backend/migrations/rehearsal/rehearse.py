@@ -64,7 +64,7 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject, b
     async with engine.session(True, SECONDS) as source:
         facts = await target.read(source)
     fingerprint = subject.at_version.partition("@")[0]
-    async with shadow.opened(workspace, facts, parameters, fingerprint) as place:
+    async with shadow.opened(engine, workspace, facts, parameters, fingerprint) as place:
         admin = await place.connect(admin=True)
         try:
             async with engine.session(True, SECONDS) as source:

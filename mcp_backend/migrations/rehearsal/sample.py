@@ -76,8 +76,11 @@ async def load(source: AsyncConnection[Any], admin: AsyncConnection[Any], target
         try:
             if not whole:
                 await _parents_of(source, admin, target, table, columns, sample, place, names)
-            async with source.transaction():
+            async with source.transaction(), admin.transaction():
+                later = await _unvalidated(admin, place)
                 count = await _pour(source, admin, query, place, names, distinct=not whole)
+                for statement in later:
+                    await admin.execute(statement)
         except psycopg.Error as error:
             sample.unread.append(f"rows of {table}: {error.diag.message_primary or type(error).__name__}")
             continue
@@ -153,6 +156,22 @@ async def _pour(
         )  # fmt: skip
         count = done.rowcount
     return max(count, 0)
+
+
+async def _unvalidated(admin: AsyncConnection[Any], place: sql.Identifier) -> list[sql.Composed]:
+    """Takes the CHECK constraints away that rows of the target may violate; the statements that bring them back."""
+    cursor = await admin.execute(
+        b"select conname, pg_catalog.pg_get_constraintdef(oid) from pg_catalog.pg_constraint "
+        b"where conrelid = %s::text::regclass and contype = 'c' and not convalidated and coninhcount = 0",
+        (place.as_string(None),),
+    )
+    back: list[sql.Composed] = []
+    for name, definition in await cursor.fetchall():
+        constraint = sql.Identifier(str(name))
+        await admin.execute(sql.SQL("alter table {} drop constraint {}").format(place, constraint))
+        text = sql.SQL(cast("LiteralString", definition))
+        back.append(sql.SQL("alter table {} add constraint {} {}").format(place, constraint, text))
+    return back
 
 
 async def _parents_of(

@@ -9,27 +9,28 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from mcp_backend.engines.embedded import Lease, lease
+from mcp_backend.engines.embedded import lease
+from mcp_backend.engines.pg import address
 from mcp_backend.engines.pg.fingerprint import schema_version
+from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import Unavailable
 from mcp_backend.migrations.rehearsal import dump
 from mcp_backend.migrations.rehearsal.target import Target
-from mcp_backend.settings import Workspace, hide_credentials
+from mcp_backend.settings import Workspace, resolve
 
 MOST_KEPT = 12
 """Databases of other schemas that are kept."""
 WAIT_SECONDS = 120
-_TUNED = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
+_TUNED = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum", "jit")
 _UNCHANGED = ("lc_monetary", "search_path", "default_toast_compression")
 
 
@@ -87,39 +88,53 @@ class Shadow:
 
 @asynccontextmanager
 async def opened(
-    workspace: Workspace, target: Target, target_url: dict[str, str], fingerprint: str
+    engine: Postgresql, workspace: Workspace, target: Target, target_url: dict[str, str], fingerprint: str
 ) -> AsyncGenerator[Shadow]:
     """The shadow of a target whose schema has this fingerprint, ours until the block ends.
 
     Raises `Unavailable` when no local server can be run, or the target is of a newer major version than it.
     """
-    place = replace(workspace, state=workspace.state / "shadow")
-    held = await lease("postgresql", place)
-    try:
-        cluster = _cluster(held)
-        major = int(held.version.split(".")[0])
-        if target.version // 10000 > major:
-            raise Unavailable(
-                f"the target runs PostgreSQL {target.version // 10000} and the local one for rehearsals is {major}: "
-                "nothing was rehearsed. Set MCP_BACKEND_POSTGRESQL_BIN to the bin folder of one at least as new"
-            )
-        key = hashlib.sha256(f"{fingerprint}\0{target.owners}\0{target.role}\0{target.superuser}".encode()).hexdigest()[
-            :24
-        ]
+    async with _server(engine, workspace) as cluster:
         control = await _connected(cluster)
         try:
+            version = control.info.server_version // 10000
+            if target.version // 10000 > version:
+                raise Unavailable(
+                    f"the target runs PostgreSQL {target.version // 10000} and the server for rehearsals is {version}: "
+                    "nothing was rehearsed. Set MCP_BACKEND_POSTGRESQL_BIN to the bin folder of one at least as new, "
+                    f"or engines.{engine.settings.name}.shadow to such a server"
+                )
+            said = f"{version}.{control.info.server_version % 10000}"
+            known = f"{fingerprint}\0{target.owners}\0{target.role}\0{target.superuser}"
+            key = hashlib.sha256(known.encode()).hexdigest()[:24]
             await control.execute(b"set lock_timeout = '%d s'" % WAIT_SECONDS)
             await control.execute(f"select pg_advisory_lock({int(key[:12], 16)})".encode())
-            yield await _database(control, cluster, held.version, target, target_url, fingerprint, f"s_{key}")
+            yield await _database(control, cluster, said, target, target_url, fingerprint, f"s_{key}")
         finally:
             await control.close()
+
+
+@asynccontextmanager
+async def _server(engine: Postgresql, workspace: Workspace) -> AsyncGenerator[dict[str, str]]:
+    """Connection parameters of a superuser: of the policy's own server, or of a local one."""
+    settings = engine.settings
+    if settings.migrating.shadow:
+        where = f"engines.{settings.name}.shadow"
+        found = dict(address.parse(resolve(settings.migrating.shadow, field=where), where=where).parameters)
+        yield _cluster(found)
+        return
+    held = await lease("postgresql", replace(workspace, state=workspace.state / "shadow"))
+    try:
+        if not held.superuser_url:
+            raise Unavailable("the local PostgreSQL for rehearsals gives no superuser; nothing was rehearsed")
+        yield _cluster(conninfo_to_dict(held.superuser_url))
     finally:
         held.close()
 
 
 async def _connected(cluster: dict[str, str]) -> AsyncConnection[Any]:
     conn = await AsyncConnection[Any].connect(make_conninfo("", **cluster, dbname="postgres"), autocommit=True)
-    found = await (await conn.execute(b"select setting from pg_settings where name = 'fsync'")).fetchone()
+    found = await (await conn.execute(b"select setting from pg_settings where name = 'jit'")).fetchone()
     if found and found[0] == "on":  # its data can be made anew: it never waits for the disk
         for name in _TUNED:
             await conn.execute(f"alter system set {name} = off".encode())
@@ -138,7 +153,7 @@ async def _database(
     name: str,
 ) -> Shadow:
     role = f"{target.role} (rehearsal)" if target.role == "postgres" else target.role
-    secret = hmac.digest(cluster["password"].encode(), role.encode(), "sha256").hex()
+    secret = hmac.digest(cluster.get("password", "shadow").encode(), role.encode(), "sha256").hex()
     shadow = Shadow(cluster, name, role, secret, target, fingerprint, version, cached=True)
     await _roles(control, target, role, secret)
     row = await (
@@ -226,19 +241,11 @@ async def _forget(control: AsyncConnection[Any]) -> None:
             await control.execute(f"select pg_advisory_unlock({number})".encode())
 
 
-def _cluster(held: Lease) -> dict[str, str]:
-    if not held.superuser_url:
-        raise Unavailable("the local PostgreSQL for rehearsals gives no superuser; nothing was rehearsed")
-    urlsplit(held.superuser_url)
-    found = {k: str(v) for k, v in conninfo_to_dict(held.superuser_url).items() if v is not None}
-    found.pop("dbname", None)
+def _cluster(parameters: Mapping[str, Any]) -> dict[str, str]:
+    dropped = ("dbname", "application_name", "options")
+    found = {k: str(v) for k, v in parameters.items() if v is not None and k not in dropped}
     return {**found, "connect_timeout": "5", "client_encoding": "UTF8"}
 
 
 def _literal(text: str) -> str:
     return sql.Literal(text).as_string(None)
-
-
-def said(error: psycopg.Error) -> str:
-    """What the server said, without credentials."""
-    return hide_credentials(error.diag.message_primary or str(error))[:300]
