@@ -171,6 +171,36 @@ async def test_the_version_changes_with_the_schema_and_only_then(
     assert any("at date?" in entry["columns"] for entry in third["tables"])
 
 
+SMALL_CHANGES = [
+    "alter sequence small_numbers owned by none", "comment on column customers.name is 'x'",
+    "revoke select on customers from public", "alter table customers alter column name set statistics 7",
+    "drop policy own on customers", "create function added() returns int language sql return 1",
+    "alter type state add value 'late'", "alter index customers_pkey rename to customers_key",
+]  # fmt: skip
+
+
+async def test_no_answer_outlives_the_smallest_change(rich: Path, connect: Connect, postgres_url: str) -> None:
+    async with connect(rich) as client:
+        with psycopg.connect(postgres_url, autocommit=True) as owner:
+            versions: set[str] = set()
+            for change in ("select 1", *SMALL_CHANGES):
+                owner.execute(change.encode())
+                found = await result(client, "db_schema", table="customers")
+                assert await result(client, "db_schema", table="customers") == found
+                assert found["version"] not in versions, change
+                versions.add(found["version"])
+
+
+async def test_an_unchanged_database_still_shows_a_new_migration_file(rich: Path, connect: Connect) -> None:
+    folder = rich / "db" / "migrations"
+    folder.mkdir(parents=True)
+    async with connect(rich) as client:
+        (folder / "20260101000000_one.sql").write_text("-- migrate:up\nselect 1;\n-- migrate:down\nselect 1;\n")
+        assert len((await result(client, "db_schema"))["migrations"]["pending"]) == 1
+        (folder / "20260102000000_two.sql").write_text("-- migrate:up\nselect 1;\n-- migrate:down\nselect 1;\n")
+        assert len((await result(client, "db_schema"))["migrations"]["pending"]) == 2
+
+
 async def test_many_tables_are_listed_page_by_page_the_most_useful_first(
     repository: Path, connect: Connect, postgres_url: str
 ) -> None:

@@ -1,5 +1,7 @@
 """db_schema: what a database looks like."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field
@@ -74,10 +76,15 @@ async def show(
     from mcp_backend import migrations
     from mcp_backend.engines.pg import errors, schema
     from mcp_backend.engines.pg import table as one_table
+    from mcp_backend.migrations import detect
 
+    root = app.workspace.root
+    question: schema.Question = (table, search, after, detail)
+    stamp = _stamp(detect.folder(root, engine.settings))
+    if (known := await schema.repeated(engine, question, stamp)) is not None:
+        return known
     try:
         async with engine.session(True, SECONDS) as conn:
-            root = app.workspace.root
             applied = await migrations.status(conn, root, engine.settings, RECENT_MIGRATIONS)
             if missing := applied.pop("missing", None):
                 applied["without_file"] = len(missing) if isinstance(missing, list) else missing
@@ -98,6 +105,21 @@ async def show(
                 if following is not None:
                     result["next"] = following
             result["migrations"] = applied
+            schema.keep(engine.memory, question, path, stamp, result)
     except psycopg.Error as error:
         raise errors.refusal(errors.server_error(error), field="table", timeout_seconds=SECONDS) from None
     return result
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """The files of a folder of migrations, with what tells that one was changed."""
+    found: list[tuple[str, int, int]] = []
+    try:
+        for place in (folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())):
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    about = entry.stat(follow_symlinks=False)
+                    found.append((entry.path, about.st_mtime_ns, about.st_size))
+    except OSError:
+        return ()
+    return tuple(sorted(found))

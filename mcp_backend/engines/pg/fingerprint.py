@@ -38,19 +38,26 @@ https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPS
 
 _CATALOGS = (
     "pg_attrdef", "pg_attribute", "pg_auth_members", "pg_cast", "pg_class", "pg_collation", "pg_constraint",
-    "pg_default_acl", "pg_depend", "pg_description", "pg_enum", "pg_event_trigger", "pg_extension",
+    "pg_default_acl", "pg_description", "pg_enum", "pg_event_trigger", "pg_extension",
     "pg_foreign_server", "pg_foreign_table", "pg_index", "pg_inherits", "pg_namespace", "pg_operator", "pg_policy",
     "pg_proc", "pg_publication", "pg_publication_rel", "pg_rewrite", "pg_sequence", "pg_statistic_ext", "pg_trigger",
     "pg_ts_config", "pg_ts_config_map", "pg_ts_dict", "pg_type",
 )  # fmt: skip
-CATALOG = "select pg_catalog.md5(pg_catalog.concat_ws(' ', {}))".format(
-    ", ".join(
-        "(select pg_catalog.concat_ws('/', pg_catalog.count(*), "
-        f"pg_catalog.sum(pg_catalog.hashtext(x.xmin::text)::int8)) from pg_catalog.{name} x)"
-        for name in _CATALOGS
-    )
-).encode()
-"""Every change of the catalog writes a row with its own transaction id as `xmin`; statistics are updated in place."""
+_ROWS = (
+    "(select pg_catalog.concat_ws('/', pg_catalog.count(*), pg_catalog.sum(case pg_catalog.age(x.xmin) "
+    "when 2147483647 then 0 else pg_catalog.age(x.xmin)::int8 - pg_catalog.age('3'::pg_catalog.xid) end)) from {})"
+)
+_LOOKED_AT = (
+    *(f"pg_catalog.{name} x" for name in _CATALOGS),
+    # Of the dependencies, which are many, those of extensions and of sequences are all that can change alone.
+    "pg_catalog.pg_depend x where x.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass",
+    "pg_catalog.pg_sequence s join pg_catalog.pg_depend x on x.objid = s.seqrelid "
+    "and x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
+)
+CATALOG = f"select pg_catalog.md5(pg_catalog.concat_ws(' ', {', '.join(map(_ROWS.format, _LOOKED_AT))}))".encode()
+"""Every change of the catalog writes a row with its own transaction id as `xmin`; statistics are updated in place.
+So with the number of rows the same, a change raises the sum of their `xmin`, which is that of their ages less what all
+of them age alike; those of initdb never age. https://www.postgresql.org/docs/current/ddl-system-columns.html"""
 
 
 async def schema_version(conn: AsyncConnection[Any]) -> str:

@@ -2,17 +2,22 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from psycopg import AsyncConnection
 
 from mcp_backend.engines.pg import overview, table
 from mcp_backend.engines.pg.asking import ask
 from mcp_backend.engines.pg.columns import LEGEND, columns
-from mcp_backend.engines.pg.fingerprint import Fingerprint, fingerprint
+from mcp_backend.engines.pg.fingerprint import SEEN, Fingerprint, fingerprint
 from mcp_backend.engines.pg.overview import Detail, Page, named
+from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import Json
+
+Question: TypeAlias = tuple[str | None, str, str | None, Detail]
+"""Table, search, after, detail."""
 
 MOST_WITH_COLUMNS = 60
 ENDING_BYTES = 250
@@ -24,14 +29,57 @@ PAGE_SECONDS = 30.0
 """How long a listing of an unchanged schema is shown again: row estimates move without a change of the schema."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A whole answer, and what was true when it was given: which transactions were visible, in which schemas names
+    were looked for, and what else the caller depends on."""
+
+    at: float
+    seen: str
+    path: str
+    stamp: object
+    answer: dict[str, Json]
+
+
+class Asks(Protocol):
+    """What is needed of an engine to ask it whether something changed."""
+
+    memory: "Memory"
+    path: str
+
+    async def look_up(self, steps: Sequence[Step]) -> list[Reply]:
+        """The replies to catalog queries, in one round trip."""
+        ...
+
+
 @dataclass(slots=True)
 class Memory:
-    """What is known of one database: its fingerprint, and listings that hold while its catalog does."""
+    """What is known of one database: its fingerprint, listings that hold while its catalog does, and answers that hold
+    while nothing at all has changed."""
 
     fingerprint: Fingerprint | None = None
+    answers: dict[Question, Kept] = field(default_factory=dict["Question", Kept])
     pages: dict[tuple[str, str | None, Detail, int], tuple[float, dict[str, Json]]] = field(
         default_factory=dict[tuple[str, "str | None", Detail, int], tuple[float, dict[str, Json]]]
     )
+
+
+async def repeated(engine: Asks, question: Question, stamp: object) -> dict[str, Json] | None:
+    """The answer to the same question from a moment ago, when one round trip shows that nothing changed since."""
+    kept = engine.memory.answers.get(question)
+    if kept is None or kept.stamp != stamp or time.monotonic() - kept.at > PAGE_SECONDS:
+        return None
+    (reply,) = await engine.look_up([Step(SEEN.decode())])
+    same = reply.rows == [(kept.seen,)] and engine.path == kept.path
+    return dict(kept.answer) if same else None
+
+
+def keep(memory: Memory, question: Question, path: str, stamp: object, answer: dict[str, Json]) -> None:
+    """Remembers an answer for `repeated`."""
+    assert memory.fingerprint is not None, "prepare came before"
+    if len(memory.answers) >= MOST_PAGES:
+        memory.answers.clear()
+    memory.answers[question] = Kept(time.monotonic(), memory.fingerprint.seen, path, stamp, dict(answer))
 
 
 async def prepare(conn: AsyncConnection[Any], memory: Memory) -> tuple[str, str]:

@@ -68,7 +68,9 @@ select pg_catalog.json_build_object(
       join pg_catalog.pg_attribute a on a.attnum = k.attnum and a.attrelid = f.confrelid),
     'on_delete', case f.confdeltype when 'c' then 'cascade' when 'n' then 'set null' when 'd' then 'set default' when 'r' then 'restrict' end)
     order by f.conrelid::pg_catalog.regclass::text, f.conname)
-  from pg_catalog.pg_constraint f where f.confrelid = c.oid and f.contype = 'f' and f.conparentid = 0),
+  from pg_catalog.pg_constraint f where f.oid in (select d.objid from pg_catalog.pg_depend d
+    where d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      and d.refobjid = c.oid) and f.confrelid = c.oid and f.contype = 'f' and f.conparentid = 0),
 'constraints', (select pg_catalog.json_agg(pg_catalog.json_build_object('name', k.conname,
     'definition', pg_catalog.pg_get_constraintdef(k.oid, true)) order by k.contype, k.conname)
   from pg_catalog.pg_constraint k where k.conrelid = c.oid and k.contype in ('c', 'u', 'x')),
