@@ -4,10 +4,10 @@ import hashlib
 import os
 import pwd
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,37 @@ def resolve(reference: str, *, field: str) -> str:
     return reference
 
 
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,256}:)[^\s@]{0,4096}@")
+_HEADER = re.compile(r"(?i)(authorization[\"']?\s*[=:]\s*[\"']?(?:bearer|basic|token)\s+)[^\s\"',;]+")
+_NAMED = re.compile(
+    r"(?i)(password|passwd|passphrase|pwd|secret|token|(?:api|access|secret|private|auth)[_-]?key)"
+    r"(\\?[\"']?\s*(?:=(?!=)|:(?!:))\s*)('[^']*'|\"[^\"]*\"|\\\"[^\"]*\\\"|\S+)"
+)
+_NO_SECRET = re.compile(
+    r"(?i)(?:jwt|jwts|opaque|bearer|the|an?|which|what|how|who|where|when|why|is|are|must|should|may|can|it|its|this|that"
+    r"|these|not?|none|null|nil|true|false|optional|required|missing|invalid|expired|wrong|empty|unknown|expected|got"
+    r"|str|string|bytes|int|integer|number|bool|boolean|any|object|secretstr|\*\*\*)[,.;:?!)\]|]*"
+)
+_ASKED = re.compile(
+    r"(?i):\s+[a-z]+(?:[ ,]+[a-z'-]+)*?[ ,]+(?:or|is|are|should|must|do|does|can|per|which)(?:[ ,]+[a-z'-]+)+\?"
+)
+QUESTION = 200
+"""Characters of a question in plain words."""
+
+
 def hide_credentials(text: str) -> str:
-    """`text` with the password of every URL and `password=` pair replaced. For anything a person or a log reads."""
-    text = re.sub(r"(\w[\w+.-]*://[^\s:/@]*:)[^\s@]*@", r"\1***@", text)
-    return re.sub(r"(?i)(password|passwd|pwd|secret|token)(\s*[=:]\s*)('[^']*'|\"[^\"]*\"|\S+)", r"\1\2***", text)
+    """`text` with the password of every URL and what stands beside a name such as `password=`, `"token":` or
+    `Authorization: Bearer` replaced. For anything a person or a log reads.
+
+    What is replaced is anything but a word that says something about a credential (`token: JWT`, `password: str`), or
+    a question in plain words (`secret: rotate weekly or daily?`): what is not known to be harmless is hidden.
+    """
+    text = _HEADER.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
+    return _NAMED.sub(_hidden, text)
+
+
+def _hidden(match: re.Match[str]) -> str:
+    value = match[3]
+    if _NO_SECRET.fullmatch(value) or _ASKED.match(match.string, match.start(2), match.start(2) + QUESTION):
+        return match[0]
+    return f"{match[1]}{match[2]}***"
