@@ -43,6 +43,10 @@ class NatsPublisher:
         self._check_sizes(messages, (await self._nats.connection()).max_payload)
         return notes
 
+    def version(self) -> str:
+        """The stream, or that there is none."""
+        return f"stream {self._stream.name}" if self._stream else "no stream"
+
     def sent_headers(self, message: Message) -> dict[str, str]:
         """Headers, with the sequence the message is bound to."""
         headers = dict(message.headers)

@@ -36,6 +36,10 @@ class Publisher(Protocol):
         """
         ...
 
+    def version(self) -> str:
+        """Names what stores the destination: an approval holds only while that is the same."""
+        ...
+
     def sent_headers(self, message: Message) -> dict[str, str]:
         """Headers of the message as a guard and a person judge them."""
         ...

@@ -110,6 +110,10 @@ class RedisPublisher:
         near = difflib.get_close_matches(self.address, names, 1, 0.6)
         return f" (nearest stream: {near[0]})" if near else ""
 
+    def version(self) -> str:
+        """Whether it is a stream or a channel."""
+        return f"{self._kind} {self.address}"
+
     def sent_headers(self, message: Message) -> dict[str, str]:
         """The headers that a stream keeps; a channel has none."""
         return dict(message.headers) if self._kind == "stream" else {}

@@ -1,6 +1,6 @@
 """Messages keep to the declared contract; a custom format needs a justification."""
 
-from mcp_backend.actions import Action, PublishMessage
+from mcp_backend.actions import Action, ConfigureMessaging, PublishMessage
 from mcp_backend.facts import Facts
 from mcp_backend.policy import Constraint, Verdict
 
@@ -39,3 +39,20 @@ def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
                 "declare the contract (AsyncAPI or JSON Schema), or say why in `justification`; it is recorded",
             )
     return None
+
+
+def destroyed(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
+    """What deletes messages or moves a reader waits for a person, and goes alone, so that nothing hides beside it."""
+    if not isinstance(action, ConfigureMessaging):
+        return None
+    lost = [change for change in facts.changes if change.destroys]
+    if not lost:
+        return None
+    if len(facts.changes) > 1:
+        return Verdict(
+            "deny",
+            constraint.id,
+            f"{lost[0].target} destroys {lost[0].destroys}, beside {len(facts.changes) - 1} other change(s)",
+            "make the changes that destroy something in calls of their own, one each",
+        )
+    return Verdict(constraint.outcome, constraint.id, f"{lost[0].target} destroys {lost[0].destroys}")

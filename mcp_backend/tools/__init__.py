@@ -4,6 +4,7 @@ from mcp_backend.tools.api_contract import ApiContract
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
 from mcp_backend.tools.check_contract import CheckContract
 from mcp_backend.tools.check_escalation import CheckEscalation
+from mcp_backend.tools.configure_messaging import ConfigureMessaging
 from mcp_backend.tools.db_query import DbQuery
 from mcp_backend.tools.db_schema import DbSchema
 from mcp_backend.tools.edit_file import EditFile
@@ -33,6 +34,7 @@ TOOLS: tuple[type[Tool], ...] = (
     MessageTopology,
     PublishMessage,
     PeekMessages,
+    ConfigureMessaging,
     ApiContract,
     CheckContract,
     GitStatus,

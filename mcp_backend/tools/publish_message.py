@@ -98,7 +98,7 @@ class PublishMessage(Tool):
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, messages))
         planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
         ready = _Ready(target, tuple(messages), judged.against, tuple(notes))
-        return Plan(planned, facts, self._preview(target, messages), prepared=ready, recorded=recorded)
+        return Plan(planned, facts, self._preview(target, messages), target.version(), ready, recorded)
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.engines.outcomes import raise_if_nothing_happened
