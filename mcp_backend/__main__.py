@@ -4,11 +4,15 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line; `hook` before the other commands are imported, because hosts wait for it."""
+    """Runs the command line; `hook` and `serve` before the other commands are imported: hosts wait for them."""
     if sys.argv[1:2] == ["hook"]:
         from mcp_backend import hook
 
         return hook.main(sys.argv[2:])
+    if sys.argv[1:2] == ["serve"]:
+        from mcp_backend import front
+
+        return front.main(sys.argv[2:])
     from mcp_backend.cli import main as command
 
     return command()

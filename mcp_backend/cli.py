@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcp_backend import (
     __version__,
@@ -19,12 +20,18 @@ from mcp_backend import (
 )
 from mcp_backend.errors import BackendError
 
+if TYPE_CHECKING:
+    from mcp_backend.front import Wire
+
 TRANSPORTS = ("stdio", "sse", "http")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code is 0, 1 for "no" (a violation, a refusal, a failure) or 2 for a wrong call."""
-    options = parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, wire: "Wire | None" = None) -> int:
+    """Runs one command; the exit code is 0, 1 for "no" (a violation, a refusal, a failure) or 2 for a wrong call.
+
+    `wire` are standard input and output where they were taken already (front.py).
+    """
+    options = parser().parse_args(arguments, argparse.Namespace(wire=wire))
     try:
         return int(options.run(options) or 0)
     except BackendError as error:

@@ -1,8 +1,10 @@
 """stdio, and over_http.py for SSE and streamable HTTP, which a host that speaks stdio never imports."""
 
 import argparse
+import gc
 import logging
 import sys
+from typing import TYPE_CHECKING, TextIO, cast
 
 import anyio
 from mcp.server import NotificationOptions, Server
@@ -13,6 +15,9 @@ from mcp_backend.errors import InvalidArgument
 from mcp_backend.server import Options, build
 from mcp_backend.tools import TOOLSETS
 
+if TYPE_CHECKING:
+    from mcp_backend.front import Wire
+
 CHANGES = NotificationOptions(prompts_changed=False, resources_changed=True, tools_changed=False)
 
 
@@ -21,7 +26,9 @@ def serve(options: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     server = build(Options(options.workspace, toolsets(options.toolsets), options.read_only))
     if options.transport == "stdio":
-        anyio.run(_stdio, server)
+        gc.freeze()
+        gc.enable()
+        anyio.run(_stdio, server, options.wire)
         return 0
     from mcp_backend import over_http
 
@@ -38,6 +45,8 @@ def toolsets(text: str) -> frozenset[str]:
     return names
 
 
-async def _stdio(server: Server[App]) -> None:
-    async with stdio_server() as (reading, writing):
+async def _stdio(server: Server[App], wire: "Wire | None") -> None:
+    files = cast("TextIO", wire)
+    own = (anyio.wrap_file(files), anyio.wrap_file(files)) if wire is not None else (None, None)
+    async with stdio_server(*own) as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options(CHANGES))

@@ -1,0 +1,156 @@
+"""The first answers of a start come from the start before: the SDK's own, byte for byte, and never an outdated one."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import StdioServerParameters
+from mcp.client import Client
+
+from mcp_backend import front
+from tests.conftest import ERAS, Era
+from tests.test_transports import SERVE, ask_twice, environment
+
+INITIALIZE: dict[str, Any] = {
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+ABOUT: dict[str, Any] = {"_meta": {front.VERSION: "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}
+INITIALIZED: dict[str, Any] = {"method": "notifications/initialized"}
+LEGACY: list[dict[str, Any]] = [INITIALIZE, INITIALIZED, *({"method": name} for name in front.LISTS[1:])]
+MODERN: list[dict[str, Any]] = [{"method": name, "params": ABOUT} for name in front.LISTS]
+WITHOUT_FRONT = ("-c", "import sys; from mcp_backend.cli import main; sys.exit(main(sys.argv[1:]))", "serve")
+
+
+class Host:
+    """A program at the other end of the pipes of a server."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self._next = 0
+
+    def send(self, messages: Sequence[dict[str, Any]]) -> int:
+        """Sends them with ids of their own; how many want an answer."""
+        assert self._process.stdin is not None
+        wanted = 0
+        for message in messages:
+            numbered = {} if message["method"].startswith("notifications/") else {"id": self._next}
+            self._next += len(numbered)
+            wanted += len(numbered)
+            self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **numbered, **message}) + "\n")
+        self._process.stdin.flush()
+        return wanted
+
+    def answers(self, messages: Sequence[dict[str, Any]]) -> list[str]:
+        """The lines that answer these, by id."""
+        assert self._process.stdout is not None
+        lines = [self._process.stdout.readline() for _ in range(self.send(messages))]
+        assert all(lines), "the server ended"
+        return sorted(lines, key=lambda line: json.loads(line)["id"])
+
+    def end(self) -> tuple[int, str]:
+        """Closes the wire; the exit code and what was still said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        rest = self._process.stdout.read()
+        return self._process.wait(60), rest
+
+
+@contextmanager
+def server(workspace: Path, *options: str, start: Sequence[str] = SERVE) -> Generator[Host]:
+    """A server over stdio that ends with the block."""
+    command = [sys.executable, *start, "--workspace", str(workspace), *options]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        try:
+            yield Host(process)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("questions", [LEGACY, MODERN], ids=["2025-11-25", "2026-07-28"])
+def test_the_kept_answers_are_those_of_the_sdk(tmp_path: Path, state: Path, questions: list[dict[str, Any]]) -> None:
+    about: dict[str, Any] = ABOUT if questions is MODERN else {}
+    call: dict[str, Any] = {"method": "tools/call", "params": {"name": "check_escalation", "arguments": {}, **about}}
+    seen: list[list[str]] = []
+    for start in (WITHOUT_FRONT, SERVE, SERVE):
+        with server(tmp_path, start=start) as host:
+            seen.append(host.answers(questions))
+            [called] = host.answers([call])
+            assert json.loads(called)["result"]["structuredContent"]["open"] == []
+            assert host.end() == (0, "")
+    assert seen[0] == seen[1] == seen[2]
+    [kept] = state.glob("answers-*.json")
+    assert len(json.loads(kept.read_text())["answers"]) == len(seen[0])
+
+
+def test_what_is_kept_is_said_before_anything_is_imported(tmp_path: Path, state: Path) -> None:
+    path, stamp, _ = front.kept([])
+    kept = {"initialize 2025-11-25": '{"said":"kept"}', "tools/list 2025-11-25": '{"tools":[]}'}
+    Path(path).write_text(json.dumps({"stamp": stamp, "answers": kept}))
+    blocked = "import sys; sys.modules['mcp'] = None; from mcp_backend.__main__ import main; main()"
+    with server(tmp_path, start=("-c", blocked, "serve")) as host:
+        first, second = host.answers([INITIALIZE, INITIALIZED, {"method": "tools/list"}])
+    assert (json.loads(first)["result"], json.loads(second)["result"]) == ({"said": "kept"}, {"tools": []})
+
+
+def test_what_other_files_or_options_answered_is_not_said(tmp_path: Path, state: Path) -> None:
+    path, stamp, _ = front.kept(["--read-only="])
+    wrong = {"initialize 2025-11-25": '{"said":"long ago"}'}
+    Path(path).write_text(json.dumps({"stamp": f"{stamp} of an older version", "answers": wrong}))
+    assert front.kept(["--read-only="])[2] == {}
+    assert front.kept([])[0] != path
+    with server(tmp_path, "--read-only") as host:
+        initialized, tools = host.answers(LEGACY)[:2]
+        assert json.loads(initialized)["result"]["serverInfo"]["name"] == "mcp-backend"
+        names = {tool["name"] for tool in json.loads(tools)["result"]["tools"]}
+        assert "db_query" in names
+        assert "run_migration" not in names
+    for broken in ("", "{", "[]", '{"stamp": 1}', '{"answers": 3}'):
+        Path(path).write_text(broken)
+        assert front.kept(["--read-only="])[2] == {}
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_client_works_as_ever_with_kept_answers(repository: Path, state: Path, era: Era) -> None:
+    parameters = StdioServerParameters(
+        command=sys.executable, args=[*SERVE, "--workspace", str(repository)], env=environment()
+    )
+    for _ in range(2):
+        async with Client(parameters, mode=era) as client:
+            assert "escalate" in {tool.name for tool in (await client.list_tools()).tools}
+            await ask_twice(client)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], []),
+        (["--workspace", "x"], []),
+        (["--workspace=x", "--read-only"], ["--read-only="]),
+        (["--toolsets", "git", "--read-only"], ["--toolsets=git", "--read-only="]),
+        (["--toolsets=git"], ["--toolsets=git"]),
+        (["--toolsets"], None),
+        (["--toolsets", "--read-only"], None),
+        (["--transport", "http"], None),
+        (["--read-only=yes"], None),
+        (["--help"], None),
+        (["else"], None),
+    ],
+)
+def test_only_options_that_are_understood_take_the_short_way(arguments: list[str], options: list[str] | None) -> None:
+    assert front.understood(arguments) == options
+
+
+def test_the_front_imports_next_to_nothing() -> None:
+    script = "import sys; before = set(sys.modules); import mcp_backend.front; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True)
+    brought = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not brought & {"typing", "asyncio", "argparse", "dataclasses", "pathlib", "mcp", "pydantic", "hashlib"}
