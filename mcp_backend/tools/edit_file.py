@@ -38,7 +38,6 @@ class EditFile(Tool):
     toolset = "workspace"
     read_only = False
     destructive = True
-    output = {"path": {"type": "string"}, "sha256": {"type": "string"}, "bytes": {"type": "integer"}}
 
     path: str
     edits: tuple[Edit, ...] = Field(min_length=1, max_length=MOST)

@@ -33,14 +33,6 @@ class GitStatus(Tool):
     toolset = "git"
     read_only = True
     idempotent = True
-    output = {
-        "branch": {"type": ["string", "null"]},
-        "staged": {"type": "array"},
-        "unstaged": {"type": "array"},
-        "untracked": {"type": "array"},
-        "conflicts": {"type": "array"},
-        "log": {"type": "array"},
-    }
 
     paths: list[Name] | None = Field(default=None, min_length=1, max_length=200, description="only these")
     diff: bool = False

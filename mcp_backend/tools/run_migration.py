@@ -34,13 +34,6 @@ class RunMigration(Tool):
     toolset = "database"
     read_only = False
     destructive = True
-    output = {
-        "applied": {"type": "array"},
-        "at_version_before": {"type": "string"},
-        "at_version_after": {"type": "string"},
-        "waited_for_locks_ms": {"type": "number"},
-        "schema_diff": {"type": "array"},
-    }
 
     engine: str | None = Field(default=None, min_length=1, max_length=100)
     version: str | None = Field(

@@ -25,7 +25,6 @@ class WriteFile(Tool):
     read_only = False
     destructive = True
     idempotent = True
-    output = {"path": {"type": "string"}, "sha256": {"type": "string"}, "bytes": {"type": "integer"}}
 
     path: str
     content: str = Field(max_length=LARGEST)
