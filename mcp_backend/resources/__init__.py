@@ -9,6 +9,7 @@ from mcp_backend.resources import (
     persona_,
     policy_effective,
     receipt,
+    rehearsal,
     schema,
     topology,
 )
@@ -26,6 +27,8 @@ RESOURCES: tuple[Resource, ...] = (
     schema.TABLE,
     schema.DATABASE,
     migrations.MIGRATIONS,
+    rehearsal.PAGE,
+    rehearsal.REHEARSAL,
     contract.CONTRACT,
 )
 
