@@ -2,17 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.tools.base import Plan, Result, Tool
 
 
 class RehearseMigration(Tool):
-    """Rehearse the pending migrations (or one, or the SQL given) on a shadow of the database: locks, rewrites, scans,
-    failures on existing rows, what breaks, whether down undoes up, and a verdict for this target's sizes. Changes
-    nothing."""
+    """Rehearse pending migrations, one version or given SQL on a shadow of the database: locks, hazards, reversal,
+    verdict."""
 
     name = "rehearse_migration"
     title = "Rehearse migrations"
@@ -20,10 +17,10 @@ class RehearseMigration(Tool):
     read_only = True
     idempotent = True
 
-    engine: str | None = Field(default=None, min_length=1, max_length=100)
-    version: str | None = Field(default=None, min_length=1, max_length=100)
+    engine: str | None = None
+    version: str | None = None
     direction: Literal["up", "down"] = "up"
-    sql: str | None = Field(default=None, min_length=1, description="instead of files")
+    sql: str | None = None
     down_sql: str | None = None
 
     async def plan(self, app: App) -> Plan:
@@ -45,16 +42,21 @@ class RehearseMigration(Tool):
         return Plan(at_version=found.at_version, prepared=found)
 
     async def run(self, app: App, plan: Plan) -> Result:
+        from mcp_backend.migrations import second_opinion
+        from mcp_backend.web import kept
+
         settings = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
         if settings.kind == "clickhouse":
             from mcp_backend.migrations.clickhouse import subject
 
             report = await subject.rehearsed(app.engines.clickhouse(settings.name), app.workspace, plan.prepared)
-            return report.as_result()
-        from mcp_backend.migrations.rehearsal.rehearse import rehearse
+            more: Result = {}
+        else:
+            from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
-        report = await rehearse(app.engines.postgresql(settings.name), app.workspace, plan.prepared)
-        return report.as_result()
+            report = await rehearse(app.engines.postgresql(settings.name), app.workspace, plan.prepared)
+            more = {"second_opinion": (await second_opinion.ask(report)).as_json()}
+        return {**report.as_result(), **more, "report": kept.keep(app.workspace, report, app.clock(), more)}
 
     async def _plan_clickhouse(self, app: App, name: str) -> Plan:
         from mcp_backend.migrations.clickhouse import subject
