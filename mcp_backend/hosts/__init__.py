@@ -17,6 +17,7 @@ HOSTS: Mapping[str, str] = MappingProxyType(
         "gemini-cli": "gemini_cli",
         "agents-md": "agents_md",
         "claude-plugin": "claude_plugin",
+        "mcpb": "mcpb",
     }
 )
 HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "vscode")
