@@ -18,6 +18,8 @@ from mcp_backend.workspace.code.matching import Match, Source
 
 LARGEST = 1_000_000
 """Bytes. A larger file is data, not something people wrote."""
+SMALL = 6
+"""Lines. In a larger place a comment may be about anything."""
 _FOREIGN = re.compile(
     r"(?i)(?:^|/)(?:vendor|third[_-]?party|_?vendored|external|node_modules|site-packages|\.venv|venv)/"
 )
@@ -30,11 +32,11 @@ _TESTING = re.compile(
     r"(?i)(?:^|/)(?:[\w-]*tests?|testing|test[_-]?\w*|mocks?|fakes?)/|(?:^|/)(?:fake|mock|test)[_-]?\w*\.(?:py|go)$"
 )
 _MARK = re.compile(
-    r"(?:#|//)\s*(?:justified|noqa(?::\s*[A-Z]+[0-9]+(?:\s*,\s*[A-Z]+[0-9]+)*)?|nolint(?::[\w,-]+)?)(?![\w])\s*(?P<words>.*)"
+    r"(?:#|//)\s*(?:justified|noqa(?::\s*[A-Z]+[0-9]+(?:\s*,\s*[A-Z]+[0-9]+)*)?|nolint(?::[\w,-]+)?|\#?nosec(?:\s+G\d+)*)(?!\w)\s*(?P<words>.*)"
 )
 _COMMENT = re.compile(r"(?:#|//)\s*(?!noqa|nolint|type:|pylint|pragma|TODO|FIXME|XXX)[A-Za-z][^\s]*(?:\s+\S+){3,}")
 _MEANT = re.compile(
-    r"(?i)best[- ]effort|ignor|harmless|must (?:never|not)|safe to|not (?:fatal|critical)|optional|on purpose"
+    r"(?i)best[- ]effort|ignor|harmless|must (?:never|not)|safe to|not (?:fatal|critical)|optional|on purpose|handled"
 )
 _NAMED = re.compile(r"\bESC-[0-9a-f]{8}\b")
 
@@ -125,20 +127,25 @@ def _finding(match: Match, lines: Sequence[str]) -> CodeFinding | None:
 
 
 def _explained(lines: Sequence[str], match: Match) -> bool:
-    """Whether a comment of more than a few words stands in the place, or right above it one that says it is meant."""
-    above = lines[match.line - 2].lstrip() if match.line > 1 else ""
-    if above.startswith(("#", "//")) and _MEANT.search(above):
+    """Whether a comment of more than a few words stands in a small place, or right above it one that says it is
+    meant."""
+    if any(_MEANT.search(line) for line in lines[_first_comment(lines, match.line) : match.line - 1]):
         return True
-    return any(_COMMENT.search(line) for line in lines[match.line - 1 : match.last])
+    return match.last - match.line < SMALL and any(_COMMENT.search(line) for line in lines[match.line - 1 : match.last])
+
+
+def _first_comment(lines: Sequence[str], line: int) -> int:
+    """Where the comment right above a line begins, as an index; that of the line itself when there is none."""
+    first = line - 1
+    while first > 0 and lines[first - 1].lstrip().startswith(("#", "//")):
+        first -= 1
+    return first
 
 
 def _justification(lines: Sequence[str], match: Match) -> str:
     """The words of a `justified:`, `noqa: CODE` or `nolint:name` comment in the place or right above it; "" for none.
     Lines of comment that follow it belong to it."""
-    first = match.line - 1
-    while first > 0 and lines[first - 1].lstrip().startswith(("#", "//")):
-        first -= 1
-    for number in range(first, min(match.last, len(lines))):
+    for number in range(_first_comment(lines, match.line), min(match.last, len(lines))):
         if mark := _MARK.search(lines[number]):
             words = [mark["words"]]
             for line in lines[number + 1 :]:

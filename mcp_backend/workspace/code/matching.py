@@ -59,10 +59,8 @@ def matches(sources: Sequence[Source], among: Sequence[Rule] | None = None) -> l
 
 
 def _wanted(source: Source, among: Sequence[Rule] | None) -> tuple[Rule, ...]:
-    return tuple(
-        rule for rule in (rules.of(source.language) if among is None else among)
-        if not rule.needs or any(word in source.text for word in rule.needs)
-    )  # fmt: skip
+    chosen = rules.of(source.language) if among is None else among
+    return tuple(rule for rule in chosen if rule.may_match(source.text))
 
 
 def _in_tree(source: Source, chosen: Sequence[Rule], told: Sequence[tuple[str, int]]) -> Iterator[Match]:

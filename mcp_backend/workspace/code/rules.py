@@ -4,6 +4,7 @@
 (https://docs.astral.sh/ruff/rules/). A rule matches the smallest place that is wrong, because only changed lines count.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +23,8 @@ class Rule:
 
     `pattern` is an ast-grep configuration, `check` a name in `sql.CHECKS`, `ruff` a code whose finding is taken when
     the node of kind `extent` around it (the line where it is empty) holds `when` and does not hold `unless`. `needs`
-    are words: a file with none of them cannot match, and is not parsed.
+    are words and `looks` is a regular expression: a file with none of the words, or where the expression finds
+    nothing, cannot match and is not parsed.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Rule:
     problem: str
     instead: str
     needs: tuple[str, ...]
+    looks: str = ""
     pattern: Mapping[str, Any] | None = None
     check: str = ""
     ruff: str = ""
@@ -40,6 +43,15 @@ class Rule:
     unless: Mapping[str, Any] | None = None
     valid: tuple[str, ...] = field(default=(), compare=False)
     invalid: tuple[str, ...] = field(default=(), compare=False)
+
+    def may_match(self, text: str) -> bool:
+        """Whether a text is worth parsing for this rule."""
+        return any(word in text for word in self.needs) and (
+            not self.looks or _compiled(self.looks).search(text) is not None
+        )
+
+
+_compiled = cache(re.compile)
 
 
 @cache

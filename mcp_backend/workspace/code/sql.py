@@ -31,9 +31,10 @@ _UPDATE = re.compile(
 _PLAIN = re.compile(r"(?i)([\w\"]+)\s*=\s*(?:%s|%\(\w+\)s|\$\d+|:\w+|\?|@\w+|\{[^{}]*\})\s*(?=,|$)")
 _WRITE = re.compile(r"(?is)^\W*(?:insert\s+into|update|delete\s+from)\s+[\w.\"]+\s")
 _HELD = re.compile(
-    r"(?i)for\s+(no\s+key\s+)?update|serializable|repeatable|advisory|with_for_update|\block\w*\s*\(|\.lock\b"
+    r"(?i)for\s+(no\s+key\s+)?update|immediate|exclusive|serializable|repeatable|advisory|with_for_update|\block\w*\s*\(|\.lock\b"
 )
 _TOGETHER = re.compile(r"(?i)transaction|\bbegin|atomic|commit|\btx\b|savepoint|with_?tx|in_?tx")
+_MIGRATING = re.compile(r"(?i)migrat|schema|seed|setup|init|teardown|clean|reset")
 _POOL = re.compile(
     r"(?:^|[._])(?:pool|db|database|DB|Pool)\.(?:execute|executemany|fetch|fetchrow|fetchval|fetch_one|Exec|ExecContext)$"
 )
@@ -59,7 +60,7 @@ def read_then_write(root: "SgNode", language: Language) -> Iterator["SgNode"]:
 def writes_that_part(root: "SgNode", language: Language) -> Iterator["SgNode"]:
     """The second of two writes that follow each other in a block, each on a pool, so in a transaction of its own."""
     for function in _of(root, _FUNCTIONS[language]):
-        if _TOGETHER.search(function.text()):
+        if _TOGETHER.search(function.text()) or _MIGRATING.search(function.text().partition("(")[0]):
             continue
         blocks: set[int] = set()
         for node in _of(function, _STRINGS[language]):
