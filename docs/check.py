@@ -14,6 +14,7 @@ from mcp_backend import __version__, persona
 from mcp_backend.cli import parser
 from mcp_backend.guards import GUARDS
 from mcp_backend.tools import TOOLS
+from mcp_backend.workspace.code import rules
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -38,7 +39,22 @@ def _planned(text: str) -> str:
     return f". {text}" if text else ""
 
 
-GENERATED = {"tools": tools_table, "promises": promises_table}
+def rules_table() -> str:
+    """Every rule about changed code with what it does and what to write instead."""
+    rows = [
+        f"| `{rule.id}` | {rule.constraint} | {'refuses' if rule.sure else 'warns'} "
+        f"| {_cell(rule.problem)} | {_cell(rule.instead)} |"
+        for rule in rules.every()
+    ]
+    head = ["| rule | promise | a commit | what is wrong | instead |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+GENERATED = {"tools": tools_table, "promises": promises_table, "rules": rules_table}
 
 
 def documents() -> list[Path]:
