@@ -8,6 +8,8 @@ from typing import Any, cast
 import pytest
 
 from mcp_backend.engines.ch.definition import canonical
+from mcp_backend.keeper.chdb.changes import Changes, only_reads
+from mcp_backend.keeper.chdb.tokens import tokens
 from tests.asking import error, result
 from tests.clickhouse_fixtures import Sql, names_clickhouse
 from tests.conftest import ERAS, Connect, Era
@@ -146,6 +148,37 @@ async def test_pages_bring_every_table_once(
         assert sorted(seen) == sorted(f"measurements_of_{number}" for number in range(many))
         wrong = await error(client, "db_schema", after="nonsense")
         assert wrong["code"] == "invalid_argument"
+
+
+async def test_no_answer_outlives_a_change(shop_analytics: Path, connect: Connect, clickhouse: Sql) -> None:
+    changes = (
+        "ALTER TABLE clicks ADD COLUMN later UInt8", "ALTER TABLE clicks COMMENT COLUMN later 'x'",
+        "CREATE VIEW seen AS SELECT 1", "WITH 1 AS x SELECT x", "DROP VIEW seen",
+    )  # fmt: skip
+    clickhouse("CREATE TABLE clicks (id UInt64) ENGINE = MergeTree ORDER BY id")
+    async with connect(shop_analytics) as client:
+        before = await result(client, "db_schema", table="clicks")
+        for change in changes:
+            assert await result(client, "db_schema", table="clicks") == before
+            clickhouse(change)
+            after = await result(client, "db_schema", table="clicks")
+            assert (after["version"] == before["version"]) == change.startswith("WITH"), change
+            before = after
+        clickhouse("INSERT INTO clicks SELECT number, 1 FROM numbers(10)")
+        assert (await result(client, "db_schema", table="clicks"))["table"]["rows"] == 10
+
+
+def test_the_word_of_changes_is_kept_back_while_one_is_under_way() -> None:
+    changes = Changes()
+    first = changes.word()
+    with changes.counted(reads=True):
+        assert changes.word() == first != ""
+    with changes.counted(reads=False):
+        assert changes.word() == ""
+    assert changes.word() not in ("", first)
+    assert only_reads(tokens("WITH 1 AS x SELECT x"))
+    assert not only_reads(tokens("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x"))
+    assert not only_reads(tokens("ALTER TABLE t ADD COLUMN x Int8"))
 
 
 async def test_the_resources_show_the_same(shop_analytics: Path, connect: Connect) -> None:

@@ -139,6 +139,10 @@ class Clickhouse:
         sent = {**settings, "log_comment": "mcp-backend run_migration"}
         await transport.run(sql, _summary, settings=sent, parameters={}, form="Null", seconds=seconds)
 
+    async def changes(self) -> str:
+        """A word that stays the same while nothing changes, which only the local server has; `""` elsewhere."""
+        return await self._run("SELECT 1", _word_of_changes, {}, {}, LOOK_UP_SECONDS)
+
     async def standing(self) -> Standing:
         """What the server is and what our user may do; asked again when that was a while ago."""
         if self._standing is None or time.monotonic() - self._standing[0] > STANDING_SECONDS:
@@ -228,6 +232,12 @@ class Clickhouse:
             f"{hide_credentials(at.hide(what))[:400]}. Nothing changed; repeat the call once it is back",
             details={"engine": self._settings.name, "since": since},
         )
+
+
+def _word_of_changes(pieces: Iterator[bytes], headers: Mapping[str, str]) -> str:
+    for _ in pieces:
+        pass
+    return headers.get("X-Local-Changes", "")
 
 
 def _summary(pieces: Iterator[bytes], headers: Mapping[str, str]) -> dict[str, str]:

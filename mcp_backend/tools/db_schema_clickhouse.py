@@ -19,7 +19,11 @@ async def show(
     engine: "Clickhouse", table: str | None, search: str, after: str | None, detail: "Detail", most_bytes: int
 ) -> Result:
     """As `db_schema.show`."""
+    question: schema.Question = (table, search, after, detail)
     try:
+        word = await engine.changes()
+        if (known := schema.repeated(engine.memory, question, word)) is not None:
+            return known
         standing = await engine.standing()
         result: Result = {
             "engine": engine.settings.name,
@@ -39,4 +43,5 @@ async def show(
     except ServerError as error:
         raise refusal(error, field="the catalog") from None
     result["migrations"] = MIGRATIONS
+    schema.keep(engine.memory, question, word, result)
     return result

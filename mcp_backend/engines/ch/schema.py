@@ -23,6 +23,17 @@ PAGE_SECONDS = 30.0
 """How long a listing of an unchanged schema is shown again: row counts move without a change of the schema."""
 
 _Key: TypeAlias = tuple[str, str | None, Detail, int]
+Question: TypeAlias = tuple[str | None, str, str | None, Detail]
+"""Table, search, after, detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A whole answer, and the server's word of changes from before it was made."""
+
+    at: float
+    word: str
+    answer: dict[str, Json]
 
 
 @dataclass(slots=True)
@@ -30,7 +41,24 @@ class Memory:
     """What is known of one server: its fingerprint, and listings that hold while its catalog does."""
 
     fingerprint: Fingerprint | None = None
+    answers: dict[Question, Kept] = field(default_factory=dict[Question, Kept])
     pages: dict[_Key, tuple[float, dict[str, Json]]] = field(default_factory=dict[_Key, tuple[float, dict[str, Json]]])
+
+
+def repeated(memory: Memory, question: Question, word: str) -> dict[str, Json] | None:
+    """The answer to the same question from a moment ago, when the server says that nothing has changed since."""
+    kept = memory.answers.get(question)
+    if kept is None or not word or kept.word != word or time.monotonic() - kept.at > PAGE_SECONDS:
+        return None
+    return dict(kept.answer)
+
+
+def keep(memory: Memory, question: Question, word: str, answer: dict[str, Json]) -> None:
+    """Remembers an answer for `repeated`. `word` is what the server said before the answer was made."""
+    if len(memory.answers) >= MOST_PAGES:
+        memory.answers.clear()
+    if word:
+        memory.answers[question] = Kept(time.monotonic(), word, dict(answer))
 
 
 async def version(asks: Asks, memory: Memory) -> str:

@@ -13,10 +13,13 @@ from typing import ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from mcp_backend.keeper.chdb import statement
+from mcp_backend.keeper.chdb.changes import Changes
 from mcp_backend.keeper.chdb.process import Answer, Asked, Gone, Process
 from mcp_backend.keeper.chdb.statement import Refused, Statement
 
 USER = "backend"
+CHANGES = "X-Local-Changes"
+"""The header of every answer with the word of `Changes`."""
 NOT_SETTINGS = frozenset(
     {
         "database", "default_format", "query", "query_id", "session_id", "session_timeout", "session_check", "compress",
@@ -35,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
 
     process: ClassVar[Process]
     password: ClassVar[str]
+    changes: ClassVar[Changes] = Changes()
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "chdb", ""
 
@@ -59,7 +63,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._authenticate(given)
             asked, wanted = self._read(given, body, settings)
-            with self.process.answer(wanted, asked, self.connection) as answer:
+            counted = self.changes.counted(reads=wanted.reads)
+            with counted, self.process.answer(wanted, asked, self.connection) as answer:
                 self._send(wanted, answer, query_id)
         except Refused as refused:
             headers = {"X-ClickHouse-Exception-Code": str(refused.code), "X-ClickHouse-Query-Id": query_id}
@@ -111,6 +116,7 @@ class Handler(BaseHTTPRequestHandler):
     def _begin(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         self.send_header("X-ClickHouse-Server-Display-Name", "local")
+        self.send_header(CHANGES, self.changes.word())
         for name, value in headers.items():
             self.send_header(name, value.replace("\r", " ").replace("\n", " "))
         self.end_headers()

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
+from mcp_backend.keeper.chdb.changes import only_reads
 from mcp_backend.keeper.chdb.tokens import Token, literal, statements, tokens
 
 STREAMED = frozenset(
@@ -47,6 +48,8 @@ class Statement:
     data: bytes | None = None
     data_format: str = ""
     rest: str = ""
+    reads: bool = False
+    """Whether it changes nothing for certain."""
 
 
 def read(query: bytes, body: bytes, default_format: str) -> Statement:
@@ -71,7 +74,7 @@ def read(query: bytes, body: bytes, default_format: str) -> Statement:
     chosen = next((b.text for a, b in reversed([*pairwise(words)]) if a.upper == "FORMAT" and b.kind == "word"), "")
     chosen = chosen or default_format
     streamed = chosen in STREAMED and words[0].upper in ("SELECT", "WITH", "FROM", "")
-    return Statement(_adapted(sql, words), chosen, streamed)
+    return Statement(_adapted(sql, words), chosen, streamed, reads=only_reads(words))
 
 
 def filled(statement: Statement, path: str, *, plain: bool) -> str:
