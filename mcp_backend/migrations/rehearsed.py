@@ -43,14 +43,15 @@ class Rehearsed:
 
 async def rehearsed(
     engine: Postgresql, workspace: Workspace, prepared: Prepared, version: str | None, direction: Direction
-) -> Rehearsed:
-    """What the rehearsal of exactly these statements at exactly this state decided; rehearses when none was kept.
+) -> "tuple[Rehearsed, Report | None]":
+    """What the rehearsal of exactly these statements at exactly this state decided; rehearses when none was kept, and
+    then returns the report, too.
 
     Raises `Unavailable` when nothing can be rehearsed on, and as planning does when the world moved meanwhile.
     """
     digest = actions.digest("run_migration", (planning.action(prepared, engine),))
     if kept := find(workspace, digest, prepared.version):
-        return kept
+        return kept, None
     from mcp_backend.migrations.rehearsal import subject
     from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
@@ -62,7 +63,7 @@ async def rehearsed(
             f"migrations run unrehearsed with engines.{engine.settings.name}.unrehearsed_because in mcp-backend.toml)",
             details=error.details,
         ) from error
-    return keep(workspace, report)
+    return keep(workspace, report), report
 
 
 def keep(workspace: Workspace, report: "Report") -> Rehearsed:

@@ -52,9 +52,11 @@ class RehearseMigration(Tool):
             report = await subject.rehearsed(app.engines.clickhouse(settings.name), app.workspace, plan.prepared)
             more: Result = {}
         else:
+            from mcp_backend.migrations import rehearsed
             from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
             report = await rehearse(app.engines.postgresql(settings.name), app.workspace, plan.prepared)
+            rehearsed.keep(app.workspace, report)
             more = {"second_opinion": (await second_opinion.ask(report)).as_json()}
         return {**report.as_result(), **more, "report": kept.keep(app.workspace, report, app.clock(), more)}
 

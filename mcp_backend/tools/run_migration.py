@@ -1,7 +1,7 @@
 """run_migration: apply the repository's own pending migrations, or take the newest one back."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import anyio
 from pydantic import Field
@@ -14,7 +14,9 @@ from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
     from mcp_backend.migrations.rehearsed import Rehearsed
-    from mcp_backend.migrations.run import Outcome, Prepared
+    from mcp_backend.migrations.run import Prepared
+
+T = TypeVar("T")
 
 MOST = 100
 """Applied migrations in a result, the newest of them."""
@@ -50,7 +52,11 @@ class RunMigration(Tool):
     async def plan(self, app: App) -> Plan:
         from mcp_backend.migrations import planning
 
-        settings = app.engines.choose(self.engine, ("postgresql",))
+        settings = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
+        if settings.kind == "clickhouse":
+            from mcp_backend.tools import run_migration_clickhouse
+
+            return await run_migration_clickhouse.plan(self, app, settings.name)
         engine = app.engines.postgresql(settings.name)
         prepared = await planning.prepare(engine, app.workspace.root, self.version, self.direction)
         if not prepared.steps:
@@ -59,8 +65,11 @@ class RunMigration(Tool):
         found = None
         if not because:
             from mcp_backend.migrations.rehearsed import rehearsed
+            from mcp_backend.web import kept
 
-            found = await rehearsed(engine, app.workspace, prepared, self.version, self.direction)
+            found, report = await rehearsed(engine, app.workspace, prepared, self.version, self.direction)
+            if report is not None:
+                kept.keep(app.workspace, report, app.clock())
             if found.at_version != prepared.version:
                 raise Aborted(
                     f"the database changed from {prepared.version} to {found.at_version} during the rehearsal"
@@ -78,11 +87,17 @@ class RunMigration(Tool):
         from mcp_backend.migrations.apply import apply
         from mcp_backend.migrations.run import Limits
 
+        settings = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
+        if settings.kind == "clickhouse":
+            from mcp_backend.tools import run_migration_clickhouse
+
+            work = run_migration_clickhouse.run(self, app, settings.name, plan)
+            return await _cancellable(asyncio.create_task(work))
         prepared, found = cast("tuple[Prepared, Rehearsed | None]", plan.prepared)
         if not prepared.steps:
             nothing = _result(plan.at_version, [], plan.at_version, 0, [])
             return {**nothing, "note": self._nothing(), "rehearsal": {"verdict": "nothing to rehearse"}}
-        engine = app.engines.postgresql(app.engines.choose(self.engine, ("postgresql",)).name)
+        engine = app.engines.postgresql(settings.name)
         limits = Limits(
             lock=self.lock_timeout_ms / 1000,
             statement=self.statement_timeout_seconds,
@@ -141,7 +156,7 @@ def _verified(prepared: "Prepared", found: "Rehearsed | None", after: str, setti
     return {**told, "schema_as_rehearsed": same}
 
 
-async def _cancellable(task: "asyncio.Task[Outcome]") -> "Outcome":
+async def _cancellable(task: "asyncio.Task[T]") -> T:
     """The task's result. When the host cancels, the task is cancelled once and left to end: it cancels the statement
     in the server, which a cancel scope that interrupts every wait would not let it do."""
     try:
