@@ -114,6 +114,13 @@ class Observer:
         self.xid, _ = await self._position(assign=True)
         self.base = await self._rows()
 
+    async def absorb(self) -> None:
+        """Takes what was done since the last look for granted: no statement is told to have done it."""
+        await self.watch.step(self.conn, 0)
+        if not self.idle:
+            self.base = await self._rows()
+            self.held |= {(r, m): 0 for r, m, granted in await self._locks() if granted and (r, m) not in self.held}
+
     async def end(self, how: str) -> Failed | None:
         """Ends the transaction that is open, if one is; the error of a commit that fails."""
         self.held = {}
@@ -132,15 +139,18 @@ class Observer:
         self._notices = seen.notices
         xid, start = await self._position(assign=inside)
         xid = self.xid if inside else xid
-        gate = asyncio.create_task(self._gated(seen)) if not inside and seen.parsed.apart else None
+        gate = await self._gate(seen) if not inside and seen.parsed.apart else None
+        done = asyncio.Event()
+        watching = asyncio.create_task(self._through(gate, seen, done)) if gate else None
         began = time.perf_counter()
         try:
             await execute(self.conn, seen.parsed.sql)
         except psycopg.Error as error:
             seen.failed = failure(error)
         seen.elapsed_ms = (time.perf_counter() - began) * 1000
-        if gate is not None:
-            await gate
+        done.set()
+        if watching is not None:
+            await watching
         if seen.failed:
             if not self.idle:
                 await self.conn.execute(b"rollback")
@@ -166,9 +176,8 @@ class Observer:
             if c.before and c.after and c.before["file"] != c.after["file"] and c.before["file"] is not None
         }  # fmt: skip
 
-    async def _gated(self, seen: Seen) -> None:
-        """Makes a CONCURRENTLY form hold still while its locks are read: a writer's lock on its tables, which it waits
-        for while it holds its own, and lets go once it was seen."""
+    async def _gate(self, seen: Seen) -> AsyncConnection[Any]:
+        """A writer's lock on the tables of a CONCURRENTLY form, which it will wait for while it holds its own."""
         names = set(seen.parsed.relations)
         relations = {
             key[1]: doc for key, doc in seen.before.items()
@@ -176,23 +185,26 @@ class Observer:
         }  # fmt: skip
         tables = {oid for oid, doc in relations.items() if doc["kind"] in ("r", "p", "m")}
         tables |= {int(doc["rel"]) for key, doc in seen.before.items() if key[0] == "idx" and key[1] in relations}
-        deadline = time.monotonic() + GATE_SECONDS
         gate = await AsyncConnection[Any].connect(self.admin.info.dsn, password=self.admin.info.password)
+        for oid in tables:
+            name = str(seen.before["rel", oid, 0]["name"]).split(".", 1)
+            quoted = ".".join('"' + part.replace('"', '""') + '"' for part in name)
+            with suppress(psycopg.Error):
+                await gate.execute(f"lock table {quoted} in row exclusive mode nowait".encode())
+        return gate
+
+    async def _through(self, gate: AsyncConnection[Any], seen: Seen, done: asyncio.Event) -> None:
+        """Reads the locks of the statement while it is held up, then opens the gate."""
+        deadline = time.monotonic() + GATE_SECONDS
         try:
-            for oid in tables:
-                name = str(seen.before["rel", oid, 0]["name"]).split(".", 1)
-                quoted = ".".join('"' + part.replace('"', '""') + '"' for part in name)
-                with suppress(psycopg.Error):
-                    await gate.execute(f"lock table {quoted} in row exclusive mode nowait".encode())
-            while time.monotonic() < deadline:
-                found = await self._locks()
-                seen.locks |= {(r, m) for r, m, granted in found if granted}
+            while time.monotonic() < deadline and not done.is_set():
+                seen.locks |= {(r, m) for r, m, granted in await self._locks() if granted}
                 cursor = await self.admin.execute(
-                    b"select wait_event_type, state from pg_catalog.pg_stat_activity where pid = %s",
+                    b"select wait_event_type from pg_catalog.pg_stat_activity where pid = %s",
                     (self.conn.info.backend_pid,),
                 )
                 row = await cursor.fetchone()
-                if row is None or row[0] == "Lock" or row[1] == "idle":
+                if row is None or row[0] == "Lock":
                     break
                 await asyncio.sleep(0.002)
             seen.locks |= {(r, m) for r, m, granted in await self._locks() if granted}

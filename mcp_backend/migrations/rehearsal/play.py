@@ -150,3 +150,5 @@ def _next(observer: Observer, unit: Unit, statement: Parsed, played: Played) -> 
 async def _silently(observer: Observer, statements: Sequence[str]) -> None:
     for sql in statements:
         await execute(observer.conn, sql)
+    if statements:
+        await observer.absorb()

@@ -143,7 +143,13 @@ async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run
     observer = Observer(conn, admin)
     await observer.watch.start(conn)
     run.world = replace(run.world, start=observer.watch.now)
-    run.snapshot_before = await snapshot.take(conn)
+    run.snapshot_before = with_history = await snapshot.take(conn)
+    run.version_before = run.subject.at_version.partition("@")[0]
+    if create := [sql for unit in run.subject.units[:1] for sql in unit.create]:
+        async with conn.transaction(force_rollback=True):  # down leaves the history table that the first up makes
+            for sql in create:
+                await conn.execute(sql.encode())
+            run.version_before, with_history = await schema_version(conn), await snapshot.take(conn)
     await play(observer, run.subject.units, run.played, keep_open=alone)
     run.end = observer.watch.now
     if run.played.failed:
@@ -159,18 +165,9 @@ async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run
     run.writes = await proofs.write(conn, run.world, tables, run.end)
     run.unvalidated = await proofs.judge_unvalidated(conn, run.end, changes)
     if run.subject.back:
-        run.version_before = run.subject.at_version.partition("@")[0]
         run.undone = await proofs.take_back(conn, run.subject.back)
         if run.undone.failed is None and run.undone.version != run.version_before:
-            after = await snapshot.take(conn)
-            run.difference = tuple(snapshot.difference(run.snapshot_before, after))
-            if not run.difference and _history_only(run):
-                run.version_before = run.undone.version
-
-
-def _history_only(run: _Run) -> bool:
-    """Whether what is left of up and down is the history table that the first migration makes."""
-    return any(unit.create for unit in run.subject.units)
+            run.difference = tuple(snapshot.difference(with_history, await snapshot.take(conn)))
 
 
 def _whole(run: _Run) -> Any:
