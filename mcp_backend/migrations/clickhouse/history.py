@@ -5,12 +5,15 @@ far a migration has come stands in the comment of that table, because no transac
 would be a second history.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcp_backend.engines.ch.definition import canonical
 from mcp_backend.engines.ch.errors import ServerError, refusal
+from mcp_backend.engines.ch.fingerprint import OURS
 from mcp_backend.errors import FailedPrecondition
 from mcp_backend.keeper.chdb.tokens import literal
 from mcp_backend.migrations import dbmate
@@ -93,7 +96,41 @@ async def read(asks: "Asks", root: Path) -> History:
         rows = await asks.rows(f"SELECT version FROM {quoted(database, table)} FINAL WHERE applied ORDER BY version")
     except ServerError as error:
         raise refusal(error, field="the history of migrations") from None
-    return History(database, table, True, tuple(str(row[0]) for row in rows), _checkpoint(str(found[0][2] or "")))
+    versions = tuple(str(row[0]) for row in rows)
+    return History(database, table, True, versions, _alive(_checkpoint(str(found[0][2] or "")), versions))
+
+
+async def structure(asks: "Asks", past: History | None) -> str:
+    """The fingerprint of the schema without the history itself and the lock, hex: what migrations change, and what a
+    rehearsal can foresee. Raises `ServerError`."""
+    current = (await asks.standing()).database
+    left_out = {(past.database, past.table), (past.database, lock_name(past))} if past else set[tuple[str, str]]()
+    entries = [
+        f"{'' if database == current else database}.{name}: {canonical(str(query), current)}"
+        for database, name, query in await asks.rows(_TABLES)
+        if (database, name) not in left_out
+    ]
+    entries += [f"function {name}: {query}" for name, query in await asks.rows(_FUNCTIONS)]
+    return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()[:32]
+
+
+def lock_name(past: History) -> str:
+    """The table that exists while somebody migrates."""
+    return f"{past.table}_lock"
+
+
+_TABLES = f"""
+SELECT database, name, create_table_query FROM system.tables
+WHERE {OURS} AND NOT is_temporary AND NOT startsWith(name, '.inner')
+"""
+_FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
+
+
+def _alive(checkpoint: Checkpoint | None, versions: tuple[str, ...]) -> Checkpoint | None:
+    """A checkpoint that the history does not contradict: the server may have ended between the two."""
+    if checkpoint is None or (checkpoint.direction == "up") == (checkpoint.version in versions):
+        return None
+    return checkpoint
 
 
 def _checkpoint(comment: str) -> Checkpoint | None:

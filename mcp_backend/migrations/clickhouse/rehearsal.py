@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mcp_backend.engines.ch import fingerprint
 from mcp_backend.engines.ch import statement as reads
 from mcp_backend.engines.ch.errors import ServerError
 from mcp_backend.errors import InvalidArgument
@@ -27,6 +26,7 @@ from mcp_backend.migrations.clickhouse import whole as whole_hazards
 from mcp_backend.migrations.clickhouse.differences import shown
 from mcp_backend.migrations.clickhouse.effect_hazards import Data
 from mcp_backend.migrations.clickhouse.grammar_hazards import hazard
+from mcp_backend.migrations.clickhouse.history import History, structure
 from mcp_backend.migrations.clickhouse.language import Name, Statement, statements
 from mcp_backend.migrations.clickhouse.looking import look
 from mcp_backend.migrations.clickhouse.mapping import mapped
@@ -76,6 +76,8 @@ async def rehearse(
     digest: str,
     at_version: str,
     direction: str = "up",
+    past: History | None = None,
+    newest: str = "",
     sizes: Mapping[Name, tuple[int, int]] | None = None,
 ) -> Report:
     """The report about texts that would run one after the other.
@@ -93,14 +95,14 @@ async def rehearse(
         await shadow.fill(local, engine, there, touched, rows=True)
         stage = _Stage(engine, there, local, Probes(engine))
         before = await observing.moment(local)
-        version_before = (await fingerprint.fingerprint(local, None)).version
+        version_before = await structure(local, past)
         near = [t for n, t in before.schema.tables.items() if n in _near(before.schema, touched)]
         arrived = await flow.arrivals(local, near, before.schema)
         last = await _statements(stage, listed)
         whole = len(stage.shown) == len(listed) and not any(s.error for s in stage.shown)
         stage.hazards += await arriving.of_arrivals(local, len(listed), arrived, before.schema, last.schema)
-        version_after = (await fingerprint.fingerprint(local, None)).version if whole else ""
-        reversible = await _back(stage, texts, version_before, before.schema) if whole else Reversible()
+        version_after = await structure(local, past) if whole else ""
+        reversible = await _back(stage, texts, version_before, before.schema, past) if whole else Reversible()
         sampled = sum(local.sampled.values())
         left_out = [*local.left_out]
         seconds = time.monotonic() - began
@@ -116,7 +118,7 @@ async def rehearse(
         digest,
         at_version,
         report.verdict(hazards),
-        version_after if exact else "",
+        f"{version_after}@{newest or 'empty'}" if exact and version_after else "",
         direction,
         tuple(stage.shown),
         tuple(stage.holds),
@@ -207,7 +209,7 @@ def _told(entry: report.Statement, seen: Seen, stage: _Stage, data: Data) -> rep
     )
 
 
-async def _back(stage: _Stage, texts: Sequence[Text], version: str, before: Schema) -> Reversible:
+async def _back(stage: _Stage, texts: Sequence[Text], version: str, before: Schema, past: History | None) -> Reversible:
     """Takes every text back in turn and compares with what there was."""
     if any(not (text.back or "").strip() for text in texts):
         return Reversible()
@@ -221,7 +223,7 @@ async def _back(stage: _Stage, texts: Sequence[Text], version: str, before: Sche
                 return Reversible(
                     False, (f"{text.where}: {' '.join(statement.sql.split())[:120]}: {error.message[:200]}",)
                 )
-    if (await fingerprint.fingerprint(stage.local, None)).version == version:
+    if await structure(stage.local, past) == version:
         return Reversible(True)
     return Reversible(False, differences.lines(before, (await stage.local.schema())))
 

@@ -2,12 +2,11 @@
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_backend.actions import ExecuteSql, digest
-from mcp_backend.engines.ch import fingerprint
 from mcp_backend.engines.ch.errors import ServerError, refusal
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
 from mcp_backend.migrations import dbmate, forms, order
@@ -40,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What would run, at which version of the world. `history` is `None` for SQL that was given."""
+    """What would run, at which version of the world. `given`: SQL of the call, no migration."""
 
     action: ExecuteSql
     direction: Direction
@@ -48,6 +47,7 @@ class Subject:
     steps: tuple[Step, ...] = ()
     history: History | None = None
     newest: str = ""
+    given: bool = False
 
     @property
     def digest(self) -> str:
@@ -59,7 +59,7 @@ async def version(engine: "Clickhouse", past: History | None) -> str:
     """The version of the world: the schema's fingerprint and the newest migration."""
     newest = order.newest(past.versions) if past else None
     try:
-        return f"{(await fingerprint.fingerprint(engine, None)).version}@{newest or 'empty'}"
+        return f"{await history.structure(engine, past)}@{newest or 'empty'}"
     except ServerError as error:
         raise refusal(error, field="the catalog of the target") from None
 
@@ -76,7 +76,7 @@ async def given(engine: "Clickhouse", root: Path, sql: str, down_sql: str | None
     if not found:
         raise InvalidArgument("sql: expected at least one statement")
     action = ExecuteSql(settings.name, settings.environment, found, at)
-    return Subject(action, "up", (Text(sql, back=down_sql),), newest=at.partition("@")[2])
+    return Subject(action, "up", (Text(sql, back=down_sql),), history=past, newest=at.partition("@")[2], given=True)
 
 
 async def pending(engine: "Clickhouse", root: Path, only: str | None, direction: Direction) -> Subject:
@@ -125,7 +125,7 @@ def find(folder: Path, root: Path, engine: str) -> tuple[File, ...]:
 
 async def rehearsed(engine: "Clickhouse", workspace: Workspace, subject: Subject) -> Report:
     """The rehearsal of a subject. Raises as `rehearsal.rehearse` does."""
-    if not any(step.statements for step in subject.steps) and subject.history is not None:
+    if not subject.given and not any(step.statements for step in subject.steps):
         at = subject.action.at_version
         said = ("nothing is pending",)
         return Report(
@@ -134,6 +134,7 @@ async def rehearsed(engine: "Clickhouse", workspace: Workspace, subject: Subject
     return await rehearse(
         engine, workspace, subject.texts,
         digest=subject.digest, at_version=subject.action.at_version, direction=subject.direction,
+        past=subject.history, newest=subject.newest,
     )  # fmt: skip
 
 
@@ -158,7 +159,8 @@ def _step(file: File, direction: Direction, root: Path, checkpoint: Checkpoint |
             f"text back, "
             "or undo those statements by hand and take the comment off the history table"
         )
-    return Step(file, found, text, sha256, checkpoint.done, checkpoint if checkpoint.begun else None)
+    rest = ";\n".join(statement.sql for statement in found[checkpoint.done :])
+    return Step(file, found, replace(text, sql=rest), sha256, checkpoint.done, checkpoint if checkpoint.begun else None)
 
 
 def _unfinished(checkpoint: Checkpoint | None, steps: tuple[Step, ...]) -> None:
