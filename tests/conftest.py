@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.engines_fixtures",
     "tests.lease_fixtures",
     "tests.migration_fixtures",
+    "tests.rehearsal_fixtures",
     "tests.canary_fixtures",
     "tests.relay_fixtures",
     "tests.shop_fixtures",

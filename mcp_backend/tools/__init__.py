@@ -19,6 +19,7 @@ from mcp_backend.tools.message_topology import MessageTopology
 from mcp_backend.tools.peek_messages import PeekMessages
 from mcp_backend.tools.publish_message import PublishMessage
 from mcp_backend.tools.read_file import ReadFile
+from mcp_backend.tools.rehearse_migration import RehearseMigration
 from mcp_backend.tools.run_command import RunCommand
 from mcp_backend.tools.run_migration import RunMigration
 from mcp_backend.tools.run_tests import RunTests
@@ -30,6 +31,7 @@ TOOLS: tuple[type[Tool], ...] = (
     CheckEscalation,
     DbSchema,
     DbQuery,
+    RehearseMigration,
     RunMigration,
     MessageTopology,
     PublishMessage,
