@@ -114,11 +114,13 @@ def offered(text: str, tools: Collection[str] | None) -> str:
 
 
 def render(prompt: Prompt, values: Mapping[str, str], persona: Persona, tools: Collection[str] | None = None) -> str:
-    """The prompt's text for a server with these tools, with its arguments and the promises filled in.
+    """The prompt's text for a server with these tools, with its arguments, the promises and the `picture` of a change
+    filled in.
 
     A paragraph that holds only an argument that was not given is left out, together with a heading above it.
     """
     places = {argument.name: values.get(argument.name, "").strip() for argument in prompt.arguments}
+    places["picture"] = values.get("picture", "")
     places["constraints"] = "\n".join(f"- {promise.statement}" for promise in persona.constraints)
     text = prompt.body.replace("{{role}}", _without_empty(persona.role.body, _nothing(persona.role)))
     text = _without_empty(offered(text, tools), places)

@@ -1,5 +1,6 @@
 """MCP wiring: tools, resources, prompts and completions on the official SDK, in both protocol eras."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, Mapping
@@ -138,6 +139,8 @@ def build(options: Options) -> Server[App]:
                     code=types.INVALID_PARAMS,
                     message=f"{argument.name}: is required ({argument.description})",
                 )
+        if "{{picture}}" in prompt.body:
+            given = {**given, "picture": await _picture(ctx.lifespan_context, given.get("base", ""))}
         text = persona.render(prompt, given, engineer, tools)
         return types.GetPromptResult(
             description=prompt.description,
@@ -173,6 +176,17 @@ def build(options: Options) -> Server[App]:
         on_completion=complete,
         on_subscriptions_listen=ListenHandler(InMemorySubscriptionBus()),
     )
+
+
+async def _picture(app: App, base: str) -> str:
+    """The change a reviewer is asked about, as it is now."""
+    from mcp_backend.workspace import picture, receipts
+
+    try:
+        recent = await receipts.recent(app.store, app.workspace.state)
+        return await asyncio.to_thread(picture.of, app.workspace, app.policy, base.strip(), recent)
+    except BackendError as error:
+        raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data=error.as_json()) from error
 
 
 def _find(uri: str) -> tuple[Resource, Mapping[str, str]]:

@@ -49,7 +49,7 @@ def staged(workspace: Workspace, policy: Policy) -> list[Finding]:
     repository = git_environment.open_repository(workspace)
     trees = Trees(repository, workspace.state)
     head, _ = git.head(repository)
-    return _judged(workspace, policy, trees, head, _index(repository, trees, workspace.state))
+    return judged(workspace, policy, trees, head, _index(repository, trees, workspace.state))
 
 
 def branch(workspace: Workspace, policy: Policy, base: str) -> list[Finding]:
@@ -62,7 +62,7 @@ def branch(workspace: Workspace, policy: Policy, base: str) -> list[Finding]:
     fork = git.run(repository, "merge-base", other, tip, accept=(0, 1)).decode().split()
     if not fork:
         raise NotFound(f"--diff: HEAD and {base} have no commit in common; fetch more history (fetch-depth: 0)")
-    found = _judged(workspace, policy, trees, fork[0], tip)
+    found = judged(workspace, policy, trees, fork[0], tip)
     constraint = next((c for c in policy.constraints if c.guard == "secrets" and c.outcome != "allow"), None)
     if constraint is None:
         return found
@@ -96,7 +96,8 @@ def _index(repository: Repository, trees: Trees, state: Path) -> str:
             ) from error
 
 
-def _judged(workspace: Workspace, policy: Policy, trees: Trees, old: str | None, new: str) -> list[Finding]:
+def judged(workspace: Workspace, policy: Policy, trees: Trees, old: str | None, new: str) -> list[Finding]:
+    """What the guards of a commit say about tree-ish `new`, compared with commit `old` (`None`: the empty tree)."""
     differences = trees.between(old, new)
     paths = sorted({d.path for d in differences} | {d.source for d in differences if d.source})
     before = roots_at(workspace, policy, old) if old else None
