@@ -24,12 +24,13 @@ _FOREIGN = re.compile(
     r"(?i)(?:^|/)(?:vendor|third[_-]?party|_?vendored|external|node_modules|site-packages|\.venv|venv)/"
 )
 _SOFTER = re.compile(
-    r"(?i)(?:^|/)(?:scripts?|examples?|samples?|docs?|benchmarks?|bench|hack|tools|utils/dev|ci|\.github|demos?|playground"
-    r"|tutorials?|docs_src|dev|contrib|internal/tools|e2e|load[_-]?tests?)/|(?:^|/)(?:setup|noxfile|fabfile|tasks|conf)\.py$"
+    r"(?i)(?:^|/)(?:scripts?|examples?|samples?|docs?|benchmarks?|demos?|playground|tutorials?|docs_src|e2e"
+    r"|load[_-]?tests?)/|^(?:tools|hack|ci|dev|contrib|bench|\.github)/|(?:^|/)(?:setup|noxfile|fabfile)\.py$"
 )
-_ONCE = re.compile(r"(?i)(?:^|/)(?:migrations?|alembic|versions|seeds?|fixtures)/")
+_ONCE = re.compile(r"(?i)(?:^|/)(?:migrations?|alembic|seeds?|fixtures)/")
 _TESTING = re.compile(
-    r"(?i)(?:^|/)(?:[\w-]*tests?|testing|test[_-]?\w*|mocks?|fakes?)/|(?:^|/)(?:fake|mock|test)[_-]?\w*\.(?:py|go)$"
+    r"(?i)(?:^|/)(?:(?:\w+[_-])?tests?|testing|test[_-]\w+|testutils?|testhelpers?|testdata|mocks?|fakes?)/"
+    r"|(?:^|/)(?:fake|mock|test)s?(?:[_-]\w+)?\.(?:py|go)$"
 )
 _MARK = re.compile(
     r"(?:#|//)\s*(?:justified|noqa(?::\s*[A-Z]+[0-9]+(?:\s*,\s*[A-Z]+[0-9]+)*)?|nolint(?::[\w,-]+)?|\#?nosec(?:\s+G\d+)*)(?!\w)\s*(?P<words>.*)"
