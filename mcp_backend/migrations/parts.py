@@ -86,6 +86,8 @@ async def begin(conn: Connection, run: Run, step: Step, create: tuple[str, ...])
     )
     # Only an owner may write the comment; without it a step that is interrupted has to be looked at by a person.
     run.noting = bool(rows[0][0])
+    if step.before:
+        await _note(conn, run, step, step.done)  # what was begun and what is known of it commit together
     run.unsafe = True
     await conn.execute(b"commit")
     await conn.execute(b"select pg_catalog.set_config('mcp_backend.began', pg_catalog.clock_timestamp()::text, false)")

@@ -119,7 +119,9 @@ def _add(reply: Reply, result: pq.abc.PGresult, enough: Callable[[tuple[str | No
         # An error that comes second only repeats the first.
         reply.error = reply.error or _error(result)
         if lost(reply.error.sqlstate):
-            raise psycopg.OperationalError(reply.error.message)
+            gone = psycopg.OperationalError(reply.error.message)
+            gone.sqlstate = reply.error.sqlstate  # by which others tell that the connection is lost
+            raise gone
     return False
 
 
