@@ -8,7 +8,7 @@ def main() -> int:
     if sys.argv[1:2] == ["hook"]:
         from mcp_backend import hook
 
-        return hook.main(sys.argv[2:])
+        hook.script(sys.argv[2:])
     if sys.argv[1:2] == ["serve"]:
         from mcp_backend import front
 

@@ -4,11 +4,9 @@ A tool turns its arguments into actions, guards judge actions, and `run` does ex
 judged. The union is closed: a new verb is a design decision.
 """
 
-import dataclasses
-import hashlib
-import json
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from mcp_backend.records import dataclass
 
 FORMAT = "1"
 """Version of the canonical form below. Part of every digest, so a change of form never matches old approvals."""
@@ -156,14 +154,16 @@ def digest(tool: str, actions: tuple[Action, ...]) -> str:
     moved could not be told from another call. A path that is not UTF-8 has lone surrogates (`os.fsdecode`); they
     count as they are.
     """
+    import hashlib
+    import json
+
     canonical = [FORMAT, tool, [[type(action).__name__, _fields(action)] for action in actions]]
     text = json.dumps(canonical, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _fields(action: Action) -> dict[str, object]:
-    names = (field.name for field in dataclasses.fields(action))
-    return {name: getattr(action, name) for name in names if name != "at_version"}
+    return {name: getattr(action, name) for name in action.__match_args__ if name != "at_version"}
 
 
 def describe(action: Action) -> str:

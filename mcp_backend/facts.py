@@ -1,9 +1,10 @@
 """What is true of the world when a call is judged. Read by `plan`, judged by guards. Standard library only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
+
+from mcp_backend.records import dataclass, field
 
 Owner: TypeAlias = Literal[
     "backend",

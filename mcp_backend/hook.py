@@ -8,6 +8,7 @@ error): every host that has hooks takes that for a refusal.
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 BYTES = 20_000_000
 USAGE = "usage: mcp-backend hook claude-code|codex|cursor|gemini-cli|vscode  (the event on standard input)"
@@ -51,9 +52,9 @@ def _answer(given: list[str]) -> int:
     return ANSWERED
 
 
-def script() -> None:
+def script(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script `mcp-backend-hook`: leaves without the interpreter's tidying up."""
-    code = main()
+    code = main(arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

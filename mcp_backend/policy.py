@@ -5,7 +5,6 @@ needs `disabled_because`, which every audit record then carries.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
@@ -15,6 +14,7 @@ from mcp_backend.migrating import KEYS as MIGRATING
 from mcp_backend.migrating import Migrating
 from mcp_backend.migrating import read as read_migrating
 from mcp_backend.promises import ENVIRONMENTS, STRICTNESS, Constraint, Environment, Outcome, Verdict, looser, seconds
+from mcp_backend.records import dataclass, field, replace
 from mcp_backend.sandbox import KEYS, Sandbox, read
 from mcp_backend.serving_policy import HTTP_KEYS, Http, read_http
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
+
+from mcp_backend.records import dataclass, field
 
 Outcome: TypeAlias = Literal["allow", "warn", "approve", "deny"]
 STRICTNESS: Mapping[str, int] = MappingProxyType({"allow": 0, "warn": 1, "approve": 2, "deny": 3})

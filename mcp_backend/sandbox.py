@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.records import dataclass
 
 KEYS = frozenset(("unfenced_because", "environment", "ports", "network_because"))
 

@@ -5,12 +5,12 @@ Without `tokens` and `issuer` there is no authentication, and the server listens
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.records import dataclass, field
 
 HTTP_KEYS = frozenset(("url", "tokens", "issuer", "jwks", "audience", "calls_per_minute", "max_sessions"))
 

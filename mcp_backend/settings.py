@@ -1,12 +1,12 @@
 """Where a workspace and its state lie, and what a reference to a secret points to. Standard library only."""
 
-import hashlib
 import os
-import pwd
 import re
+import sys
 from pathlib import Path
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.expressions import Expression
 from mcp_backend.records import dataclass
 
 
@@ -42,12 +42,23 @@ def state_folder(root: Path) -> Path:
         Path(home) if home else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "mcp-backend"
     )
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-")[:24] or "root"
-    return base / f"{name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+    return base / f"{name}-{_sha256(os.fsencode(root))[:12]}"
+
+
+def _sha256(data: bytes) -> str:
+    """In hexadecimal, by the module that `hashlib` falls back to: a hook would load all of OpenSSL for one name."""
+    try:
+        module = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256")
+    except ImportError:
+        module = __import__("hashlib")
+    return str(module.sha256(data).hexdigest())
 
 
 def user() -> str:
     """The operating-system user this process runs as. The environment (`LOGNAME`, `USER`) has no say in it: whoever
     starts a program can set that."""
+    import pwd
+
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -79,18 +90,18 @@ def resolve(reference: str, *, field: str) -> str:
     return reference
 
 
-_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,256}:)[^\s@]{0,4096}@")
-_HEADER = re.compile(r"(?i)(authorization[\"']?\s*[=:]\s*[\"']?(?:bearer|basic|token)\s+)[^\s\"',;]+")
-_NAMED = re.compile(
+_URL_PASSWORD = Expression(r"(://[^\s:/@]{0,256}:)[^\s@]{0,4096}@")
+_HEADER = Expression(r"(?i)(authorization[\"']?\s*[=:]\s*[\"']?(?:bearer|basic|token)\s+)[^\s\"',;]+")
+_NAMED = Expression(
     r"(?i)(password|passwd|passphrase|pwd|secret|token|(?:api|access|secret|private|auth)[_-]?key)"
     r"(\\?[\"']?\s*(?:=(?!=)|:(?!:))\s*)('[^']*'|\"[^\"]*\"|\\\"[^\"]*\\\"|\S+)"
 )
-_NO_SECRET = re.compile(
+_NO_SECRET = Expression(
     r"(?i)(?:jwt|jwts|opaque|bearer|the|an?|which|what|how|who|where|when|why|is|are|must|should|may|can|it|its|this|that"
     r"|these|not?|none|null|nil|true|false|optional|required|missing|invalid|expired|wrong|empty|unknown|expected|got"
     r"|str|string|bytes|int|integer|number|bool|boolean|any|object|secretstr|\*\*\*)[,.;:?!)\]|]*"
 )
-_ASKED = re.compile(
+_ASKED = Expression(
     r"(?i):\s+[a-z]+(?:[ ,]+[a-z'-]+)*?[ ,]+(?:or|is|are|should|must|do|does|can|per|which)(?:[ ,]+[a-z'-]+)+\?"
 )
 QUESTION = 200

@@ -17,8 +17,9 @@ sys.stdin = io.TextIOWrapper(io.BytesIO(sys.argv[2].encode()))
 code = hook.main([sys.argv[1]])
 print(json.dumps([code, sorted(sys.modules)]))
 """
-TOO_DEAR = ("argparse", "asyncio", "inspect_", "subprocess", "tomllib", "sqlite3", "urllib.request", "mcp", "pydantic",
-            "yaml", "git", "psycopg", "mcp_backend.cli", "mcp_backend.server", "mcp_backend.persona")  # fmt: skip
+TOO_DEAR = ("argparse", "asyncio", "dataclasses", "inspect", "hashlib", "subprocess", "tomllib", "sqlite3",
+            "urllib.request", "mcp", "pydantic", "yaml", "git", "psycopg", "mcp_backend.cli", "mcp_backend.server",
+            "mcp_backend.persona")  # fmt: skip
 
 
 def modules(host: str, event: object) -> set[str]:

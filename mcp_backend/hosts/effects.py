@@ -8,22 +8,23 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from mcp_backend.expressions import Expression
 from mcp_backend.hosts.shell_line import Command, Reader, Unreadable, Word
+from mcp_backend.records import dataclass, field
 from mcp_backend.workspace.canonical import words
 
 SHELLS = words("sh bash dash zsh ksh ash mksh fish rbash")
 LONGEST = 200_000
 _REDIRECTS_WRITE = frozenset((">", ">>", ">|", "<>", "&>", "&>>", ">&"))
-_STREAMS = re.compile(r"/dev/(null|stdin|stdout|stderr|tty|full|zero|random|urandom|fd/.*)|/proc/self/fd/[012]")
-_PATHLIKE = re.compile(r"[\w.@~+*?/\\-]+")
-_WRITES = re.compile(
+_STREAMS = Expression(r"/dev/(null|stdin|stdout|stderr|tty|full|zero|random|urandom|fd/.*)|/proc/self/fd/[012]")
+_PATHLIKE = Expression(r"[\w.@~+*?/\\-]+")
+_WRITES = Expression(
     r"write|open\s*\([^)]*,|['\"][rb]?[wax]\+?b?t?['\"]|unlink|remov|rename|replace|copy|move|delet|touch|mkdir|symlink|link\(|"
     r"chmod|truncate|extract|system|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
     r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch",
 )
-_LOADERS = re.compile(
+_LOADERS = Expression(
     r"LD_(PRELOAD|LIBRARY_PATH|AUDIT)|BASH_ENV|ENV|PROMPT_COMMAND|SHELLOPTS|PERL5OPT|PYTHONSTARTUP|NODE_OPTIONS|"
     r"GIT_(DIR|WORK_TREE|INDEX_FILE|CONFIG\w*|SSH|SSH_COMMAND|EXTERNAL_DIFF|PROXY_COMMAND|TEMPLATE_DIR|OBJECT_DIRECTORY"
     r"|EDITOR|SEQUENCE_EDITOR|PAGER|ASKPASS)"

@@ -3,12 +3,13 @@
 import os
 import re
 
+from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import Effects, change_folder, operands, run, values
 from mcp_backend.hosts.file_programs import patched
 from mcp_backend.hosts.shell_line import Command, Word
 from mcp_backend.workspace.canonical import words
 
-_STARTS = re.compile(
+_STARTS = Expression(
     r"(?i)(core\.(fsmonitor|sshcommand|hookspath|editor|pager|gitproxy|askpass|attributesfile|worktree)|diff\.(external|.*)|"
     r"alias\..*|filter\..*|merge\..*\.driver|credential\..*|gpg\..*|sequence\.editor|include.*|protocol\.ext.*|"
     r"uploadpack\..*|remote\..*\.(uploadpack|receivepack|vcs)|pager\..*|browser\..*|init\.templatedir)(=.*|$)"

@@ -1,13 +1,14 @@
 """What a host's own tool is about to do, in one shape for all hosts."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
+
+from mcp_backend.expressions import Expression
+from mcp_backend.records import dataclass
 
 PATHS = ("file_path", "filePath", "notebook_path", "target_file", "path", "file", "dirPath")
 TEXTS = ("content", "contents", "new_string", "newString", "new_source", "newCode", "code", "file_text", "new_str")
-_PATCH = re.compile(r"(?m)^\*\*\* (Add File|Update File|Delete File|Move to): (.+?)\s*$")
+_PATCH = Expression(r"(?m)^\*\*\* (Add File|Update File|Delete File|Move to): (.+?)\s*$")
 
 
 class Unclear(ValueError):

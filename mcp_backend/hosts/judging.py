@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from mcp_backend.guards import judge
 from mcp_backend.hosts.intents import Change, Intent
 from mcp_backend.hosts.known import Known, known
 from mcp_backend.policy import Constraint, Policy, Verdict
+from mcp_backend.records import replace
 from mcp_backend.workspace import ownership
 from mcp_backend.workspace.kinds import suffix
 

@@ -10,13 +10,13 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 from mcp_backend import __version__
 from mcp_backend.policy import POLICY_FILE, Constraint, Policy
+from mcp_backend.records import dataclass, replace
 from mcp_backend.settings import Workspace, private, workspace
 from mcp_backend.workspace.roots import Root, Roots
 
@@ -112,7 +112,9 @@ def _stamps(paths: Iterable[Path]) -> list[tuple[str, Stamp | None]]:
 
 
 def _plain(constraint: Constraint) -> dict[str, object]:
-    fields = asdict(replace(constraint, parameters={}))
+    from dataclasses import asdict
+
+    fields: dict[str, object] = asdict(replace(constraint, parameters={}))
     return {**fields, "parameters": dict(constraint.parameters)}
 
 

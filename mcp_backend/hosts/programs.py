@@ -4,12 +4,13 @@ unless it is started inside a folder that is not the backend's."""
 import re
 from collections.abc import Mapping
 
+from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import SHELLS, Effects, Program, change_folder, one, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
 from mcp_backend.hosts.shell_line import Command, Reader, Word
 from mcp_backend.workspace.canonical import words
 
-_INTERPRETER = re.compile(r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript)[\d.]*|uvx?")
+_INTERPRETER = Expression(r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript)[\d.]*|uvx?")
 _CODE = {"python": ("-c",), "pypy": ("-c",), "perl": ("-e", "-E"), "ruby": ("-e",), "node": ("-e", "--eval", "-p"),
          "nodejs": ("-e",), "php": ("-r",), "lua": ("-e",), "deno": ("eval",),
          "bun": ("-e",), "Rscript": ("-e",)}  # fmt: skip

@@ -5,15 +5,16 @@ POSIX.1-2024, Shell Command Language, 2.2 to 2.9; Bash Reference Manual, 3.1.2 a
 """
 
 import re
-from dataclasses import dataclass, field
 
+from mcp_backend.expressions import Expression
+from mcp_backend.records import dataclass, field
 from mcp_backend.workspace.canonical import words
 
 _BREAKS = " \t\n;|&()<>"
-_OPERATOR = re.compile(r"\d*(?:&>>|&>|>&|<&|>>|>\||<>|<<<|<<-|<<|>|<)|&&|\|\||;;&?|;&|\|&|[;|&()\n]")
-_REDIRECT = re.compile(r"\d*([<>&].*)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
-_SIMPLE = re.compile(r"\$(?:\{(\w+)\}|(\w+)|([$?#!@*-]))")
+_OPERATOR = Expression(r"\d*(?:&>>|&>|>&|<&|>>|>\||<>|<<<|<<-|<<|>|<)|&&|\|\||;;&?|;&|\|&|[;|&()\n]")
+_REDIRECT = Expression(r"\d*([<>&].*)")
+_NAME = Expression(r"[A-Za-z_]\w*")
+_SIMPLE = Expression(r"\$(?:\{(\w+)\}|(\w+)|([$?#!@*-]))")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
 _KEYWORDS = words("if then else elif fi do done while until for case esac in { } ! select function")
 DEEPEST = 12

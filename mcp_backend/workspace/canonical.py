@@ -6,16 +6,17 @@ points on HFS+, trailing dots, `name:stream` and `GIT~1` on NTFS
 """
 
 import posixpath
-import re
 import unicodedata
 from pathlib import Path
+
+from mcp_backend.expressions import Expression
 
 _INVISIBLE = frozenset([0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10)])
 """Default-ignorable code points outside category Cf: https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point"""
 
 
-_ODD = re.compile(r"\\|::|[. ](/|$)")
-_STREAM = re.compile(r"(::?\$\w+)+$")
+_ODD = Expression(r"\\|::|[. ](/|$)")
+_STREAM = Expression(r"(::?\$\w+)+$")
 
 
 def canonical(path: str) -> str:

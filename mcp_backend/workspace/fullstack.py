@@ -6,6 +6,7 @@ https://svelte.dev/docs/kit/routing#server, https://docs.astro.build/en/guides/e
 
 import re
 
+from mcp_backend.expressions import Expression
 from mcp_backend.facts import Ownership
 from mcp_backend.workspace import kinds
 from mcp_backend.workspace.canonical import words
@@ -14,7 +15,7 @@ from mcp_backend.workspace.roots import Roots
 _DATA_FOLDERS = words("server db database queries repositories prisma drizzle migrations jobs workers cron trpc")
 _PAGE_FOLDERS = words("app pages components hooks ui views store stores styles layouts")
 _NOT_DRAWN = kinds.SCRIPT | {".json", ".graphql", ".yaml", ".yml", ".toml"}
-_EITHER_SERVES = re.compile(r".+\.server\.\w+|(middleware|instrumentation|actions)\.\w+|\+(page|layout)\.server\.\w+")
+_EITHER_SERVES = Expression(r".+\.server\.\w+|(middleware|instrumentation|actions)\.\w+|\+(page|layout)\.server\.\w+")
 
 
 def server_code(path: str, roots: Roots, below: str) -> Ownership | None:

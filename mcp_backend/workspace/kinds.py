@@ -1,8 +1,8 @@
 """What a file is by its name alone: source of which side, template, picture, documentation, test data."""
 
-import re
 from typing import Literal, TypeAlias
 
+from mcp_backend.expressions import Expression
 from mcp_backend.workspace.canonical import words
 
 Kind: TypeAlias = Literal["back", "ui", "js", "template", "asset", "other"]
@@ -39,15 +39,15 @@ EXAMPLES = words("example examples sample samples cookiecutter project_template 
 STATIC = words(
     "static staticfiles assets public static_src static-src js javascript javascripts scss css wwwroot bundles"
 )
-MAILISH = re.compile(r"(^|/)(e?mails?|notifications?|sms|pdfs?|reports?|invoices?|messages?)(/|[._-])")
+MAILISH = Expression(r"(^|/)(e?mails?|notifications?|sms|pdfs?|reports?|invoices?|messages?)(/|[._-])")
 """Places whose templates are rendered into messages and documents, not into pages."""
-_TEXT_TEMPLATE = re.compile(
+_TEXT_TEMPLATE = Expression(
     r"\.(txt|text|xml|ya?ml|json|toml|conf|cfg|ini|sql|md|sh|service|go|py|csv|env|tf|hcl|proto|eml)"
     r"\.(j2|jinja2?|tmpl|tpl|gotmpl|erb|mustache|hbs)$"
     r"|(^|/)(helm|charts?|cookiecutter|ansible|project_template|app_template|codegen)/"
 )
 _DOC_FOLDERS = words("doc docs documentation website rfcs adr")
-_DOC_NAME = re.compile(
+_DOC_NAME = Expression(
     r".*\.(md|markdown|rst|adoc|mdx)|(licen[cs]e|copying|changelog|changes|readme|notice|authors|contributing|security|"
     r"code_of_conduct)([.-].*)?"
 )

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Set
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
+from mcp_backend.records import dataclass
 from mcp_backend.workspace.canonical import words
 
 Trade: TypeAlias = Literal["frontend", "weak", "node", "library", "docs", "mail", "terminal", "none"]

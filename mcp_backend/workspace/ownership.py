@@ -19,9 +19,9 @@ Standard library only.
 """
 
 import posixpath
-import re
 from collections.abc import Iterable
 
+from mcp_backend.expressions import Expression
 from mcp_backend.facts import Owner, Ownership
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
@@ -32,7 +32,7 @@ from mcp_backend.workspace.globs import longest, specificity
 from mcp_backend.workspace.protected import git_internal, protected
 from mcp_backend.workspace.roots import Root, Roots
 
-_SPEC_NAME = re.compile(
+_SPEC_NAME = Expression(
     r"(.+[._-])?(openapi|swagger|asyncapi)([._-].*)?\.(ya?ml|json)|.+\.(proto|raml|wsdl|smithy|avsc|avdl|thrift|graphqls|tsp)"
     r"|schema\.(graphql|gql)"
 )

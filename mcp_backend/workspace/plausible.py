@@ -5,14 +5,15 @@ import re
 from collections import Counter
 from ipaddress import ip_address
 
+from mcp_backend.expressions import Expression
 from mcp_backend.workspace.canonical import words
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = Expression(
     r"(?i)example|change[\s_-]?(?:me|it|this)|placeholder|dummy|sample|(?:^|[^a-z])fake|your[\s_-]?|x{4,}|\*{3,}|\.{3}|redacted"
     r"|insert|replace|todo|insecure|not[\s_-]?(?:a|real|so)[\s_-]?|lorem|foobar|do[\s_-]?not[\s_-]?use|<[^>]*>|\$\{|\{\{|\$\(|%\("
     r"|%[sdv]|\{[\w.!:]*\}|^\$\w+$|^__\w+__$|^env[.:(]|(?:^|[^a-z])(?:test|mock|demo|local|dev)(?:[^a-z]|$)"
 )
-_WORD_AND_NUMBER = re.compile(r"(?i)pass(?:word|wd|w0rd)[\W_]*\d{0,4}[\W_]*$|^p[a@4][s$5]{2}w[o0]rd")
+_WORD_AND_NUMBER = Expression(r"(?i)pass(?:word|wd|w0rd)[\W_]*\d{0,4}[\W_]*$|^p[a@4][s$5]{2}w[o0]rd")
 _SAMPLES = (
     "16c7e42f292c6912e7710c838347ae178b4a",  # https://docs.github.com/en/rest/apps/apps
     "eby8vdm02xnocqflquwjpllmetlcdxj1ouzft50usrz6ifsufq2uverc",  # https://learn.microsoft.com/en-us/azure/storage/common/storage-use-azurite
@@ -26,12 +27,12 @@ _COMMON = words(
     "mypassword p4ssw0rd s3cret s3cr3t supersecret super-secret topsecret top-secret verysecret"
 )
 _OWN_MACHINES = (".local", ".localhost", ".test", ".example", ".invalid", ".localdomain", ".svc", ".cluster.local")
-_SAMPLE_HOSTS = re.compile(
+_SAMPLE_HOSTS = Expression(
     r"(?:^|\.)example\.(?:com|org|net|edu|io)$"
     r"|(?:^|\.)(?:domain|host|server|foo|bar|acme)\.(?:com|tld|org)$"
 )
-_REFERENCE = re.compile(r"(?i)^(?:[./~]|https?:|file:|arn:|op://|vault:|ssm:|secrets?:|projects/|urn:|data:)|://")
-_UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REFERENCE = Expression(r"(?i)^(?:[./~]|https?:|file:|arn:|op://|vault:|ssm:|secrets?:|projects/|urn:|data:)|://")
+_UUID = Expression(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def placeholder(value: str) -> bool:

@@ -7,8 +7,7 @@ of code owners. Guard `protected_files` refuses them; a policy loosens that only
 never by a path pattern.
 """
 
-import re
-
+from mcp_backend.expressions import Expression
 from mcp_backend.workspace.canonical import words
 
 _HOSTS = words(
@@ -25,7 +24,7 @@ _CI = words(
     ".ci .circleci .gitlab .buildkite .woodpecker .semaphore .tekton .teamcity .azure-pipelines .harness .builds "
     ".gitlab-ci"
 )
-_CI_FILES = re.compile(
+_CI_FILES = Expression(
     r"jenkinsfile([.-].*)?|\.gitlab-ci([.-].*)?\.ya?ml|\.travis\.yml|\.?appveyor\.yml|azure-pipelines([.-].*)?\.ya?ml"
     r"|bitbucket-pipelines\.yml|\.drone\.(ya?ml|star|jsonnet)|\.woodpecker\.ya?ml|\.cirrus\.(ya?ml|star)|\.build\.yml"
     r"|cloudbuild\.ya?ml|buildspec\.ya?ml|\.earthly\.yml"
@@ -33,13 +32,13 @@ _CI_FILES = re.compile(
 _FORGES = words(".github .forgejo .gitea")
 _FORGE_PARTS = words("workflows actions hooks instructions prompts agents chatmodes skills copilot-instructions.md")
 _HOOKS = words(".husky .githooks .git-hooks .lefthook")
-_HOOK_FILES = re.compile(r"\.pre-commit-config\.ya?ml|\.?lefthook(-local)?\.(ya?ml|toml|json)|\.overcommit\.yml")
+_HOOK_FILES = Expression(r"\.pre-commit-config\.ya?ml|\.?lefthook(-local)?\.(ya?ml|toml|json)|\.overcommit\.yml")
 _GIT_FILES = frozenset((".gitmodules", ".gitattributes", ".lfsconfig"))
 _PERSONA = words("role.md constraints.toml escalations.toml instructions.md")
 _TEST_DATA = frozenset(("testdata", "fixtures", "__fixtures__"))
 """Hosts, forges and hooks do not look into test data; git does."""
-_GUARD = re.compile(r"\.[\w-]*guard(rail)?s?\.(toml|ya?ml|json)|\.?mcp-backend\.(toml|ya?ml|json)")
-_GIT = re.compile(r"\.git|git~\d+")
+_GUARD = Expression(r"\.[\w-]*guard(rail)?s?\.(toml|ya?ml|json)|\.?mcp-backend\.(toml|ya?ml|json)")
+_GIT = Expression(r"\.git|git~\d+")
 
 
 def git_internal(parts: list[str]) -> bool:

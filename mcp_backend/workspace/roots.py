@@ -5,13 +5,13 @@ configuration of bundlers, then names of folders together with what lies in them
 repository marks nothing by itself: each folder below it is voted on. Test data and examples are no evidence.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from mcp_backend.expressions import Expression
 from mcp_backend.policy import Policy, TemplateOwner
+from mcp_backend.records import dataclass, field
 from mcp_backend.workspace import generated, manifests
 from mcp_backend.workspace.canonical import canonical, parents, words
 from mcp_backend.workspace.kinds import MAILISH, documentation, evidence, kind
@@ -24,14 +24,14 @@ _BACKEND = words(
     "pyproject.toml setup.py setup.cfg go.mod manage.py requirements.txt pipfile poetry.lock cargo.toml pom.xml "
     "build.gradle build.gradle.kts gemfile mix.exs composer.json"
 )
-_BUNDLER = re.compile(
+_BUNDLER = Expression(
     r"((vite|next|nuxt|svelte|astro|vue|rsbuild|quasar|remix|react-router)\.config|gatsby-config|ember-cli-build)"
     r"\.(js|ts|mjs|cjs|mts)|angular\.json"
 )
-_STRONG_NAME = re.compile(
+_STRONG_NAME = Expression(
     r"front-?ends?|web-?app|web[-_]?ui|web_app|.+[-_](frontend|webapp|webui)|storefront|spa|web-?client"
 )
-_WEAK_NAME = re.compile(r"ui|web|clients?|www|site|dashboard|app|public|static|assets|.+[-_]ui")
+_WEAK_NAME = Expression(r"ui|web|clients?|www|site|dashboard|app|public|static|assets|.+[-_]ui")
 _NOT_VOTED = words(
     "templates template jinja2 server servers backend api worker workers functions migrations prisma db scripts test "
     "tests __tests__ __mocks__ e2e cypress playwright shared common"

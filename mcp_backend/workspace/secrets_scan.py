@@ -12,34 +12,35 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
+from mcp_backend.expressions import Expression
 from mcp_backend.facts import Secret
 from mcp_backend.workspace import plausible
 from mcp_backend.workspace.token_formats import FORMATS
 
-_AWS_SECRET = re.compile(r"(?:aws|AWS|Aws).{0,24}(?i:secret).{0,24}?[:=]\s*[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
-_KEY_BLOCK = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
-_NKEY = re.compile(r"S(?<![A-Za-z0-9_]S)[UAOCNX][A-Z2-7]{56}(?![A-Za-z0-9_])")
-_JWT = re.compile(r"eyJ(?<!\weyJ)[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}")
-_URL = re.compile(
+_AWS_SECRET = Expression(r"(?:aws|AWS|Aws).{0,24}(?i:secret).{0,24}?[:=]\s*[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
+_KEY_BLOCK = Expression(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----")
+_NKEY = Expression(r"S(?<![A-Za-z0-9_]S)[UAOCNX][A-Z2-7]{56}(?![A-Za-z0-9_])")
+_JWT = Expression(r"eyJ(?<!\weyJ)[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}")
+_URL = Expression(
     r"://(?P<user>[^\s:/?#@\"'`<>]{0,64}):(?P<password>[^\s/@\"'`<>]{1,128})@(?P<host>[^\s/:?#\"'`<>,;)\]\\]+)"
 )
-_ASSIGNED = re.compile(r"(?::=|=>|[:=])\s{0,4}[a-zA-Z]{0,2}[\"'`](?P<value>[^\"'`\s]{8,200})[\"'`]")
-_NAMED = re.compile(
+_ASSIGNED = Expression(r"(?::=|=>|[:=])\s{0,4}[a-zA-Z]{0,2}[\"'`](?P<value>[^\"'`\s]{8,200})[\"'`]")
+_NAMED = Expression(
     r"(?i)(?:pass(?:word|wd)|pwd|secret|token|(?:api|access|private|auth|secret)[_-]?key|credential)s?[\"'`]?\s*"
     r"(?:\??:\s*(?:str|string|String|\w+\[str\])\s*)?$"
 )
-_DOTENV_LINE = re.compile(
+_DOTENV_LINE = Expression(
     r"(?m)^\s*(?:export\s+)?(?P<name>[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
     r"|SECRET_?KEY|CREDENTIALS?))\s*=\s*[\"']?(?P<value>[^\s\"'#]{8,})"
 )
-_DOTENV = re.compile(r"(?:.*/)?(?:\.env(?:\.[\w-]+)*|[\w-]+\.env)")
-_SAMPLE_FILE = re.compile(r"(?i)[._-](?:example|sample|template|tmpl|dist|defaults?|tests?|ci|schema|docs?)\b")
-_TESTS = re.compile(
+_DOTENV = Expression(r"(?:.*/)?(?:\.env(?:\.[\w-]+)*|[\w-]+\.env)")
+_SAMPLE_FILE = Expression(r"(?i)[._-](?:example|sample|template|tmpl|dist|defaults?|tests?|ci|schema|docs?)\b")
+_TESTS = Expression(
     r"(?i)(?:^|/)(?:tests?|testing|testdata|test[_-]\w+|__tests__|__fixtures__|fixtures|spec|specs|e2e|mocks?|examples?|"
     r"cassettes|integration[_-]tests?)/|(?:^|/)(?:test_[^/]*|conftest\.py|tests?\.\w+|testing\.\w+|[^/]*[._-](?:test|tests|spec)\.\w+)$"
 )
-_PROSE = re.compile(r"(?i)\.(?:md|mdx|rst|adoc|txt)$")
-_LOCKS = re.compile(
+_PROSE = Expression(r"(?i)\.(?:md|mdx|rst|adoc|txt)$")
+_LOCKS = Expression(
     r"(?i)(?:^|/)(?:[\w-]+\.lock|[\w-]+-lock\.(?:json|yaml)|go\.sum|[^/]*\.min\.\w+|[^/]*\.(?:map|svg|ipynb))$"
 )
 LONGEST = 10_000_000
@@ -91,7 +92,7 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
             yield "private key", match.start(), end
     if _LOCKS.search(path):
         return
-    rules: list[tuple[str, re.Pattern[str], Callable[[re.Match[str]], bool]]] = [
+    rules: list[tuple[str, Expression, Callable[[re.Match[str]], bool]]] = [
         ("JSON Web Token", _JWT, _signed),
         ("password in a URL", _URL, lambda m: plausible.in_url(m["user"], m["password"], m["host"])),
     ]
@@ -102,7 +103,7 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
     for kind, pattern, real in rules:
         for match in pattern.finditer(text, 0, LONGEST_SOURCE):
             if real(match):
-                value = next((name for name in ("value", "password") if name in pattern.groupindex), 0)
+                value = next((name for name in ("value", "password") if name in pattern.compiled.groupindex), 0)
                 yield kind, match.start(value), match.end(value)
 
 

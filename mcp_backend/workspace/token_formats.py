@@ -1,6 +1,6 @@
 """The forms of tokens that their issuers publish, each with its source."""
 
-from dataclasses import dataclass
+from mcp_backend.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
