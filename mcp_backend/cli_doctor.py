@@ -9,6 +9,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser("doctor", help="check engines, tests, guards and store (exit 1 if anything is bad)")
     command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
     command.add_argument("--json", action="store_true", help="for programs")
+    command.add_argument(
+        "--harden", metavar="ENGINE", help="write the SQL of a role that can only read, and say whether it holds"
+    )
+    command.add_argument("--role", default="mcp_backend_reader", help="with --harden: its name (default: %(default)s)")
     command.set_defaults(run=_doctor)
 
 
@@ -16,6 +20,8 @@ def _doctor(options: argparse.Namespace) -> int:
     import asyncio
     import json
 
+    if options.harden:
+        return _harden(options)
     from mcp_backend.doctor import examine
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
@@ -34,3 +40,27 @@ def _doctor(options: argparse.Namespace) -> int:
     if bad:
         print(paint(f"{len(bad)} to be mended", "red"))
     return int(bool(bad))
+
+
+def _harden(options: argparse.Namespace) -> int:
+    """The script on standard output, what the catalog says on standard error; 0 when the role can only read."""
+    import asyncio
+    import json
+    import sys
+
+    from mcp_backend.hardening import harden
+    from mcp_backend.terminal import plain
+
+    found = asyncio.run(harden(options.workspace, options.harden, options.role))
+    if options.json:
+        print(json.dumps(found.as_json()))
+        return int(not found.holds)
+    print(found.sql)
+    if found.holds:
+        words = f"{found.role}: hardened, by the catalog"
+    elif found.exists:
+        words = f"{found.role}: {'; '.join(found.faults)}. Have an administrator run the script again"
+    else:
+        words = f"{found.role} is not there, or not to be seen. Have an administrator run the script, then ask again"
+    print(plain(f"{words}\nthe URL of {found.engine} uses {found.used}"), file=sys.stderr)
+    return int(not found.holds)

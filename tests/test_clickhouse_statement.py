@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_backend.engines.ch import address, errors, explaining, reading, statement, values
+from mcp_backend.engines.ch import address, errors, explaining, hardening, reading, statement, values
 from mcp_backend.engines.ch.effects import Function, objection
 from mcp_backend.engines.ch.reading import Question, Taker
 from mcp_backend.engines.ch.standing import Standing
@@ -202,3 +202,21 @@ def test_a_plan_of_an_older_server_is_read_too() -> None:
     assert read.granules == (2, 290)
     assert read.index("PrimaryKey") is not None
     assert shown[-1].strip() == "PrimaryKey (id): (id in [5, 5]) → parts 1/5, granules 2/290"
+
+
+@pytest.mark.parametrize(
+    ("readonly", "granted", "found"),
+    [
+        (1, ["GRANT SELECT, SHOW, dictGet ON shop.* TO reader"], ()),
+        (2, ["GRANT SELECT(a, b), SHOW TABLES ON shop.t TO reader"], ()),
+        (0, ["GRANT SELECT ON *.* TO reader"], ("readonly is 0 in its profile",)),
+        (1, ["GRANT SELECT, INSERT, ALTER UPDATE ON shop.* TO reader"], ("was granted ALTER, INSERT",)),
+        (1, ["GRANT URL ON *.* TO reader", "GRANT SELECT ON a.* TO reader"], ("was granted URL",)),
+        (1, ["GRANT ALL ON *.* TO reader WITH GRANT OPTION"], ("was granted ALL",)),
+        (1, ["GRANT admin TO reader"], ("was granted ADMIN",)),
+    ],
+)
+def test_a_user_is_hardened_when_all_it_was_granted_only_reads(
+    readonly: int, granted: list[str], found: tuple[str, ...]
+) -> None:
+    assert hardening.faults(readonly, [[row] for row in granted]) == found

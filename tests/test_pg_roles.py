@@ -1,5 +1,6 @@
 """A role that can only read: made by the script, recognised by the catalog, and enough by itself."""
 
+import json
 import secrets
 from collections.abc import Generator
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from mcp_backend.cli import main
 from mcp_backend.engines.pg import roles
 from tests.asking import error, names_database, result
 from tests.conftest import Connect
@@ -99,3 +101,37 @@ async def test_a_table_that_the_role_may_not_read_is_named_by_the_database(
         denied = await error(client, "db_query", sql="select * from orders")
         assert (denied["code"], denied["details"]["sqlstate"]) == ("invalid_argument", "42501")
         assert "permission denied for table orders" in denied["reason"]
+
+
+def test_the_doctor_writes_the_script_and_says_whether_the_role_holds(
+    shop: Path, postgres_admin_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"reader_{secrets.token_hex(3)}"
+    names_database(shop, postgres_admin_url)
+    asked = ["doctor", "--workspace", str(shop), "--harden", "main", "--role", name]
+    assert main(asked) == 1
+    script, said = capsys.readouterr()
+    assert f"{name} is not there" in said
+    assert "postgres: superuser" in said
+    with psycopg.connect(postgres_admin_url, autocommit=True) as admin:
+        try:
+            admin.execute("\n".join(line for line in script.splitlines() if not line.startswith("\\")).encode())
+            assert main(asked) == 0
+            assert f"{name}: hardened, by the catalog" in capsys.readouterr().err
+            for change, fault in (
+                ("grant insert on orders to {}", "may write 1 relations"),
+                ("alter role {} createdb", "CREATEDB"),
+                ("alter role {} reset default_transaction_read_only", "default_transaction_read_only is off"),
+                ("grant execute on function pg_catalog.lo_creat(int) to {}", "may call 1 functions"),
+            ):
+                admin.execute(change.format(name).encode())
+                assert main([*asked, "--json"]) == 1
+                found = json.loads(capsys.readouterr().out)
+                assert any(fault in text for text in found["faults"]), (change, found["faults"])
+                admin.execute(script.replace("\\", "--").encode())
+                if "orders" in change:
+                    admin.execute(f"revoke insert on orders from {name}".encode())
+            assert main(asked) == 0
+        finally:
+            admin.execute(f"drop owned by {name}".encode())
+            admin.execute(f"drop role {name}".encode())

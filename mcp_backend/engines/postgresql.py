@@ -119,7 +119,7 @@ class Postgresql:
     async def role(self) -> Role:
         """What the role of our connections could do; looked up again when that was a while ago."""
         if self._role is None or time.monotonic() - self._role[0] > ROLE_SECONDS:
-            (reply,) = await self.look_up([roles.REPORT])
+            (reply,) = await self.look_up([roles.report()])
             if reply.error is not None:
                 raise errors.refusal(reply.error, field="role")
             self._role = (time.monotonic(), roles.read_report(reply))

@@ -25,8 +25,8 @@ _PREDEFINED = (
     "pg_signal_backend", "pg_checkpoint", "pg_create_subscription", "pg_maintain", "pg_database_owner",
 )  # fmt: skip
 
-REPORT = Step(f"""
-with me as (select * from pg_catalog.pg_roles where rolname = current_user),
+_REPORT = f"""
+with me as (select * from pg_catalog.pg_roles where rolname = coalesce($1, current_user)),
 tables as (
   select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'f', 'm') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema')
@@ -40,9 +40,9 @@ select pg_catalog.json_build_object(
   'owned', (select pg_catalog.count(*) from pg_catalog.pg_class c join tables t on t.oid = c.oid
     where pg_catalog.pg_has_role(me.oid, c.relowner, 'USAGE')),
   'writable', (select pg_catalog.count(*) from tables t
-    where pg_catalog.has_table_privilege(t.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')),
+    where pg_catalog.has_table_privilege(me.oid, t.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')),
   'create', (select pg_catalog.count(*) from pg_catalog.pg_namespace n
-    where n.nspname !~ '^pg_' and pg_catalog.has_schema_privilege(n.oid, 'CREATE')),
+    where n.nspname !~ '^pg_' and pg_catalog.has_schema_privilege(me.oid, n.oid, 'CREATE')),
   'functions', (select pg_catalog.count(*) from pg_catalog.pg_proc p
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where (p.proname ~ '{DANGEROUS}' and p.proname !~ '{SAFE_ANYWAY}' and (n.nspname = 'pg_catalog' or exists (
@@ -50,10 +50,15 @@ select pg_catalog.json_build_object(
         and d.objid = p.oid and d.deptype = 'e'))
       or p.oid >= {FIRST_USER_OID} and p.provolatile = 'v' and p.prokind in ('f', 'p')
         and pg_catalog.format_type(p.prorettype, null) not in ('trigger', 'event_trigger'))
-      and pg_catalog.has_function_privilege(p.oid, 'EXECUTE')),
-  'read_only', pg_catalog.current_setting('default_transaction_read_only') = 'on')
-from me""")
-"""The lookup that `read_report` reads."""
+      and pg_catalog.has_function_privilege(me.oid, p.oid, 'EXECUTE')),
+  'read_only', case when rolname = current_user then pg_catalog.current_setting('default_transaction_read_only') = 'on'
+    else 'default_transaction_read_only=on' = any (rolconfig) end)
+from me"""
+
+
+def report(role: str | None = None) -> Step:
+    """The lookup that `read_report` reads, about a role or about the one of the connection."""
+    return Step(_REPORT, (role,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class Role:
 
 
 def read_report(reply: Reply) -> Role:
-    """The answer to `REPORT`."""
+    """The answer to `report`, about a role that exists."""
     found = cast("dict[str, Any]", json.loads(reply.rows[0][0] or "{}"))
     if found["superuser"]:
         return Role(found["name"], ("superuser",))
