@@ -63,5 +63,5 @@ def test_what_is_no_program_has_no_findings(text: str) -> None:
 
 
 def test_nothing_starts_for_code_that_cannot_match(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "_program", pytest.fail)
+    monkeypatch.setattr(matching, "program", pytest.fail)
     assert matching.matches([Source("a.py", "def add(a, b):\n    return a + b\n", "python")]) == []

@@ -6,7 +6,7 @@ and examples get warnings only. A comment beside a place can say why it is as it
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from mcp_backend.facts import CodeFinding
 from mcp_backend.workspace import differences, evidence
 from mcp_backend.workspace.code import matching, rules
 from mcp_backend.workspace.code.matching import Match, Source
+from mcp_backend.workspace.code.rules import Rule
 
 LARGEST = 1_000_000
 """Bytes. A larger file is data, not something people wrote."""
@@ -72,7 +73,7 @@ def changed(versions: Iterable[Version]) -> list[CodeFinding]:
             outside[match.rule.id, match.words] += 1
     if not inside:
         return []
-    moved = _before(todo) - outside
+    moved = _before(todo, {match.rule.id: match.rule for match in inside}) - outside
     fresh: list[Match] = []
     for match in inside:
         if moved[match.rule.id, match.words] > 0:
@@ -84,10 +85,10 @@ def changed(versions: Iterable[Version]) -> list[CodeFinding]:
     return [finding for finding in found if finding]
 
 
-def _before(versions: Sequence[Version]) -> Counter[tuple[str, str]]:
+def _before(versions: Sequence[Version], among: Mapping[str, Rule]) -> Counter[tuple[str, str]]:
     """What was there before the change, in any of its files: a place that moved is not new."""
     old = [source for v in versions if (source := _source(v.path, v.before))]
-    return Counter((match.rule.id, match.words) for match in matching.matches(old))
+    return Counter((match.rule.id, match.words) for match in matching.matches(old, tuple(among.values())))
 
 
 def _source(path: str, data: bytes | None) -> Source | None:

@@ -60,7 +60,7 @@ def matches(sources: Sequence[Source], among: Sequence[Rule] | None = None) -> l
 
 def _wanted(source: Source, among: Sequence[Rule] | None) -> tuple[Rule, ...]:
     chosen = rules.of(source.language) if among is None else among
-    return tuple(rule for rule in chosen if rule.may_match(source.text))
+    return tuple(rule for rule in chosen if rule.language == source.language and rule.may_match(source.text))
 
 
 def _in_tree(source: Source, chosen: Sequence[Rule], told: Sequence[tuple[str, int]]) -> Iterator[Match]:
@@ -122,7 +122,7 @@ def _ruff(sources: Sequence[Source], codes: set[str]) -> Mapping[str, Sequence[t
     """The codes and lines ruff finds, by path. It reads copies in a folder of their own, without any configuration."""
     if not sources:
         return {}
-    program = _program()
+    ruff = program()
     with tempfile.TemporaryDirectory(prefix="mcp-backend-code-") as folder:
         names = {f"{number}.py": source.path for number, source in enumerate(sources)}
         for name, source in zip(names, sources, strict=True):
@@ -131,7 +131,7 @@ def _ruff(sources: Sequence[Source], codes: set[str]) -> Mapping[str, Sequence[t
                      f"--select={','.join(sorted(codes))}", "--output-format=json", ".")  # fmt: skip
         try:
             done = subprocess.run(
-                [program, *arguments], cwd=folder, env={}, capture_output=True, timeout=SECONDS, check=True
+                [ruff, *arguments], cwd=folder, env={}, capture_output=True, timeout=SECONDS, check=True
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise Unavailable(f"ruff did not answer ({type(error).__name__}): changed Python was not judged") from error
@@ -141,7 +141,8 @@ def _ruff(sources: Sequence[Source], codes: set[str]) -> Mapping[str, Sequence[t
     return found
 
 
-def _program() -> str:
+def program() -> str:
+    """Where ruff is. Raises `Unavailable` where it is not installed."""
     try:
         from ruff import find_ruff_bin  # pyright: ignore[reportMissingTypeStubs]
 
