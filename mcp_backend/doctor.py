@@ -151,6 +151,8 @@ async def _remote(engine: EngineSettings, place: Workspace) -> str:
         if engine.kind == "redis":
             await engines.redis(engine.name).client()
             return engines.redis(engine.name).version
+        if engine.kind == "kafka":
+            return f"{len(await engines.kafka(engine.name).topics())} topics"
         async with engines.postgresql(engine.name).session(
             read_only=True, timeout_seconds=ENGINE_SECONDS
         ) as connection:

@@ -109,12 +109,12 @@ def test_examples_test_data_and_prose_say_nothing(tmp_path: Path, path: str, tex
     assert filled(tmp_path).engines["nats"].origin == "default"
 
 
-def test_other_engines_are_told_but_get_no_entry_while_no_tool_works_with_them(tmp_path: Path) -> None:
+def test_what_dependencies_and_images_show_gets_a_local_engine(tmp_path: Path) -> None:
     write(
         tmp_path, {"go.mod": "require github.com/redis/go-redis/v9 v9\n", "compose.yaml": "    image: apache/kafka:4\n"}
     )
     assert {use.kind for use in uses.engines(tmp_path, ["go.mod", "compose.yaml"])} == {"redis", "kafka"}
-    assert set(filled(tmp_path).engines) == {"postgresql", "nats", "redis"}
+    assert set(filled(tmp_path).engines) == {"postgresql", "nats", "redis", "kafka"}
 
 
 def test_values_of_environment_files_are_never_told(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from mcp_backend.settings import Workspace
 
 if TYPE_CHECKING:
     from mcp_backend.engines.clickhouse import Clickhouse
+    from mcp_backend.engines.kafka import Kafka
     from mcp_backend.engines.nats import Nats
     from mcp_backend.engines.postgresql import Postgresql
     from mcp_backend.engines.redis import Redis
@@ -52,8 +53,14 @@ def _redis(settings: EngineSettings, workspace: Workspace) -> Engine:
     return Redis(settings, workspace)
 
 
+def _kafka(settings: EngineSettings, workspace: Workspace) -> Engine:
+    from mcp_backend.engines.kafka import Kafka
+
+    return Kafka(settings, workspace)
+
+
 ENGINES: Mapping[str, Callable[[EngineSettings, Workspace], Engine]] = MappingProxyType(
-    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats, "redis": _redis}
+    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats, "redis": _redis, "kafka": _kafka}
 )
 
 
@@ -115,6 +122,14 @@ class Engines:
 
         engine = self._get(self.choose(name, ("redis",)))
         assert isinstance(engine, Redis)
+        return engine
+
+    def kafka(self, name: str | None) -> "Kafka":
+        """The Kafka engine of that name, or the only one."""
+        from mcp_backend.engines.kafka import Kafka
+
+        engine = self._get(self.choose(name, ("kafka",)))
+        assert isinstance(engine, Kafka)
         return engine
 
     def _get(self, settings: EngineSettings) -> Engine:

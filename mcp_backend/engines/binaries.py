@@ -21,6 +21,8 @@ class Program:
     system: Callable[[], Iterable[Path]]
     debian: str
     companions: tuple[str, ...] = ()
+    library: bool = False
+    """It is a library, which need not be executable."""
     extra: str = "embedded"
     """The extra of this package that brings it."""
 
@@ -63,6 +65,12 @@ def _valkey_system() -> Iterator[Path]:
     yield from _on_path("redis-server")
 
 
+def _librdkafka_wheel() -> Iterator[Path]:
+    spec = find_spec("confluent_kafka")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        yield from Path(folder).with_name("confluent_kafka.libs").glob("librdkafka*")
+
+
 def _on_path(name: str) -> Iterator[Path]:
     if found := shutil.which(name):
         yield Path(found)
@@ -76,6 +84,7 @@ PROGRAMS = {
         "nats-server", "MCP_BACKEND_NATS_SERVER", _nats_wheel, lambda: _on_path("nats-server"), "nats-server"
     ),
     "redis": Program("valkey-server", "MCP_BACKEND_VALKEY_SERVER", _valkey_wheel, _valkey_system, "valkey-server"),
+    "kafka": Program("librdkafka", "MCP_BACKEND_LIBRDKAFKA", _librdkafka_wheel, tuple, "", library=True, extra="kafka"),
     "clickhouse": Program("_chdb.abi3.so", "MCP_BACKEND_CHDB", _chdb_wheel, tuple, "", extra="embedded-clickhouse"),
 }
 
@@ -105,4 +114,6 @@ def find(kind: str) -> Path:
 
 
 def _usable(path: Path, program: Program) -> bool:
+    if program.library:
+        return path.is_file() and os.access(path, os.R_OK)
     return all(os.access(path.with_name(name), os.X_OK) for name in (path.name, *program.companions))

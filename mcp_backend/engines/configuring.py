@@ -130,6 +130,10 @@ def configurer(engines: "Engines", name: str | None) -> Configurer:
         from mcp_backend.engines.redis_configure import RedisConfigurer
 
         return RedisConfigurer(engines.redis(name))
+    if kind == "kafka":
+        from mcp_backend.engines.kafka_configure import KafkaConfigurer
+
+        return KafkaConfigurer(engines.kafka(name))
     from mcp_backend.engines.nats_configure import NatsConfigurer
 
     return NatsConfigurer(engines.nats(name))

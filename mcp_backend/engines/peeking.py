@@ -128,6 +128,10 @@ def peeker(engines: "Engines", name: str | None, destination: str) -> Peeker:
         from mcp_backend.engines.redis_peek import RedisPeeker
 
         return RedisPeeker(engines.redis(name), destination)
+    if kind == "kafka":
+        from mcp_backend.engines.kafka_peek import KafkaPeeker
+
+        return KafkaPeeker(engines.kafka(name), destination)
     from mcp_backend.engines.nats_peek import NatsPeeker
 
     return NatsPeeker(engines.nats(name), destination)

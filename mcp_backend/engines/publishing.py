@@ -71,6 +71,10 @@ def publisher(engines: "Engines", name: str | None, destination: str, expected: 
         from mcp_backend.engines.redis_publisher import RedisPublisher
 
         return RedisPublisher(engines.redis(name), destination, expected)
+    if kind == "kafka":
+        from mcp_backend.engines.kafka_publisher import KafkaPublisher
+
+        return KafkaPublisher(engines.kafka(name), destination, expected)
     from mcp_backend.engines.nats_publisher import NatsPublisher
 
     return NatsPublisher(engines.nats(name), destination, expected)

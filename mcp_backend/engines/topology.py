@@ -99,6 +99,10 @@ async def view(engines: "Engines", name: str | None, index: "Index", now: dateti
         from mcp_backend.engines.redis_join import RedisView
 
         return await RedisView.of(engines.redis(name), index, now)
+    if kind == "kafka":
+        from mcp_backend.engines.kafka_join import KafkaView
+
+        return await KafkaView.of(engines.kafka(name), index, now)
     from mcp_backend.engines.nats_join import Topology
 
     return await Topology.of(engines.nats(name), index, now)

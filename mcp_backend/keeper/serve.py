@@ -19,12 +19,13 @@ import time
 
 from mcp_backend.keeper.clickhouse import Clickhouse
 from mcp_backend.keeper.engine import Engine, Failure
+from mcp_backend.keeper.kafka import Kafka
 from mcp_backend.keeper.nats import Nats
 from mcp_backend.keeper.postgresql import Postgresql
 from mcp_backend.keeper.valkey import Valkey
 
 KINDS: dict[str, type[Engine]] = {
-    "postgresql": Postgresql, "nats": Nats, "clickhouse": Clickhouse, "redis": Valkey,
+    "postgresql": Postgresql, "nats": Nats, "clickhouse": Clickhouse, "redis": Valkey, "kafka": Kafka,
 }  # fmt: skip
 SOCKET = "keeper.sock"
 GRACE_SECONDS = 2.0

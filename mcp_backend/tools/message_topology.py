@@ -26,7 +26,7 @@ BROKEN = 5
 
 
 class MessageTopology(Tool):
-    """Show streams, channels, buckets and consumers of NATS or Redis with lag, the contract of each, and what is risky.
+    """Show streams, topics, channels and consumers of NATS, Kafka or Redis: lag, the contract of each, what is risky.
 
     A destination is also a declared one that nothing stores. `lag` is what a consumer has not acknowledged yet.
     `search` takes words of names, subjects, descriptions, contracts, consumers.

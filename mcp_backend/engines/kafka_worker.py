@@ -1,0 +1,314 @@
+"""The process that holds librdkafka: run by its path, it answers one JSON line for each line it reads.
+
+It is apart because librdkafka can abort a whole process. What it knows comes in the first line: no credential is on a
+command line. Nothing of this package is imported here.
+"""
+
+import base64
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,  # pyright: ignore[reportPrivateImportUsage]
+    ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
+    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
+    NewPartitions,  # pyright: ignore[reportPrivateImportUsage]
+    NewTopic,  # pyright: ignore[reportPrivateImportUsage]
+    OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
+    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
+)
+
+Fields = dict[str, Any]
+
+
+class Worker:
+    """The clients of one cluster, made on first use."""
+
+    def __init__(self, settings: Fields) -> None:
+        self.settings: Fields = {**settings, "log_level": 2, "error_cb": self._error}
+        self.seconds = 8.0
+        self.trouble = ""
+        self._producer: Any = None
+        self._admin: Any = None
+        self._lock = threading.Lock()
+
+    def _error(self, error: Any) -> None:
+        self.trouble = f"{error.name()}: {error.str()}"
+
+    def producer(self) -> Any:
+        """The one producer, idempotent, with a thread that polls it."""
+        with self._lock:
+            if self._producer is None:
+                made: Any = Producer({
+                    **self.settings, "enable.idempotence": True, "acks": "all", "linger.ms": 0,
+                    "message.timeout.ms": int(self.seconds * 1000), "socket.timeout.ms": 3000,
+                    "allow.auto.create.topics": False,
+                })  # fmt: skip
+                self._producer = made
+                threading.Thread(target=self._poll, args=(made,), daemon=True).start()
+            return self._producer
+
+    def _poll(self, producer: Any) -> None:
+        while self._producer is producer:
+            try:
+                producer.poll(0.1)
+            except:  # noqa: E722 - KafkaError is no exception class and is raised all the same
+                with self._lock:
+                    self._producer = None
+
+    def admin(self) -> Any:
+        """The one admin client."""
+        with self._lock:
+            if self._admin is None:
+                self._admin = AdminClient({**self.settings, "socket.timeout.ms": 3000})
+            return self._admin
+
+    def consumer(self) -> Any:
+        """A consumer that joins no group and commits nothing: partitions are assigned by hand."""
+        return Consumer({
+            **self.settings, "group.id": f"mcp-backend-peek-{uuid.uuid4()}", "enable.auto.commit": False,
+            "enable.auto.offset.store": False, "enable.partition.eof": True, "allow.auto.create.topics": False,
+            "isolation.level": "read_committed", "socket.timeout.ms": 3000,
+        })  # fmt: skip
+
+    def metadata(self, asked: Fields) -> Fields:
+        """All topics with their partitions; never by name, which would create a missing one."""
+        found = self.admin().list_topics(timeout=float(asked.get("seconds", 4)))
+        topics: Fields = {}
+        for name, topic in found.topics.items():
+            partitions = topic.partitions.values()
+            topics[name] = [
+                [p.id, p.leader, len(p.replicas), len(p.isrs)] for p in sorted(partitions, key=lambda p: p.id)
+            ]
+        return {"cluster": found.cluster_id, "brokers": len(found.brokers), "topics": topics}
+
+    def publish(self, asked: Fields) -> Fields:
+        """Hands every message to librdkafka and waits for its report. `lanes` are lists of messages that keep their
+        order: the next of a lane is sent when the one before is stored."""
+        producer, lanes = self.producer(), asked["lanes"]
+        reports: dict[int, Fields] = {}
+        changed, closed = threading.Condition(), threading.Event()
+
+        def send(lane: list[Fields]) -> None:
+            message = lane[0]
+
+            def told(error: Any, stored: Any) -> None:
+                with changed:
+                    if error is None:
+                        reports[message["n"]] = {"partition": stored.partition(), "offset": stored.offset()}
+                        if lane[1:] and not closed.is_set():
+                            send(lane[1:])
+                    else:
+                        reports[message["n"]] = {"error": error.name(), "text": error.str()}
+                    changed.notify_all()
+
+            key = message.get("key")
+            headers = [(name, value.encode()) for name, value in message["headers"]]
+            try:
+                producer.produce(
+                    asked["topic"], base64.b64decode(message["value"]), None if key is None else key.encode(),
+                    headers=headers, on_delivery=told,
+                )  # fmt: skip
+            except BufferError:
+                reports[message["n"]] = {"error": "QUEUE_FULL", "text": "the queue of the client is full"}
+            except KafkaException as error:
+                reports[message["n"]] = {"error": "LOCAL", "text": error.args[0].str()}
+
+        with changed:
+            for lane in lanes:
+                send(lane)
+            until = time.monotonic() + float(asked["seconds"])
+            wanted = sum(len(lane) for lane in lanes)
+            while len(reports) < wanted and (left := until - time.monotonic()) > 0:
+                stuck = sum(len(lane) for lane in lanes if _ended(lane, reports))
+                if stuck == wanted:
+                    break
+                changed.wait(min(left, 0.5))
+            closed.set()  # what was said not to be sent is not sent later
+        return {"reports": reports, "trouble": self.trouble}
+
+    def offsets(self, asked: Fields) -> Fields:
+        """The first and the last offset of partitions: `{"topic": [partition, …]}`."""
+        places = [(topic, number) for topic, numbers in asked["topics"].items() for number in numbers]
+        found: Fields = {}
+        for which, spec in (("first", OffsetSpec.earliest()), ("last", OffsetSpec.latest())):
+            if not places:
+                break
+            wanted: Any = {TopicPartition(topic, number): spec for topic, number in places}
+            for place, future in self.admin().list_offsets(wanted, request_timeout=4).items():
+                try:
+                    offset = future.result(5).offset
+                except KafkaException:
+                    offset = -1
+                found.setdefault(place.topic, {}).setdefault(str(place.partition), {})[which] = offset
+        # The stand-in answers -1 here; there each partition is asked by itself.
+        missing = [(t, p) for t, p in places if found[t][str(p)].get("last", -1) < 0]
+        if missing:
+            consumer = self.consumer()
+            try:
+                for topic, number in missing[:2000]:
+                    first, last = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=3)
+                    found[topic][str(number)] = {"first": first, "last": last}
+            finally:
+                consumer.close()
+        return {"offsets": found}
+
+    def read(self, asked: Fields) -> Fields:
+        """Messages from given offsets to where each partition ends, or until `seconds` are over."""
+        topic, count = asked["topic"], int(asked["count"])
+        ends = {int(number): int(end) for number, end in asked["ends"].items()}
+        consumer, found = self.consumer(), list[Fields]()
+        try:
+            starts = [TopicPartition(topic, int(n), int(offset)) for n, offset in asked["starts"].items()]
+            if asked.get("at_ms") is not None:
+                wanted = [TopicPartition(topic, p.partition, int(asked["at_ms"])) for p in starts]
+                told = consumer.offsets_for_times(wanted, timeout=4)
+                starts = [
+                    TopicPartition(topic, p.partition, p.offset if p.offset >= 0 else ends[p.partition]) for p in told
+                ]
+            follow = bool(asked.get("follow"))
+            left = {p.partition for p in starts if follow or p.offset < ends[p.partition]}
+            consumer.assign([p for p in starts if p.partition in left])
+            until = time.monotonic() + float(asked["seconds"])
+            while left and len(found) < count and (wait := until - time.monotonic()) > 0:
+                message = consumer.poll(min(wait, 0.2))
+                if message is None:
+                    continue
+                if message.error():
+                    if message.error().name() == "_PARTITION_EOF" and not follow:
+                        left.discard(message.partition())
+                    elif message.error().name() != "_PARTITION_EOF":
+                        return {"messages": found, "trouble": f"{message.error().name()}: {message.error().str()}"}
+                    continue
+                found.append(_shown(message))
+                if not follow and message.offset() + 1 >= ends[message.partition()]:
+                    left.discard(message.partition())
+        finally:
+            consumer.close()
+        return {"messages": found, "complete": not left}
+
+    def groups(self, asked: Fields) -> Fields:
+        """Consumer groups with members and committed offsets; `unsupported` where the broker cannot tell."""
+        listed = self.admin().list_consumer_groups(request_timeout=4).result(5)
+        if listed.errors and not listed.valid:
+            return {"unsupported": str(listed.errors[0]), "groups": {}}
+        names = [group.group_id for group in listed.valid][:500]
+        found: Fields = {name: {"members": 0, "offsets": {}} for name in names}
+        if names:
+            for name, future in self.admin().describe_consumer_groups(names, request_timeout=4).items():
+                try:
+                    told = future.result(5)
+                    found[name] |= {"members": len(told.members), "state": told.state.name}
+                except KafkaException:
+                    continue
+        from confluent_kafka import ConsumerGroupTopicPartitions
+
+        for name in names:
+            wanted = [ConsumerGroupTopicPartitions(name)]
+            for future in self.admin().list_consumer_group_offsets(wanted, request_timeout=4).values():
+                try:
+                    for place in future.result(5).topic_partitions:
+                        found[name]["offsets"].setdefault(place.topic, {})[str(place.partition)] = place.offset
+                except KafkaException:
+                    continue
+        return {"groups": found}
+
+    def configs(self, asked: Fields) -> Fields:
+        """The settings of topics that are not the broker's default."""
+        resources: Any = [ConfigResource(ResourceType.TOPIC, name) for name in asked["topics"]]
+        found: Fields = {}
+        for resource, future in self.admin().describe_configs(resources, request_timeout=4).items():
+            try:
+                entries = future.result(5).values()
+                found[resource.name] = {
+                    e.name: e.value for e in entries if asked.get("all") or (not e.is_default and not e.is_sensitive)
+                }  # fmt: skip
+            except KafkaException as error:
+                found[resource.name] = {"unsupported": error.args[0].str()}
+        return {"configs": found}
+
+    def change(self, asked: Fields) -> Fields:
+        """One change of a topic. `validate` asks the broker whether it would do it."""
+        verb, name, validate = asked["verb"], asked["topic"], bool(asked.get("validate"))
+        admin, limit = self.admin(), {"request_timeout": 5.0}
+        if verb == "create":
+            topic = NewTopic(name, asked["partitions"], asked["replicas"], config=asked["config"])
+            futures = admin.create_topics([topic], validate_only=validate, **limit)
+        elif verb == "partitions":
+            futures = admin.create_partitions(
+                [NewPartitions(name, asked["partitions"])], validate_only=validate, **limit
+            )
+        elif verb == "alter":
+            entries = [
+                ConfigEntry(
+                    n, v, incremental_operation=AlterConfigOpType.DELETE if v is None else AlterConfigOpType.SET
+                )
+                for n, v in asked["config"].items()
+            ]
+            resource: Any = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+            futures = admin.incremental_alter_configs([resource], validate_only=validate, **limit)
+        elif verb == "delete":
+            futures = admin.delete_topics([name], **limit)
+        else:
+            places: Any = [TopicPartition(name, int(n), int(offset)) for n, offset in asked["offsets"].items()]
+            futures = admin.delete_records(places, **limit)
+        for future in futures.values():
+            try:
+                future.result(7)
+            except KafkaException as error:
+                return {"refused": error.args[0].name(), "text": error.args[0].str()}
+        return {"done": True}
+
+
+def _ended(lane: list[Fields], reports: dict[int, Fields]) -> bool:
+    """Whether nothing more will be told of a lane: all stored, or one of them failed."""
+    return any("error" in reports[m["n"]] for m in lane if m["n"] in reports) or lane[-1]["n"] in reports
+
+
+def _shown(message: Any) -> Fields:
+    kind, at = message.timestamp()
+    headers = [[name, base64.b64encode(value or b"").decode()] for name, value in message.headers() or ()]
+    key = message.key()
+    return {
+        "partition": message.partition(), "offset": message.offset(), "at": at if kind else None,
+        "key": None if key is None else base64.b64encode(key).decode(), "headers": headers,
+        "value": base64.b64encode(message.value() or b"").decode(),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Answers until the other side is gone. What a library prints goes to standard error."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker, writing = Worker(json.loads(sys.stdin.readline())), threading.Lock()
+    operations: dict[str, Callable[[Fields], Fields]] = {
+        "metadata": worker.metadata, "publish": worker.publish, "offsets": worker.offsets, "read": worker.read,
+        "groups": worker.groups, "configs": worker.configs, "change": worker.change,
+    }  # fmt: skip
+
+    def answer(asked: Fields) -> None:
+        try:
+            told = operations[asked["do"]](asked)
+        except KafkaException as error:
+            told = {"failed": error.args[0].name(), "text": error.args[0].str(), "trouble": worker.trouble}
+        except (ValueError, TypeError, KeyError, TimeoutError, RuntimeError) as error:
+            told = {"failed": type(error).__name__, "text": str(error), "trouble": worker.trouble}
+        with writing:
+            out.write(json.dumps({"id": asked["id"], **told}) + "\n")
+            out.flush()
+
+    for line in sys.stdin:
+        threading.Thread(target=answer, args=(json.loads(line),), daemon=True).start()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
