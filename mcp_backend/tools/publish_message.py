@@ -49,11 +49,12 @@ class _Ready:
 
 
 class PublishMessage(Tool):
-    """Publish messages on NATS, Kafka or Redis, checked against the declared contract; says of each whether it is stored.
+    """Publish messages on NATS, Kafka or Redis, checked against the declared contract; says of each whether it is
+    stored.
 
     A stream stores a message once however often you repeat the call within its dedupe window: repeat it unchanged
-    after "unknown" (delivery "exactly_once"; "at_least_once" where the window is short, and on Kafka). Without a stream only who
-    listens right now gets it ("at_most_once"). Where no contract is declared, `justification` is needed.
+    after "unknown" (delivery "exactly_once"; "at_least_once" where the window is short, and on Kafka). Without a stream
+    only who listens right now gets it ("at_most_once"). Where no contract is declared, `justification` is needed.
     Messages of one `key` stop at the first that fails; `expected_last_sequence` is the last sequence of this subject
     (NATS; 0: none yet) and makes the batch go one by one.
     """
