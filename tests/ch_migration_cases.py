@@ -21,16 +21,11 @@ insert into {db}.events select toDateTime('2025-01-01 00:00:00') + number * 900,
 ALWAYS = frozenset(
     {
         "add-default",
-        "index-materialize-small",
         "mv-to",
-        "cast-fail",
         "drop-mv-target-col",
-        "rename-table",
         "narrow-silent",
         "url",
-        "lowcard",
         "mv-breaks-insert",
-        "two-adds-plain",
     }
 )
 """Tried in every run; the others with MCP_BACKEND_CASES=all."""

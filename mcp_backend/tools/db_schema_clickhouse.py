@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from mcp_backend.engines.ch.schema import Detail
     from mcp_backend.engines.clickhouse import Clickhouse
 
-MIGRATIONS: Json = {"applied": [], "pending": [], "problem": "migrations of ClickHouse are not read here"}
+MIGRATIONS: Json = {"applied": [], "pending": [], "problem": "listed by the resource migrations://ENGINE"}
+
+
+async def version(engine: "Clickhouse") -> str:
+    """The fingerprint of its schema now."""
+    try:
+        return await schema.version(engine, engine.memory)
+    except ServerError as error:
+        raise refusal(error, field="the catalog") from None
 
 
 async def show(

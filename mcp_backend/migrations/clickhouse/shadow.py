@@ -111,13 +111,11 @@ async def opened(workspace: Workspace, database: str) -> AsyncGenerator[Shadow]:
     transport = None
     try:
         lease = await embedded.lease("clickhouse", own)
-        at = replace(address.parse(lease.url, where="the shadow"), database="default")
+        at = replace(address.parse(lease.url, where="the shadow"), database=database)
+        if database != "default":
+            await asyncio.to_thread(_posted, at, f"CREATE DATABASE {identifier(database)} ENGINE = Atomic", b"")
         transport = Transport(at)
         shadow = Shadow(transport, lease.version, database)
-        if database != "default":
-            await shadow.run(f"CREATE DATABASE {identifier(database)} ENGINE = Atomic")
-            await transport.close()
-            shadow.transport = transport = Transport(replace(at, database=database))
         yield shadow
     finally:
         if transport is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mcp_backend.actions import ExecuteSql, digest
 from mcp_backend.engines.ch.errors import ServerError, refusal
-from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound
 from mcp_backend.migrations import dbmate, forms, order
 from mcp_backend.migrations import files as reading
 from mcp_backend.migrations.clickhouse import history
@@ -100,6 +100,29 @@ async def pending(engine: "Clickhouse", root: Path, only: str | None, direction:
     action = ExecuteSql(settings.name, settings.environment, tuple(sent), await version(engine, past))
     newest = steps[-1].file.version if steps and direction == "up" else action.at_version.partition("@")[2]
     return Subject(action, direction, tuple(step.text for step in steps), steps, past, newest)
+
+
+async def status(engine: "Clickhouse", root: Path) -> dict[str, Json]:
+    """What `migrations://` says: applied, pending, what does not fit. A folder or table that cannot be read is a
+    `problem` in words."""
+    folder = root / (engine.settings.migrations or FOLDER)
+    found: dict[str, Json] = {"folder": reading.shown(folder, root), "applied": [], "pending": []}
+    try:
+        files = await asyncio.to_thread(find, folder, root, engine.settings.name)
+        past = await history.read(engine, root)
+    except (NotFound, FailedPrecondition, InvalidArgument) as error:
+        return {**found, "problem": error.reason}
+    state = order.state(files, past.versions)
+    found |= {
+        "tool": "dbmate",
+        "applied": list[Json](file.path.stem for file in state.applied),
+        "pending": list[Json](file.path.stem for file in state.pending),
+    }
+    found |= {"missing": list[Json](state.missing[-20:])} if state.missing else {}
+    found |= {"out_of_order": list[Json](file.version for file in state.late[:20])} if state.late else {}
+    if point := past.checkpoint:
+        found["half_way"] = {"version": point.version, "direction": point.direction, "statements_done": point.done}
+    return found
 
 
 def find(folder: Path, root: Path, engine: str) -> tuple[File, ...]:
