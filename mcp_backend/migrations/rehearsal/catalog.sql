@@ -1,5 +1,6 @@
 -- Every object that a migration can change, by its OID, as kind, oid, sub-number and a document.
--- $1 is a transaction id as bigint: only rows written by it or later ones are returned; 0 returns all.
+-- {xid} is a transaction id as bigint: only rows written by it or later ones are returned; 0 returns all, and leaves
+-- definitions out, which take long to write down.
 with ns as (
   select oid, nspname from pg_catalog.pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'
 ), p(x) as (select {xid}::bigint)
@@ -8,7 +9,7 @@ select 'rel', c.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname
     'persistence', c.relpersistence, 'identity', c.relreplident, 'partition', c.relispartition,
     'acl', c.relacl::text[], 'owner', c.relowner::bigint, 'schema', ns.nspname,
     'parent', (select h.inhparent::bigint from pg_catalog.pg_inherits h where h.inhrelid = c.oid limit 1),
-    'def', case when c.relkind in ('v', 'm') then pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid)) end)
+    'def', case when p.x > 0 and c.relkind in ('v', 'm') then pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid)) end)
 from pg_catalog.pg_class c join ns on ns.oid = c.relnamespace, p
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') and c.xmin::text::bigint >= p.x
 union all
@@ -20,11 +21,12 @@ select 'col', a.attrelid::bigint, a.attnum::int, pg_catalog.jsonb_build_object('
     'default', (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
                 where d.adrelid = a.attrelid and d.adnum = a.attnum))
 from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid join ns on ns.oid = c.relnamespace, p
-where a.attnum > 0 and c.relkind in ('r', 'p', 'v', 'm', 'f') and (a.xmin::text::bigint >= p.x or exists (
-  select from pg_catalog.pg_attrdef d where d.adrelid = a.attrelid and d.adnum = a.attnum and d.xmin::text::bigint >= p.x))
+where a.attnum > 0 and c.relkind in ('r', 'p', 'v', 'm', 'f') and (a.xmin::text::bigint >= p.x
+  or a.attrelid in (select d.adrelid from pg_catalog.pg_attrdef d where d.xmin::text::bigint >= {xid}))
 union all
 select 'con', k.oid::bigint, 0, pg_catalog.jsonb_build_object('name', k.conname, 'type', k.contype, 'rel', k.conrelid::bigint,
-    'ref', k.confrelid::bigint, 'valid', k.convalidated, 'def', pg_catalog.pg_get_constraintdef(k.oid),
+    'ref', k.confrelid::bigint, 'valid', k.convalidated,
+    'def', case when p.x > 0 then pg_catalog.pg_get_constraintdef(k.oid) else '' end,
     'keys', k.conkey::int[], 'refkeys', k.confkey::int[], 'index', k.conindid::bigint, 'typ', k.contypid::bigint,
     'parent', k.conparentid::bigint)
 from pg_catalog.pg_constraint k join ns on ns.oid = k.connamespace, p where k.xmin::text::bigint >= p.x
@@ -34,7 +36,7 @@ select 'idx', i.indexrelid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.
     'primary', i.indisprimary, 'keys', i.indkey::int2[]::int[], 'kind', c.relkind,
     'shape', pg_catalog.concat_ws(' ', c.relam, i.indkey::text, i.indclass::text, i.indcollation::text, i.indoption::text,
       pg_catalog.pg_get_expr(i.indexprs, i.indrelid), 'where', pg_catalog.pg_get_expr(i.indpred, i.indrelid)),
-    'partial', i.indpred is not null, 'def', pg_catalog.pg_get_indexdef(i.indexrelid))
+    'partial', i.indpred is not null)
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid join ns on ns.oid = c.relnamespace, p
 where i.xmin::text::bigint >= p.x
 union all
@@ -60,8 +62,8 @@ select 'typ', t.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname
       from pg_catalog.pg_enum e where e.enumtypid = t.oid))
 from pg_catalog.pg_type t join ns on ns.oid = t.typnamespace, p
 where t.typtype in ('e', 'd', 'c', 'r') and not exists (select from pg_catalog.pg_class c where c.reltype = t.oid and c.relkind <> 'c')
-  and (t.xmin::text::bigint >= p.x or exists (
-    select from pg_catalog.pg_enum e where e.enumtypid = t.oid and e.xmin::text::bigint >= p.x))
+  and (t.xmin::text::bigint >= p.x
+    or t.oid in (select e.enumtypid from pg_catalog.pg_enum e where e.xmin::text::bigint >= {xid}))
 union all
 select 'pub', r.oid::bigint, 0, pg_catalog.jsonb_build_object('rel', r.prrelid::bigint, 'name', b.pubname,
     'writes', b.pubupdate or b.pubdelete)

@@ -18,6 +18,8 @@ from mcp_backend.migrations.rehearsal.target import Target
 from mcp_backend.settings import hide_credentials
 
 SECONDS = 120
+AT_ONCE = 60
+"""Entries of the dump in one transaction."""
 _META = re.compile(r"^\\(un)?restrict [A-Za-z0-9]+$", re.MULTILINE)
 _ENTRY = re.compile(r"^--\n-- Name: ", re.MULTILINE)
 
@@ -53,12 +55,7 @@ async def restore(admin: AsyncConnection[Any], text: str, target: Target, role: 
     text = _META.sub("", text)
     if role != target.role or target.superuser:  # nothing there may belong to the shadow's own superuser
         text = re.sub(r' OWNER TO "?postgres"?;$', f' OWNER TO "{role}";', text, flags=re.MULTILINE)
-    missing: list[str] = []
-    try:
-        await admin.execute(text.encode())
-    except psycopg.Error:
-        await admin.execute(b"rollback")
-        missing = await _piecewise(admin, text)
+    missing = await _pieces(admin, text)
     await admin.execute(b"reset all")
     for name, definition in target.invalid:
         try:
@@ -71,19 +68,30 @@ async def restore(admin: AsyncConnection[Any], text: str, target: Target, role: 
     return tuple(missing)
 
 
-async def _piecewise(admin: AsyncConnection[Any], text: str) -> list[str]:
-    """Each entry by itself, so that one extension that is not installed here takes along only what needs it."""
+async def _pieces(admin: AsyncConnection[Any], text: str) -> list[str]:
+    """Some entries at a time, so that one transaction never holds too many locks; where one of them fails, each by
+    itself, so that an extension that is not installed here takes along only what needs it."""
     missing: list[str] = []
     head, *entries = _ENTRY.split(text)
     await admin.execute(head.encode())
-    for entry in entries:
-        title, _, body = entry.partition("\n")
+    for start in range(0, len(entries), AT_ONCE):
+        some = [f"-- {entry}" for entry in entries[start : start + AT_ONCE]]
         try:
-            await admin.execute(("-- " + title + "\n" + body).encode())
-        except psycopg.Error as error:
-            name = title.split(";")[0]
-            said = hide_credentials(error.diag.message_primary or str(error))[:200]
-            missing.append(f"{name} could not be made on the shadow ({said})")
+            await admin.execute("\n".join(some).encode())
+        except psycopg.Error:
+            missing += await _each(admin, some)
     if len(missing) > 10:
         missing[10:] = [f"and {len(missing) - 10} more objects that depend on these"]
+    return missing
+
+
+async def _each(admin: AsyncConnection[Any], entries: list[str]) -> list[str]:
+    missing: list[str] = []
+    for entry in entries:
+        try:
+            await admin.execute(entry.encode())
+        except psycopg.Error as error:
+            name = entry.partition("\n")[0].removeprefix("-- ").split(";")[0]
+            said = hide_credentials(error.diag.message_primary or str(error))[:200]
+            missing.append(f"{name} could not be made on the shadow ({said})")
     return missing

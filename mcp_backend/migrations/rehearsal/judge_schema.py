@@ -109,7 +109,7 @@ def _integrity(net: Net) -> Iterator[Hazard]:
             continue  # it went with its column
         yield hazard(
             "integrity_removed", net.statement(change), "warn",
-            f"{net.name(table)} loses its {kind} {doc['name']} ({doc['def']})",
+            f"{net.name(table)} loses its {kind} {doc['name']}",
         )  # fmt: skip
     for change in net.changes.removed("trg"):
         doc = change.before or {}

@@ -27,6 +27,8 @@ class Sample:
     rows: dict[str, int] = field(default_factory=dict[str, int])
     whole: set[str] = field(default_factory=set[str])
     unread: list[str] = field(default_factory=list[str])
+    changed: bool = False
+    """Whether a constraint of the shadow was made anew, so that its catalog is not what it was."""
 
 
 def touched(target: Target, texts: Iterable[str]) -> list[str]:
@@ -81,6 +83,7 @@ async def load(source: AsyncConnection[Any], admin: AsyncConnection[Any], target
                 count = await _pour(source, admin, query, place, names, distinct=not whole)
                 for statement in later:
                     await admin.execute(statement)
+                    sample.changed = True
         except psycopg.Error as error:
             sample.unread.append(f"rows of {table}: {error.diag.message_primary or type(error).__name__}")
             continue
@@ -105,7 +108,9 @@ async def clear(admin: AsyncConnection[Any]) -> None:
         b"and n.nspname <> 'information_schema' and pg_catalog.pg_relation_size(c.oid) > 0"
     )
     if names := [str(row[0]) for row in await cursor.fetchall()]:
-        await admin.execute(f"truncate {', '.join(names)} cascade".encode())
+        # TRUNCATE would take every table along that refers to one of these, however far away.
+        await admin.execute("; ".join(f"delete from only {name}" for name in names).encode())
+        await admin.execute(f"vacuum {', '.join(names)}".encode())
 
 
 def _depth(table: str, target: Target) -> int:
