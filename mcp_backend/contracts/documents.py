@@ -29,6 +29,11 @@ class Documents:
         self._ids: dict[str, str] = {}
 
     @property
+    def root(self) -> Path:
+        """The folder that paths are relative to."""
+        return self._root
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Every document that was read so far."""
         return tuple(self._read)

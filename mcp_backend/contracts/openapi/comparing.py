@@ -30,8 +30,9 @@ class Pair:
 class Comparer:
     """Compares schemas of an old and a new document."""
 
-    def __init__(self, old: Flattener, new: Flattener) -> None:
+    def __init__(self, old: Flattener, new: Flattener, named: Literal["old", "new"] = "new") -> None:
         self.old, self.new = old, new
+        self._named = named
         self.pairs: dict[Key, Pair] = {}
 
     def compare(self, old: Node, new: Node, direction: Direction, where: str, role: Role = "body") -> Key:
@@ -39,7 +40,8 @@ class Comparer:
         key: Key = (old.key, new.key, direction, role)
         if key not in self.pairs:
             pair = self.pairs[key] = Pair()
-            self._schema(pair, old, new, direction, self.new.api.component(new) or where, role, 0)
+            name = self.new.api.component(new) if self._named == "new" else self.old.api.component(old)
+            self._schema(pair, old, new, direction, name or where, role, 0)
         return key
 
     def reached(self, root: Key) -> Iterator[Key]:
@@ -129,13 +131,8 @@ class Comparer:
                 default = "-with-default" if "default" in about.says else ""
                 say(f"new-required-request-property{default}", "breaking", name, "not there", "required")
             elif not (about.read if direction == "request" else about.write):
-                say(
-                    f"{direction}-property-added",
-                    "safe",
-                    name,
-                    "not there",
-                    "optional" if name not in two.required else "there",
-                )
+                was = "forbidden" if one.additional is False else "not there"
+                say(f"{direction}-property-added", "safe", name, was, "there" if name in two.required else "optional")
 
     def _options(
         self, pair: Pair, one: Flat, two: Flat, direction: Direction, where: str, role: Role, depth: int

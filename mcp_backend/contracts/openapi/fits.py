@@ -41,6 +41,26 @@ def misfits(flattener: Flattener, schema: Node, value: Any, place: str, directio
     return found
 
 
+def undocumented(flattener: Flattener, schema: Node, value: Any, place: str) -> list[Misfit]:
+    """Fields that a value has and its schema neither describes nor forbids nor says to allow."""
+    return list(_undocumented(flattener, schema, value, place, 0))[:MOST]
+
+
+def _undocumented(f: Flattener, node: Node, value: Any, place: str, depth: int) -> Iterator[Misfit]:
+    schema, place = f.flat(node), f.name(node) or place
+    if depth > _DEPTH or schema.options:
+        return
+    if isinstance(value, list) and schema.items is not None:
+        for item in cast("list[Any]", value)[:20]:
+            yield from _undocumented(f, schema.items, item, f"{place}[]", depth + 1)
+    if isinstance(value, dict) and schema.properties and "patternProperties" not in schema.says:
+        for name, inner in cast("dict[str, Any]", value).items():
+            if name in schema.properties:
+                yield from _undocumented(f, schema.properties[name], inner, f"{place}.{name}", depth + 1)
+            elif schema.additional is None:
+                yield Misfit("field-extra", f"{place}.{name}", "no such field", f"a field of type {kind_of(inner)}")
+
+
 def kind_of(value: object) -> str:
     """The JSON type of a value."""
     if value is None:
@@ -58,7 +78,7 @@ def _look(f: Flattener, node: Node, value: Any, place: str, direction: Direction
     if node.value is True or node.broken or depth > _DEPTH:
         return
     schema = f.flat(node)
-    place = f.api.component(node) or place
+    place = f.name(node) or place
     if value is None and (schema.nullable or schema.anything or (schema.types == frozenset() and not schema.options)):
         return
     if value is None:

@@ -1,0 +1,1 @@
+"""What an implementation really does, against what its contract says."""

@@ -1,0 +1,244 @@
+# ruff: noqa: E501 - long conditions of one rule stand together
+"""Checks an implementation against one specification, by every source that can say something about it."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_backend.contracts.documents import Broken
+from mcp_backend.contracts.service import credentials, generated, python_grpc, talking
+from mcp_backend.contracts.service.probing import Probe
+from mcp_backend.contracts.service.routing import Route, compare
+from mcp_backend.contracts.sources import Source
+from mcp_backend.contracts.specs import Spec
+from mcp_backend.contracts.words import Deviation, Unverified
+from mcp_backend.errors import InvalidArgument, NotFound
+from mcp_backend.policy import Policy
+from mcp_backend.settings import Workspace
+from mcp_backend.workspace import kinds, listing
+
+APPS = re.compile(
+    r"(?m)^(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?(FastAPI|Flask|Starlette|Schema|make_executable_schema|get_wsgi_application|get_asgi_application)\("
+)
+FACTORIES = re.compile(r"(?m)^def (create_app|make_app|build_app|get_app)\(\s*\)")
+SCHEMAS = frozenset({"Schema", "make_executable_schema"})
+
+
+@dataclass(slots=True)
+class Checked:
+    """What was found. `sources` tells how; `implementation` what was looked at."""
+
+    implementation: str
+    deviations: list[Deviation] = field(default_factory=list[Deviation])
+    unverified: list[Unverified] = field(default_factory=list[Unverified])
+    sources: list[str] = field(default_factory=list[str])
+    requests: int = 0
+    sandbox: str = ""
+
+    def add(self, deviations: list[Deviation], unverified: list[Unverified]) -> None:
+        """Adds what one source found. What another one found before is not said twice."""
+        known = {(d.id, d.where): i for i, d in enumerate(self.deviations)}
+        for deviation in deviations:
+            if (deviation.id, deviation.where) not in known:
+                self.deviations.append(deviation)
+        self.unverified += [u for u in unverified if u not in self.unverified]
+
+
+async def check(
+    source: Source, spec: Spec, workspace: Workspace, policy: Policy, implementation: str, headers: Mapping[str, str]
+) -> Checked:
+    """Checks the implementation named `implementation`, or found when that is `auto`.
+
+    Raises `Broken`, `NotFound`, `InvalidArgument`, `FailedPrecondition`, `Unavailable`.
+    """
+    target = implementation if implementation != "auto" else await asyncio.to_thread(found, source, spec)
+    if spec.kind == "protobuf":
+        return await asyncio.to_thread(_grpc, source, spec, target)
+    if spec.kind == "asyncapi":
+        raise InvalidArgument(
+            "path: an implementation of AsyncAPI is not checked by this release; base compares revisions"
+        )
+    if target.endswith(".go") or _has_go(source, target):
+        from mcp_backend.contracts.service import go
+
+        if spec.kind != "openapi":
+            raise InvalidArgument("implementation: Go is checked against OpenAPI only by this release")
+        return await asyncio.to_thread(go.check, source, spec, target.partition(":")[0])
+    async with talking.in_child(workspace, policy, target) as (loaded, talk):
+        checked = Checked(target, sandbox=loaded.sandbox)
+        if spec.kind == "graphql":
+            _graphql(source, spec, loaded.sdl, loaded.problem, checked)
+        else:
+            await _openapi(source, spec, loaded, talk, headers, checked)
+    return checked
+
+
+async def check_url(source: Source, spec: Spec, url: str, headers: Mapping[str, str]) -> Checked:
+    """Checks a running service by requests that change nothing. Raises `Broken`, `InvalidArgument`."""
+    from mcp_backend.contracts.openapi.model import Api
+
+    if spec.kind != "openapi":
+        raise InvalidArgument(
+            f"url: a running service is checked against OpenAPI only by this release, not {spec.kind}"
+        )
+    api = await asyncio.to_thread(lambda: Api(source.documents(), spec.path))
+    talk = talking.AtUrl(url)
+    base = await _base(talk, api.base_paths, api, headers)
+    probe = Probe(api, talk, base, [dict(headers)] if headers else [])
+    await probe.run(api.operations)
+    checked = Checked(url, sources=["probe"], requests=probe.requests)
+    checked.add(
+        list(probe.found.deviations.values()),
+        [*probe.found.unverified, Unverified("*", "routes beyond the specification cannot be seen from outside")],
+    )
+    return checked
+
+
+async def _base(talk: talking.Talk, bases: tuple[str, ...], api: Any, headers: Mapping[str, str]) -> str:
+    """What stands before the paths at the URL: the path of a server, or nothing when the URL has it already."""
+    first = next((o for o in api.operations if o.method == "get" and "{" not in o.path), None)
+    if first is None or bases == ("",):
+        return ""
+    for base in dict.fromkeys((*bases, "")):
+        answer = await talk.send(talking.Ask("GET", base + first.path, (), dict(headers)))
+        if answer.status not in (0, 404):
+            return base
+    return ""
+
+
+async def _openapi(
+    source: Source, spec: Spec, loaded: talking.Loaded, talk: talking.Talk, headers: Mapping[str, str], checked: Checked
+) -> None:
+    from mcp_backend.contracts.openapi.model import Api
+
+    api = await asyncio.to_thread(lambda: Api(source.documents(), spec.path))
+    if loaded.kind == "graphql" or not loaded.kind:
+        raise InvalidArgument("implementation: that object is no web application; expected module:object of one")
+    operations, base = api.operations, ""
+    if loaded.routes:
+        routes = [
+            Route(
+                str(r["method"]), str(r["path"]), str(r.get("place", "")), bool(r.get("hidden")), bool(r.get("unclear"))
+            )
+            for r in loaded.routes
+        ]
+        routed = compare(api, routes, "routes")
+        checked.add(list(routed.deviations), list(routed.unverified))
+        checked.sources.append("routes")
+        operations, base = routed.found, routed.base
+    else:
+        checked.unverified.append(
+            Unverified("*", f"the routes of this application are not known {loaded.problem}".strip())
+        )
+    if loaded.openapi:
+        checked.add(*generated.compare(api, loaded.openapi, base))
+        checked.sources.append("schema")
+    folder = checked.implementation.rpartition("/")[0]
+    texts = [
+        listing.text(source.root, f, 400_000) or "" for f in source.files if f.endswith(".py") and f.startswith(folder)
+    ][:60]
+    probe = Probe(api, talk, base, credentials.candidates(api, headers, texts))
+    await probe.run(operations)
+    checked.add(list(probe.found.deviations.values()), probe.found.unverified)
+    checked.sources.append("probe")
+    checked.requests = probe.requests
+
+
+def _graphql(source: Source, spec: Spec, sdl: str, problem: str, checked: Checked) -> None:
+    from mcp_backend.contracts.graphql import deviations
+    from mcp_backend.contracts.graphql.loading import built, schema_of
+
+    if not sdl:
+        raise InvalidArgument(f"implementation: that object is no GraphQL schema {problem}".strip())
+    checked.sources.append("introspection")
+    checked.add(deviations.compare(schema_of(source, spec), built(sdl, "the served schema")), [])
+    checked.unverified.append(Unverified("*", "what resolvers return and refuse is not seen by introspection"))
+
+
+def _grpc(source: Source, spec: Spec, target: str) -> Checked:
+    from mcp_backend.contracts.protobuf import deviations
+    from mcp_backend.contracts.protobuf.compiling import compiled
+    from mcp_backend.contracts.protobuf.names import Index
+
+    path = _file(source, target.partition(":")[0])
+    made = compiled(source, spec)
+    index = Index(made.files, made.own)
+    served = python_grpc.read(source, spec, path)
+    if not served.files:
+        raise NotFound(
+            f"implementation: no class that serves gRPC in {path or 'this repository'}; expected the file or folder of one"
+        )
+    checked = Checked(", ".join(served.files[:3]), sources=["static"])
+    if served.index is not None:
+        checked.add(deviations.compare(index, served.index), [])
+        checked.sources.append("descriptor")
+    checked.add(*deviations.implemented(index, served.classes, served.index))
+    checked.unverified += [Unverified("*", note) for note in served.notes]
+    checked.unverified.append(
+        Unverified("*", "what the methods return is not looked at: calling them may change things")
+    )
+    return checked
+
+
+def _file(source: Source, name: str) -> str:
+    """The file or folder that a module or path names."""
+    if name in source.known or any(f.startswith(f"{name}/") for f in source.files):
+        return name
+    path = name.replace(".", "/")
+    for candidate in (f"{path}.py", f"{path}/__init__.py"):
+        if candidate in source.known:
+            return candidate.removesuffix("/__init__.py")
+    raise NotFound(f"implementation: there is no module or file {name} in this repository")
+
+
+def _has_go(source: Source, target: str) -> bool:
+    folder = "" if target in (".", "./...") else target.removeprefix("./").rstrip("/")
+    inside = [f for f in source.files if not folder or f.startswith(f"{folder}/")]
+    return ":" not in target and any(f.endswith(".go") for f in inside) and not any(f == target for f in source.files)
+
+
+def found(source: Source, spec: Spec) -> str:
+    """The one application of the repository, for `auto`. Raises `NotFound`, `InvalidArgument`."""
+    if spec.kind == "protobuf":
+        return _servers(source)
+    hits: list[str] = []
+    for path in source.files:
+        if (
+            not path.endswith(".py")
+            or not kinds.evidence(path)
+            or re.search(r"(^|/)(tests?|conftest)\b|(^|/)test_", path)
+        ):
+            continue
+        text = listing.text(source.root, path, 400_000) or ""
+        for name, kind in APPS.findall(text):
+            if (kind in SCHEMAS) == (spec.kind == "graphql"):
+                hits.append(f"{path}:{name}")
+        if spec.kind == "openapi":
+            hits += [f"{path}:{name}()" for name in FACTORIES.findall(text)]
+    if len(hits) == 1:
+        return hits[0]
+    if not hits and any(f.endswith(".go") for f in source.files):
+        return "."
+    if not hits:
+        raise NotFound("implementation: no application was found; name it as module:object")
+    raise InvalidArgument(f"implementation: several applications were found, name one: {', '.join(hits[:8])}")
+
+
+def _servers(source: Source) -> str:
+    hits = [
+        f for f in source.files
+        if f.endswith(".py") and not f.endswith(("_pb2.py", "_pb2_grpc.py")) and kinds.evidence(f)
+        and re.search(r"class \w+\([^)]*Servicer\b", listing.text(source.root, f, 400_000) or "")
+    ]  # fmt: skip
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise InvalidArgument(
+            f"implementation: several files serve gRPC, name one or their folder: {', '.join(hits[:8])}"
+        )
+    raise NotFound("implementation: no class that serves gRPC was found; name its file")
+
+
+__all__ = ["Broken", "Checked", "check", "check_url", "found"]

@@ -1,0 +1,257 @@
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+"""Checks a Go service by its source: routes, structs of the bodies, statuses and query parameters of the handlers."""
+
+import re
+from collections.abc import Iterator
+
+from mcp_backend.contracts.openapi.flat import Flattener
+from mcp_backend.contracts.openapi.model import Api, Operation
+from mcp_backend.contracts.service.checking import Checked
+from mcp_backend.contracts.service.go_routes import GoRoute, Routes
+from mcp_backend.contracts.service.go_source import Function, GoNode, Module, children, read, text, walk
+from mcp_backend.contracts.service.go_structs import Structs, element
+from mcp_backend.contracts.service.routing import Route, compare, plain
+from mcp_backend.contracts.sources import Source
+from mcp_backend.contracts.specs import Spec
+from mcp_backend.contracts.tree import Node
+from mcp_backend.contracts.words import Unverified
+from mcp_backend.errors import NotFound
+
+STATUS = {
+    "OK": 200, "Created": 201, "Accepted": 202, "NonAuthoritativeInfo": 203, "NoContent": 204, "ResetContent": 205,
+    "PartialContent": 206, "MovedPermanently": 301, "Found": 302, "SeeOther": 303, "NotModified": 304,
+    "TemporaryRedirect": 307, "PermanentRedirect": 308, "BadRequest": 400, "Unauthorized": 401, "PaymentRequired": 402,
+    "Forbidden": 403, "NotFound": 404, "MethodNotAllowed": 405, "NotAcceptable": 406, "RequestTimeout": 408,
+    "Conflict": 409, "Gone": 410, "PreconditionFailed": 412, "RequestEntityTooLarge": 413, "UnsupportedMediaType": 415,
+    "UnprocessableEntity": 422, "Locked": 423, "TooManyRequests": 429,
+}  # fmt: skip
+"""https://pkg.go.dev/net/http#pkg-constants; what begins with 5 is no answer that a contract promises."""
+_HELP = 2
+"""How deep functions that a handler calls are looked into."""
+_TAG = re.compile(r'(\w+):"([^"]*)"')
+
+
+def check(source: Source, spec: Spec, below: str) -> Checked:
+    """Checks the module at `below`. Raises `Broken`, `NotFound`, `Unavailable`."""
+    folder = "" if below in (".", "./...", "auto") else below.removeprefix("./").rstrip("/")
+    module = read(source, folder)
+    if not module.files:
+        raise NotFound(f"implementation: there is no Go source in {below}")
+    api = Api(source.documents(), spec.path)
+    found = Routes(module)
+    checked = Checked(folder or ".", sources=["static"])
+    routes = [Route(r.method, r.path, f"{r.file}:{r.line}") for r in found.routes]
+    routed = compare(api, routes, "static")
+    deviations = list(routed.deviations)
+    unverified = [
+        *routed.unverified,
+        *(Unverified(u, "this route cannot be read from the source") for u in found.unresolved),
+    ]
+    if found.unresolved:  # a route that looks missing may be one of those
+        unverified += [
+            Unverified(d.where, "no route was found, but some could not be read")
+            for d in deviations
+            if d.id == "route-missing"
+        ]
+        deviations = [d for d in deviations if d.id != "route-missing"]
+    by_key = {(r.method, plain(r.path)): r for r in found.routes}
+    handlers = _Handlers(api, module)
+    for operation in routed.found:
+        path = plain(routed.base + operation.path)
+        route = by_key.get((operation.method.upper(), path)) or by_key.get(("*", path))
+        if route is not None:
+            handlers.look(operation, route)
+    checked.add(
+        [*deviations, *handlers.structs.found.values()],
+        [*unverified, *handlers.unverified, *handlers.structs.unverified],
+    )
+    checked.unverified.append(Unverified("*", "limits, credentials and headers are not read from the source: give url"))
+    return checked
+
+
+class _Handlers:
+    """What the handlers do, as far as their source tells."""
+
+    def __init__(self, api: Api, module: Module) -> None:
+        self._f = Flattener(api)
+        self._module = module
+        self.structs = Structs(self._f, module)
+        self.unverified: list[Unverified] = []
+
+    def look(self, operation: Operation, route: GoRoute) -> None:
+        body = self._body(route.handler)
+        if body is None or not body.named_children or not any(n.type == "call_expression" for n in walk(body)):
+            self.unverified.append(
+                Unverified(operation.name, f"its handler cannot be read ({route.file}:{route.line})")
+            )
+            return
+        bodies = [*self._reached(body, 0)]
+        place = f"{route.file}:{int(body.start_point[0]) + 1}"
+        self._statuses(operation, body, bodies, place)
+        self._query(operation, bodies, place)
+        for status, response in operation.responses.items():
+            schema = next((s for m, s in response.content.items() if "json" in m and s is not None), None)
+            if status[0] == "2" and schema is not None:
+                self._response(operation, status, schema, body)
+
+    def _body(self, handler: GoNode) -> GoNode:
+        """The block of a handler: a literal, a function, a method, or what a wrapper wraps."""
+        if handler.type == "func_literal":
+            return handler.child_by_field_name("body")
+        if handler.type == "call_expression":
+            arguments = children(handler.child_by_field_name("arguments"))
+            inner = self._body(arguments[-1]) if arguments else None
+            if inner is not None:
+                return inner
+            made = self._module.function(text(handler.child_by_field_name("function")).rpartition(".")[2])
+            return (
+                next((n.child_by_field_name("body") for n in walk(made.node) if n.type == "func_literal"), None)
+                if made
+                else None
+            )
+        function = (
+            self._module.function(text(handler).rpartition(".")[2])
+            if handler.type in ("identifier", "selector_expression")
+            else None
+        )
+        return function.node.child_by_field_name("body") if function else None
+
+    def _reached(self, body: GoNode, depth: int) -> Iterator[GoNode]:
+        """A block, and those of functions of the module that it calls."""
+        yield body
+        if depth >= _HELP:
+            return
+        for node in walk(body):
+            if node.type == "call_expression":
+                function = self._module.function(text(node.child_by_field_name("function")).rpartition(".")[2])
+                inner = function.node.child_by_field_name("body") if function else None
+                if inner is not None and inner.id != body.id:
+                    yield from self._reached(inner, depth + 1)
+
+    def _statuses(self, operation: Operation, body: GoNode, bodies: list[GoNode], place: str) -> None:
+        sent = set(_statuses(body))
+        inner = {code for one in bodies[1:] for code in _statuses(one) if code >= 400}
+        success = {code for code in sent if code < 300}
+        documented = set(operation.responses)
+        if not success and not sent & set(range(300, 400)) and _writes(body, bodies):
+            success = {200}
+        for code in sorted(success | {c for c in sent | inner if c >= 400}):
+            if str(code) in documented or f"{str(code)[0]}XX" in documented or "default" in documented:
+                continue
+            where = f"{operation.name} {code}"
+            self.structs.add(
+                "status-undocumented", "different", where, ", ".join(operation.responses), f"{code} ({place})"
+            )
+
+    def _query(self, operation: Operation, bodies: list[GoNode], place: str) -> None:
+        texts = {
+            self._module.string(n)
+            for b in bodies
+            for n in walk(b)
+            if n.type in ("interpreted_string_literal", "raw_string_literal", "identifier")
+        }
+        whole = "\n".join(text(b) for b in bodies)
+        bound = {
+            name
+            for kind in self._module.types
+            for name in self._tags(kind, ("form", "query", "schema", "url", "param"))
+            if re.search(rf"\b{kind}\b", whole)
+        }
+        for parameter in operation.parameters:
+            if parameter.where != "query" or parameter.name in texts or parameter.name in bound:
+                continue
+            where = f"{operation.name} {parameter.name}"
+            if re.search(r"\.(ShouldBindQuery|BindQuery|QueryParser|Bind)\(|RawQuery|range \w+\.URL\.Query\(\)", whole):
+                self.unverified.append(Unverified(where, f"the query is bound in a way that cannot be read ({place})"))
+            else:
+                self.structs.add("query-param-missing", "missing", where, "it is read", f"not read in {place}")
+
+    def _tags(self, kind: str, keys: tuple[str, ...]) -> set[str]:
+        node, _ = self._module.types[kind]
+        found = dict[str, str]()
+        for part in walk(node) if node is not None else ():
+            if part.type == "raw_string_literal":
+                found |= {value.partition(",")[0]: key for key, value in _TAG.findall(text(part)) if key in keys}
+        return set(found)
+
+    def _response(self, operation: Operation, status: str, schema: Node, body: GoNode) -> None:
+        flat = self._f.flat(schema)
+        inner = flat.items if flat.items is not None and not flat.properties else schema
+        name = self._f.name(inner)
+        kind = self._sent(body, flat.items is not None) or (name if name in self._module.types else "")
+        if not kind or kind not in self._module.types:
+            self.unverified.append(
+                Unverified(f"{operation.name} {status}", "the type of its body cannot be read from the source")
+            )
+            return
+        self.structs.struct(self._f.flat(inner), kind, name or f"{operation.name} {status}", 0)
+
+    def _sent(self, body: GoNode, array: bool) -> str:
+        """The struct that a handler writes: of a literal beside a status or in an encoder."""
+        for node in walk(body):
+            if node.type != "call_expression":
+                continue
+            called = text(node.child_by_field_name("function")).rpartition(".")[2]
+            arguments = children(node.child_by_field_name("arguments"))
+            if not re.search(r"(?i)json|encode|respond|render|write|reply|ok$", called) or not arguments:
+                continue
+            if any(code >= 300 for code in _statuses(node)):
+                continue
+            if kind := self._type_of(arguments[-1], body, array):
+                return kind
+        return ""
+
+    def _type_of(self, node: GoNode, body: GoNode, array: bool) -> str:
+        if node.type == "unary_expression" and node.named_children:
+            return self._type_of(node.named_children[-1], body, array)
+        if node.type == "composite_literal":
+            return element(text(node.child_by_field_name("type")), array)
+        if node.type == "identifier":
+            name = text(node)
+            for other in walk(body):
+                if other.type == "short_var_declaration":
+                    left, right = (
+                        children(other.child_by_field_name("left")),
+                        children(other.child_by_field_name("right")),
+                    )
+                    for one, value in zip(left, right, strict=False):
+                        if text(one) == name and value.type in ("composite_literal", "unary_expression"):
+                            return self._type_of(value, body, array)
+                        if text(one) == name and value.type == "call_expression":
+                            return self._returned(value, array)
+                elif other.type == "var_spec" and name in [text(n) for n in other.children_by_field_name("name")]:
+                    return element(text(other.child_by_field_name("type")), array)
+        return self._returned(node, array) if node.type == "call_expression" else ""
+
+    def _returned(self, call: GoNode, array: bool) -> str:
+        called = text(call.child_by_field_name("function"))
+        if called == "make":
+            arguments = children(call.child_by_field_name("arguments"))
+            return element(text(arguments[0]), array) if arguments else ""
+        function: Function | None = self._module.function(called.rpartition(".")[2])
+        result = function.node.child_by_field_name("result") if function else None
+        written = text(result).strip("()").partition(",")[0].strip().rpartition(" ")[2] if result is not None else ""
+        return element(written, array)
+
+
+def _statuses(node: GoNode) -> Iterator[int]:
+    """The statuses that calls of a block name, as constants or numbers."""
+    for call in walk(node):
+        if call.type != "call_expression":
+            continue
+        for argument in children(call.child_by_field_name("arguments")):
+            written = text(argument)
+            if (name := re.fullmatch(r"(?:http|fiber)\.Status(\w+)", written)) and name.group(1) in STATUS:
+                yield STATUS[name.group(1)]
+            elif re.fullmatch(r"[2-4]\d\d", written) and re.search(
+                r"(?i)json|status|header|error|string|respond|write|fail|reply|render|nocontent|abort",
+                text(call.child_by_field_name("function")),
+            ):
+                yield int(written)
+
+
+def _writes(body: GoNode, bodies: list[GoNode]) -> bool:
+    """Whether something is sent without a status, which makes it 200."""
+    return re.search(
+        r"\.Encode\(|\bw\.Write\(|fmt\.Fprint|io\.WriteString|\.Execute\(", text(body)
+    ) is not None and not any("WriteHeader" in text(b) for b in bodies)

@@ -1,0 +1,157 @@
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+"""Go source as a tree: functions, types, constants of the files of a module, without compiling them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeAlias
+
+from mcp_backend.contracts.sources import Source
+from mcp_backend.errors import Unavailable
+from mcp_backend.workspace import listing
+
+FILES = 3_000
+GoNode: TypeAlias = Any
+"""A node of tree-sitter, whose types come with a package that may be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function or method; `receiver` is the name of the type a method belongs to."""
+
+    name: str
+    node: GoNode
+    path: str
+    receiver: str = ""
+
+    @property
+    def line(self) -> int:
+        return int(self.node.start_point[0]) + 1
+
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """Names and types as they are written."""
+        found: list[tuple[str, str]] = []
+        for declared in children(self.node.child_by_field_name("parameters"), "parameter_declaration"):
+            kind = declared.child_by_field_name("type")
+            names = [text(c) for c in declared.children_by_field_name("name")]
+            found += [(name, text(kind)) for name in names or ["_"]]
+        return found
+
+
+@dataclass(slots=True)
+class Module:
+    """What the files define, by name. Packages are not told apart: the first of a name counts."""
+
+    functions: dict[str, list[Function]] = field(default_factory=dict[str, list[Function]])
+    types: dict[str, tuple[GoNode, str]] = field(default_factory=dict[str, "tuple[GoNode, str]"])
+    constants: dict[str, str] = field(default_factory=dict[str, str])
+    typed: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """The values of the string constants of a type."""
+    files: list[str] = field(default_factory=list[str])
+    pending: list[tuple[str, GoNode, str]] = field(default_factory=list["tuple[str, GoNode, str]"])
+    """Names, values and types of constants and variables."""
+
+    def function(self, name: str, receiver: str = "") -> Function | None:
+        """The function of that name, of that receiver where several have it."""
+        found = self.functions.get(name, [])
+        return next((f for f in found if receiver and f.receiver == receiver), found[0] if found else None)
+
+    def string(self, node: GoNode) -> str | None:
+        """The text of a string expression made of literals and constants, or `None`."""
+        if node is None:
+            return None
+        if node.type == "interpreted_string_literal":
+            return re.sub(r"\\(.)", r"\1", text(node)[1:-1])
+        if node.type == "raw_string_literal":
+            return text(node)[1:-1]
+        if node.type == "parenthesized_expression":
+            return self.string(node.named_children[0])
+        if node.type == "binary_expression" and text(node.child_by_field_name("operator")) == "+":
+            left, right = self.string(node.child_by_field_name("left")), self.string(node.child_by_field_name("right"))
+            return None if left is None or right is None else left + right
+        if node.type in ("identifier", "selector_expression"):
+            name = text(node).rpartition(".")[2]
+            return _METHODS.get(name) or self.constants.get(name)
+        return None
+
+
+_METHODS = {f"Method{m.title()}": m for m in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
+
+
+def text(node: GoNode) -> str:
+    """The source of a node."""
+    return node.text.decode("utf-8", "replace") if node is not None else ""
+
+
+def children(node: GoNode, *kinds: str) -> list[GoNode]:
+    """The named children, of these kinds."""
+    return [c for c in node.named_children if not kinds or c.type in kinds] if node is not None else []
+
+
+def walk(node: GoNode) -> Iterator[GoNode]:
+    """A node and everything below it, in the order of the source."""
+    stack = [node]
+    while stack:
+        one = stack.pop()
+        yield one
+        stack.extend(reversed(one.named_children))
+
+
+@cache
+def _parser() -> Any:
+    try:
+        import tree_sitter_go
+        from tree_sitter import Language, Parser
+    except ImportError as error:
+        raise Unavailable('Go needs the extra "workspace": pip install "mcp-backend[workspace]"') from error
+    return Parser(Language(tree_sitter_go.language()))
+
+
+def read(source: Source, below: str) -> Module:
+    """The module in a folder (or the one file)."""
+    module = Module()
+    files = [f for f in source.files if f.endswith(".go") and not f.endswith("_test.go") and "/vendor/" not in f"/{f}"]
+    inside = [f for f in files if not below or f == below or f.startswith(f"{below}/")]
+    if len(inside) == 1 and below.endswith(".go"):
+        folder = below.rpartition("/")[0]
+        inside = [f for f in files if not folder or f.startswith(f"{folder}/")]
+    for path in inside[:FILES]:
+        content = listing.text(source.root, path, 1_000_000)
+        if content is not None:
+            module.files.append(path)
+            _add(module, _parser().parse(content.encode()).root_node, path)
+    _constants(module)
+    return module
+
+
+def _add(module: Module, root: GoNode, path: str) -> None:
+    waiting = module.pending
+    for node in root.named_children:
+        if node.type in ("function_declaration", "method_declaration"):
+            name, receiver = text(node.child_by_field_name("name")), ""
+            for declared in children(node.child_by_field_name("receiver"), "parameter_declaration"):
+                receiver = text(declared.child_by_field_name("type")).lstrip("*").partition("[")[0]
+            module.functions.setdefault(name, []).append(Function(name, node, path, receiver))
+        elif node.type == "type_declaration":
+            for spec in children(node, "type_spec", "type_alias"):
+                module.types.setdefault(
+                    text(spec.child_by_field_name("name")), (spec.child_by_field_name("type"), path)
+                )
+        elif node.type in ("const_declaration", "var_declaration"):
+            for spec in walk(node):
+                if spec.type in ("const_spec", "var_spec"):
+                    kind = text(spec.child_by_field_name("type"))
+                    names = spec.children_by_field_name("name")
+                    values = children(spec.child_by_field_name("value"))
+                    waiting += [(text(n), v, kind) for n, v in zip(names, values, strict=False)]
+
+
+def _constants(module: Module) -> None:
+    for _ in range(3):  # constants made of constants
+        for name, value, kind in module.pending:
+            if name not in module.constants and (found := module.string(value)) is not None:
+                module.constants[name] = found
+                if kind:
+                    module.typed.setdefault(kind, []).append(found)

@@ -1,0 +1,200 @@
+# ruff: noqa: E501 - a specification is read best in few lines
+"""check_contract against implementations: what the corpus plants is found in each framework, clean ones stay silent."""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CORPORA, ERAS, Connect, Era
+from tests.service import ask, refused, write
+
+CASES = CORPORA / "contracts_corpus"
+DEVIATIONS = sorted(p.parent.name for p in CASES.glob("dev-*/case.json"))
+FEW = 3
+"""Cases per framework in the suite; MCP_BACKEND_CONTRACT_CASES says another number."""
+SPEC = """\
+openapi: 3.0.3
+info: {title: Notes, version: '1'}
+security: [{bearer: []}]
+paths:
+  /notes:
+    get:
+      parameters: [{name: limit, in: query, schema: {type: integer, minimum: 1, maximum: 10}}]
+      responses:
+        '200': {description: ok, content: {application/json: {schema: {type: array, items: {$ref: '#/components/schemas/Note'}}}}}
+        '401': {description: who}
+        '422': {description: bad}
+    post:
+      requestBody: {required: true, content: {application/json: {schema: {$ref: '#/components/schemas/Note'}}}}
+      responses: {'201': {description: made}, '401': {description: who}, '422': {description: bad}}
+components:
+  securitySchemes: {bearer: {type: http, scheme: bearer}}
+  schemas:
+    Note: {type: object, required: [id, text], properties: {id: {type: integer}, text: {type: string, maxLength: 20}}}
+"""
+STARLETTE = """\
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+print("noise on standard output")
+
+
+async def notes(request):
+    if request.method == "POST":
+        body = await request.json()
+        fits = isinstance(body.get("id"), int) and isinstance(body.get("text"), str) and len(body["text"]) <= 20
+        return JSONResponse(None, 201 if fits else 422)
+    return JSONResponse([{"id": 1, "text": "a"}])
+
+
+def create_app():
+    return Starlette(routes=[Mount("/", routes=[Route("/notes", notes, methods=["GET", "POST"])])])
+"""
+GO = """\
+package main
+
+import "github.com/go-chi/chi/v5"
+
+type Note struct {
+	ID   int64   `json:"id"`
+	Text *string `json:"text,omitempty"`
+}
+
+func Router(names []string) chi.Router {
+	r := chi.NewRouter()
+	for _, name := range names {
+		r.Get("/"+name, list)
+	}
+	r.With(auth).Post("/notes", create)
+	return r
+}
+
+func create(w http.ResponseWriter, r *http.Request) { writeJSON(w, 202, Note{}) }
+"""
+
+
+@pytest.mark.skipif(not DEVIATIONS, reason="the corpus is not here")
+async def test_the_deviations_of_the_corpus_are_found_and_clean_apps_stay_silent(
+    tmp_path: Path, connect: Connect
+) -> None:
+    wrong: list[str] = []
+    chosen = _chosen(int(os.environ.get("MCP_BACKEND_CONTRACT_CASES", FEW)))
+    for name in chosen:
+        shutil.copytree(CASES / name, tmp_path / _neutral(name), ignore=shutil.ignore_patterns("case.json"))
+    async with connect(tmp_path) as client:
+        for name in chosen:
+            case = json.loads((CASES / name / "case.json").read_text())
+            folder = _neutral(name)
+            target = f"{folder}/{case['app']}" + (f":{case['app_object']}" if "app_object" in case else "")
+            found = await ask(client, "check_contract", path=f"{folder}/{case['spec']}", implementation=target)
+            got = {(d["id"], d["where"]) for d in found["deviations"]}
+            expected = {(d["deviation"], d["at"]) for d in case["expect"]["deviations"]}
+            if got != expected:
+                wrong.append(f"{name}: found {sorted(got)}, expected {sorted(expected)}")
+    assert wrong == []
+
+
+def _chosen(count: int) -> list[str]:
+    """Some of each framework: those that need no process cost next to nothing, so all of them."""
+    quick = [n for n in DEVIATIONS if n.startswith(("dev-go", "dev-grpc"))]
+    slow = [[n for n in DEVIATIONS if n.startswith(f"dev-{f}")] for f in ("fastapi", "flask", "graphql")]
+    return (
+        quick + [name for names in slow for name in names[: max(1, count // 3 + (names is slow[1]))]]
+        if count < 60
+        else DEVIATIONS
+    )
+
+
+def _neutral(name: str) -> str:
+    return f"work{DEVIATIONS.index(name)}"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_service_that_asks_for_no_credentials_deviates(repository: Path, connect: Connect, era: Era) -> None:
+    write(repository, {"api.yaml": SPEC, "service/app.py": STARLETTE})
+    async with connect(repository, mode=era) as client:
+        found = await ask(client, "check_contract", implementation="auto")
+        shown = {(d["id"], d["where"]) for d in found["deviations"]}
+        assert shown == {
+            ("auth-not-enforced", "GET /notes"),
+            ("auth-not-enforced", "POST /notes"),
+            ("query-param-missing", "GET /notes limit"),
+        }
+        assert (found["verdict"], found["implementation"]) == ("deviates", "service/app.py:create_app()")
+        assert found["sources"] == ["routes", "probe"]
+
+
+async def test_what_go_source_does_not_tell_is_unverified_not_missing(repository: Path, connect: Connect) -> None:
+    write(repository, {"api.yaml": SPEC, "cmd/main.go": GO, "go.mod": "module example.com/notes\n"})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation="cmd")
+        places = {u["where"]: u["why"] for u in found["unverified"]}
+        assert "GET /notes" in places
+        assert any("cmd/main.go:13" in where for where in places)
+        assert [(d["id"], d["where"]) for d in found["deviations"]] == [("status-undocumented", "POST /notes 202")]
+
+
+async def test_an_application_that_cannot_be_loaded_is_said_with_its_reason(repository: Path, connect: Connect) -> None:
+    write(repository, {"api.yaml": SPEC, "app.py": "import no_such_package\n"})
+    async with connect(repository) as client:
+        error = await refused(client, "check_contract", implementation="app:app")
+        assert (error["code"], "no_such_package" in error["reason"]) == ("failed_precondition", True)
+        assert (await refused(client, "check_contract", implementation="-c:x"))["code"] == "invalid_argument"
+        assert (await refused(client, "check_contract"))["code"] == "invalid_argument"
+        assert (await refused(client, "check_contract", url="http://example.com"))["code"] == "invalid_argument"
+        assert (await refused(client, "check_contract", url="http://169.254.169.254/"))["code"] == "invalid_argument"
+
+
+class _Service(BaseHTTPRequestHandler):
+    """Redirects what has no credentials, answers text for a number, and keeps what it was asked."""
+
+    asked: list[str] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.command)
+        known = self.headers.get("Authorization") == "Bearer secret-for-tests"
+        self.send_response(200 if known else 302)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Location", "http://example.com/")
+        self.end_headers()
+        self.wfile.write(b'[{"id": "1", "text": "a"}]')
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+
+@pytest.fixture
+def service() -> Generator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Service)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+async def test_a_running_service_is_asked_only_what_changes_nothing(
+    repository: Path, connect: Connect, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repository, {"api.yaml": SPEC})
+    monkeypatch.setenv("NOTES_TOKEN", "Bearer secret-for-tests")
+    _Service.asked.clear()
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", url=service, headers={"Authorization": "env:NOTES_TOKEN"})
+    assert {(d["id"], d["where"]) for d in found["deviations"]} == {
+        ("type-mismatch", "Note.id"),
+        ("query-param-missing", "GET /notes limit"),
+    }
+    assert any(u["where"] == "POST /notes" for u in found["unverified"])
+    assert "secret-for-tests" not in json.dumps(found)
