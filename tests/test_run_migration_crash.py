@@ -258,9 +258,9 @@ async def test_an_engine_that_is_down_is_named_and_recovers(project: Project) ->
 async def test_a_long_reader_is_not_queued_behind_and_is_named(gated: Project) -> None:
     async with gated.server() as client:
         await call(client, version="1")
-        gated.policy(lock_deadline="300ms")
+        gated.policy(lock_deadline="100ms")
         async with held(gated, "access share") as reader, gated.server() as hurried:
-            error = await call(hurried, lock_timeout_ms=50)
+            error = await call(hurried, lock_timeout_ms=200)
             process = reader.info.backend_pid
         assert (error["code"], error["retry"]) == ("deadline_exceeded", "later")
         assert error["reason"].startswith("db/migrations/2_wait.sql:3: could not get its lock in any try")

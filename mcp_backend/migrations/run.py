@@ -13,6 +13,7 @@ from mcp_backend.migrations.model import File, History, Step, Tool
 from mcp_backend.migrations.statements import Statement
 
 TURN_SECONDS = 30.0
+LONG_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Limits:
     statement: float = 900.0
     deadline: float = 30.0
     turn: float = field(default_factory=lambda: TURN_SECONDS)
-    long: float = 60.0
+    long: float = field(default_factory=lambda: LONG_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class RunMigration(Tool):
     )
     direction: Literal["up", "down"] = "up"
     statement_timeout_seconds: float = Field(default=900, ge=1, le=86_400, description="for one statement")
-    lock_timeout_ms: int = Field(default=500, ge=50, le=1000, description="for one wait for a lock; tried again")
+    lock_timeout_ms: int = Field(default=500, ge=200, le=1000, description="for one wait for a lock; tried again")
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend.migrations import planning
