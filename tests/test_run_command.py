@@ -92,11 +92,13 @@ async def test_what_a_plain_line_would_write_is_refused_before_anything_ran(guar
         ("echo x >> a 2>&1 | tee c", ["a"]),
         ("echo 'x > frontend/y'", []),
         ("grep '>' frontend/src/App.tsx", []),
-        ("cat > a <<'EOF'\n> frontend/x\nEOF", []),
+        ("cat > a <<'EOF'\n> frontend/x\nEOF", ["a"]),
         ("cd frontend && echo x > y", []),
         ("make 2> /dev/null", []),
-        ("echo $(date) > a", []),
+        ("echo $(date) > a", ["a"]),
         ("echo 'unclosed > a", []),
+        ("(cd web; echo x > a)", []),
+        ("echo x > $F; echo x > *.py", []),
     ],
 )
 def test_only_plain_redirections_are_read(line: str, found: list[str]) -> None:

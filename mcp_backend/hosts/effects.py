@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mcp_backend.expressions import Expression
-from mcp_backend.hosts.shell_line import Command, Reader, Unreadable, Word
 from mcp_backend.records import dataclass, field
 from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.shell_line import Reader, Unreadable
+from mcp_backend.workspace.shell_parts import Command, Word
 
 SHELLS = words("sh bash dash zsh ksh ash mksh fish rbash")
 LONGEST = 200_000
@@ -22,7 +23,10 @@ _PATHLIKE = Expression(r"[\w.@~+*?/\\-]+")
 _WRITES = Expression(
     r"write|open\s*\([^)]*,|['\"][rb]?[wax]\+?b?t?['\"]|unlink|remov|rename|replace|copy|move|delet|touch|mkdir|symlink|link\(|"
     r"chmod|truncate|extract|system|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
-    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch",
+    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs",
+)
+_TAKEN = Expression(
+    r"\(\)\s*\{|\bfunction\b|\b(read|mapfile|readarray|set\s+--)\b|\$\{?\w+\[|-c\s.*\$[1@*]|\bdeclare\s+-n"
 )
 _LOADERS = Expression(
     r"LD_(PRELOAD|LIBRARY_PATH|AUDIT)|BASH_ENV|ENV|PROMPT_COMMAND|SHELLOPTS|PERL5OPT|PYTHONSTARTUP|NODE_OPTIONS|"
@@ -50,9 +54,14 @@ class Effects:
     variables: dict[str, str] = field(default_factory=dict[str, str])
     search: str = ""
     line: str = ""
+    blind: int = 0
+    """How many paths are written whose text shows nothing: `"$1"`."""
 
     def write(self, word: Word | str) -> None:
-        self.written += self.paths(word)
+        found = self.paths(word)
+        self.written += found
+        if not found and isinstance(word, Word) and not word.plain:
+            self.blind += 1
 
     def delete(self, word: Word | str) -> None:
         self.deleted += self.paths(word)
@@ -135,6 +144,9 @@ def run(line: str, effects: Effects) -> None:
         one(command, effects)
     if folders:
         effects.cwd = folders[0]
+    if effects.blind and _TAKEN.search(line):
+        # The line itself says what the unknown path is: an argument, a word it reads, an item of a list.
+        effects.named += effects.mentioned(line)
 
 
 def one(command: Command, effects: Effects) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from mcp_backend.hosts.effects import Effects, Program, change_folder, operands, values
-from mcp_backend.hosts.shell_line import Command, Word
+from mcp_backend.workspace.shell_parts import Command, Word
 
 
 def _last(words: list[Word], command: Command, effects: Effects) -> None:

@@ -6,8 +6,8 @@ import re
 from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import Effects, change_folder, operands, run, values
 from mcp_backend.hosts.file_programs import patched
-from mcp_backend.hosts.shell_line import Command, Word
 from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.shell_parts import Command, Word
 
 _STARTS = Expression(
     r"(?i)(core\.(fsmonitor|sshcommand|hookspath|editor|pager|gitproxy|askpass|attributesfile|worktree)|diff\.(external|.*)|"
@@ -84,6 +84,11 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
         case "rm":
             for word in operands(rest):
                 effects.delete(word)
+        case "stash" if texts[:1] in (["push"], ["save"], []) or "--" in texts:
+            for word in paths or operands(rest[1:], "m", ("--message",)):
+                effects.delete(word)
+        case "push" if why := _pushed(rest, texts):
+            effects.steers.append((f"git push {why}", "the tool git_push sends a branch of your own, judged"))
         case "mv":
             for word in operands(rest):
                 effects.write(word)
@@ -126,6 +131,24 @@ def _checkout(verb: str, rest: list[Word], texts: list[str], paths: list[Word], 
         named = given[1:] if len(given) > 1 else [w for w in given if _exists(w, effects)]
     for word in named:
         effects.write(word)
+        if any(os.path.isdir(path) for path in effects.paths(word)):
+            effects.delete(word)
+
+
+def _pushed(rest: list[Word], texts: list[str]) -> str:
+    """What a push replaces or where it must not go: `--force`, `+x`, `:x`, `main`; or nothing."""
+    for text in texts:
+        if (
+            text in ("--mirror", "--delete", "-d", "--all")
+            or text.startswith("--force")
+            or text in ("-f", "-fu", "-uf")
+        ):
+            return text
+    for word in operands(rest, "o", ("--push-option", "--repo", "--receive-pack", "--exec"))[1:]:
+        target = word.text.rpartition(":")[2].removeprefix("refs/heads/").lstrip("+")
+        if word.text.startswith(("+", ":")) or target in ("main", "master"):
+            return word.text
+    return ""
 
 
 def _exists(word: Word, effects: Effects) -> bool:
@@ -149,6 +172,9 @@ def _others(verb: str, rest: list[Word], texts: list[str], effects: Effects) -> 
             for word in given[1:2] if verb == "clone" else given[:1]:
                 effects.write(word)
                 effects.fresh.update(effects.paths(word))
+        case "submodule" if texts[:1] == ["add"]:
+            for word in operands(rest[1:], "b", ("--name", "--branch"))[1:2]:
+                effects.write(word)
         case "submodule" if texts[:1] == ["foreach"]:
             run(" ".join(texts[1:]), effects)
             _steers("git submodule foreach", effects)

@@ -7,8 +7,21 @@ from collections.abc import Mapping
 from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import SHELLS, Effects, Program, change_folder, one, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
-from mcp_backend.hosts.shell_line import Command, Reader, Word
+from mcp_backend.hosts.line_programs import (
+    READERS,
+    arithmetic,
+    database,
+    decoded,
+    evaluated,
+    filtering,
+    later,
+    nothing,
+    system,
+    tar,
+    trap,
+)
 from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.shell_parts import Command, Word
 
 _INTERPRETER = Expression(r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript)[\d.]*|uvx?")
 _CODE = {"python": ("-c",), "pypy": ("-c",), "perl": ("-e", "-E"), "ruby": ("-e",), "node": ("-e", "--eval", "-p"),
@@ -134,6 +147,7 @@ def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
         _script(next(w for w in rest if not w.text.startswith("-")), effects)
     elif command.piped and not command.fed:
         effects.opaque("> " + effects.line)
+        decoded(effects)
     for text in command.fed:
         run(text, effects)
     effects.cwd = here
@@ -177,18 +191,6 @@ def _sort(words: list[Word], command: Command, effects: Effects) -> None:
         _script(word, effects)
 
 
-def _tar(words: list[Word], command: Command, effects: Effects) -> None:
-    flags = words[0].text if words else ""
-    for word in values(words, "--to-command", "-I", "--use-compress-program", "--checkpoint-action"):
-        run(word.text.removeprefix("exec="), effects)
-    folder = next(iter(values(words, "-C", "--directory")), None)
-    if "x" in flags or any(w.text in ("--extract", "--get") for w in words):
-        effects.write(folder or Word("."))
-    elif re.match(r"-?[a-zA-Z]*[cru]", flags):
-        for word in list(values(words, "-f", "--file")) or words[1:2]:
-            effects.write(word)
-
-
 def _find(words: list[Word], command: Command, effects: Effects) -> None:
     start = next((i for i, w in enumerate(words) if w.text.startswith(("-", "(", "!"))), len(words))
     places = words[:start] or [Word(".")]
@@ -204,8 +206,16 @@ def _find(words: list[Word], command: Command, effects: Effects) -> None:
                 inner = [
                     Word(w.text.replace("{}", place.text), w.plain and place.plain) for w in words[index + 1 : end]
                 ]
+                blind = effects.blind
                 if inner:
                     apply(inner, command, effects)
+                if effects.blind > blind and not _backend_only(words):
+                    effects.delete(place)
+
+
+def _backend_only(words: list[Word]) -> bool:
+    """Whether `find` looks for names only that no frontend has."""
+    return any(value.text.endswith((".py", ".go", ".pyc", ".sql")) for value in values(words, "-name", "-iname"))
 
 
 def _packages(words: list[Word], command: Command, effects: Effects) -> None:
@@ -240,72 +250,21 @@ def _make(words: list[Word], command: Command, effects: Effects) -> None:
     effects.cwd = here
 
 
-def _eval(words: list[Word], command: Command, effects: Effects) -> None:
-    text = " ".join(w.text for w in words)
-    if all(w.plain for w in words):
-        run(text, effects)
-    else:
-        effects.opaque("> " + text)
-
-
-def _trap(words: list[Word], command: Command, effects: Effects) -> None:
-    if words:
-        run(words[0].text, effects)
-
-
 def _source(words: list[Word], command: Command, effects: Effects) -> None:
     for word in words[:1]:
         _script(word, effects)
 
 
-def _arithmetic(words: list[Word], command: Command, effects: Effects) -> None:
-    """`[[` and `let` read their operands as arithmetic, where a quoted `$(…)` runs all the same."""
-    for word in words:
-        if "$(" in word.text or "`" in word.text:
-            for inner in Reader("", dict(effects.variables)).substitutions(word.text):
-                one(inner, effects)
-
-
-def _later(words: list[Word], command: Command, effects: Effects) -> None:
-    if [w.text for w in words] not in (["-l"], ["--help"]):
-        effects.steers.append(("crontab or at", "it runs a program later, where nothing judges it"))
-
-
-def _system(words: list[Word], command: Command, effects: Effects) -> None:
-    if words:
-        effects.steers.append(("mount or umount", "it changes what the paths of this repository mean"))
-
-
-def _nothing(words: list[Word], command: Command, effects: Effects) -> None:
-    """A reader."""
-
-
-def _filtering(words: list[Word], command: Command, effects: Effects) -> None:
-    """rg: reads, but --pre starts a program."""
-    for word in values(words, "--pre", "--hostname-bin"):
-        run(word.text, effects)
-
-
-READERS = words(
-    "cat head tail less more bat nl wc grep egrep fgrep ag ack ls tree stat file du df diff cmp comm cut tr rev "
-    "column jq yq xxd od hexdump strings md5sum sha1sum sha256sum sum cksum base64 readlink basename dirname pwd "
-    "echo printf realpath true false test [ : which type whereis date sleep id whoami env printenv uname hostname "
-    "ps top pgrep kill wait jobs fg bg set unset export declare local readonly typeset shift return exit break "
-    "continue read seq yes history ulimit umask alias hash help man info psql pytest tox nox coverage ruff mypy "
-    "pyright black isort go cargo docker podman kubectl gh ping dig nslookup nc ss netstat lsof curl tsc vitest "
-    "jest playwright cypress vite next tsx ts-node webpack rollup storybook lighthouse shopt pip pip3 poetry pre- "
-    "commit nats redis-cli kafka-topics "
-)
-"""Programs that read, or write only what they make themselves (caches, reports, builds): fine in any folder."""
 _CHANGING = words("install i add remove rm uninstall un update up upgrade link init create version set dedupe prune")
 _CHANGERS = words("rm mv cp sed tee touch chmod chown truncate ln install perl dd rmdir unlink shred patch sh bash")
 
 PROGRAMS: Mapping[str, Program] = {
     **FILE_PROGRAMS,
-    "sort": _sort, "find": _find, "fd": _nothing, "rg": _filtering, "eval": _eval, "trap": _trap,
-    **dict.fromkeys(("tar", "bsdtar"), _tar),
+    "sort": _sort, "find": _find, "fd": nothing, "rg": filtering, "eval": evaluated, "trap": trap,
+    **dict.fromkeys(("tar", "bsdtar"), tar),
     **dict.fromkeys(("npm", "pnpm", "yarn", "bun"), _packages), **dict.fromkeys(("npx", "pnpx", "bunx"), _npx),
     **dict.fromkeys(("make", "gmake", "just", "task"), _make),
-    **dict.fromkeys((".", "source"), _source), **dict.fromkeys(("[[", "let"), _arithmetic),
-    **dict.fromkeys(("at", "batch", "crontab"), _later), **dict.fromkeys(("mount", "umount", "pivot_root"), _system),
+    **dict.fromkeys(("sqlite3", "psql", "mysql", "mariadb", "duckdb"), database),
+    **dict.fromkeys((".", "source"), _source), **dict.fromkeys(("[[", "let"), arithmetic),
+    **dict.fromkeys(("at", "batch", "crontab"), later), **dict.fromkeys(("mount", "umount", "pivot_root"), system),
 }  # fmt: skip

@@ -7,39 +7,16 @@ POSIX.1-2024, Shell Command Language, 2.2 to 2.9; Bash Reference Manual, 3.1.2 a
 import re
 
 from mcp_backend.expressions import Expression
-from mcp_backend.records import dataclass, field
 from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.shell_parts import Command, Word, braces, escaped
 
 _BREAKS = " \t\n;|&()<>"
 _OPERATOR = Expression(r"\d*(?:&>>|&>|>&|<&|>>|>\||<>|<<<|<<-|<<|>|<)|&&|\|\||;;&?|;&|\|&|[;|&()\n]")
 _REDIRECT = Expression(r"\d*([<>&].*)")
 _NAME = Expression(r"[A-Za-z_]\w*")
 _SIMPLE = Expression(r"\$(?:\{(\w+)\}|(\w+)|([$?#!@*-]))")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
-_KEYWORDS = words("if then else elif fi do done while until for case esac in { } ! select function")
+_KEYWORDS = words("if then else elif fi do done while until for case esac in { } ! select function coproc")
 DEEPEST = 12
-
-
-@dataclass(slots=True)
-class Word:
-    """One word. `plain` is false when something in it is known only when the line runs; `quoted` keeps `*` a star."""
-
-    text: str
-    plain: bool = True
-    quoted: bool = False
-
-
-@dataclass(slots=True)
-class Command:
-    """One simple command: assignments before it, its words, its redirections (operator without number, target), what
-    is fed to it (here-documents, here-strings), whether a pipe feeds it, and how deep in subshells it stands."""
-
-    assigned: dict[str, Word] = field(default_factory=dict[str, Word])
-    words: list[Word] = field(default_factory=list[Word])
-    redirects: list[tuple[str, Word]] = field(default_factory=list[tuple[str, Word]])
-    fed: list[str] = field(default_factory=list[str])
-    piped: bool = False
-    depth: int = 0
 
 
 class Unreadable(ValueError):
@@ -90,7 +67,8 @@ class Reader:
         if operator == "(":
             self.depth += 1
         elif operator == ")":
-            self.depth -= 1
+            # The bracket of a pattern of `case` opens nowhere.
+            self.depth = max(self.depth - 1, 0)
         elif operator == "\n":
             self._documents()
         self.current.depth = self.depth
@@ -143,7 +121,13 @@ class Reader:
         if not self.current.words and raw in _KEYWORDS:
             return
         self.current.depth = depth
-        self.current.words += [word] if word.quoted else [Word(t, word.plain) for t in braces(word.text)]
+        if word.quoted:
+            self.current.words.append(word)
+            return
+        # What a variable holds is split where it is not quoted (POSIX, 2.6.5).
+        between = self.variables.get("IFS", "")
+        text = word.text.translate(dict.fromkeys(map(ord, between), " ")) if between and "$" in raw else word.text
+        self.current.words += [Word(part, word.plain) for one in text.split() or [""] for part in braces(one)]
 
     def _end(self, piped: bool = False) -> None:
         command = self.current
@@ -179,6 +163,7 @@ class Reader:
                 break
             if character == "\\":
                 out.append(self.text[self.at + 1 : self.at + 2])
+                quoted = quoted or out[-1] in " \t*?["
                 self.at += 2
             elif character == "'":
                 out.append(self._single())
@@ -267,7 +252,7 @@ class Reader:
         self.at = match.end()
         return re.sub(
             r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|.)",
-            _escaped,
+            escaped,
             match[1],
             flags=re.DOTALL,
         )
@@ -305,25 +290,3 @@ class Reader:
 
     def _nested(self, text: str) -> None:
         self.commands += Reader(text, dict(self.variables), self.level + 1).read()
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = match[1]
-    if code[0] in "xuU" and len(code) > 1:
-        return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x110000 else ""
-    if code[0] in "01234567":
-        return chr(int(code, 8) & 0xFF)
-    return _ESCAPES.get(code, code)
-
-
-def braces(text: str) -> list[str]:
-    """`a{b,c}d` as the shell expands it; at most 64 words."""
-    match = re.search(r"\{([^{}]*,[^{}]*)\}", text)
-    if not match:
-        return [text]
-    found: list[str] = []
-    for part in match[1].split(","):
-        found += braces(text[: match.start()] + part + text[match.end() :])
-        if len(found) > 64:
-            break
-    return found[:64]

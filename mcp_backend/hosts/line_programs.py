@@ -1,0 +1,105 @@
+"""Builtins of the shell, archives, shells of databases: programs whose operands hold lines, paths or code."""
+
+import re
+
+from mcp_backend.expressions import Expression
+from mcp_backend.hosts.effects import Effects, one, run, values
+from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.shell_line import Reader
+from mcp_backend.workspace.shell_parts import Command, Word
+
+_DECODERS = Expression(
+    r"\b(base(64|32)\s+(-\w*[dD]|--decode)|xxd\s+-\w*r|openssl\s+(enc|base64)|gunzip|zcat|bunzip2|unxz|rev\b|uudecode"
+    r"|tr\s+\S+\s+\S|codecs|b64decode|fromhex|unhexlify)"
+)
+_TO_FILE = Expression(
+    r"(?i)\.(?:output|once|excel|log|save|backup|clone)\s+[\"']?([^\s\"';]+)|\\(?:o|out|w|g)\s+([^\s|;'\"]+)"
+    r"|\\?copy\b[^;]*\bto\s+'([^']+)'|into\s+(?:out|dump)file\s+'([^']+)'|vacuum\s+into\s+'([^']+)'|attach\s+'([^']+)'"
+)
+
+
+def decoded(effects: Effects) -> None:
+    """Code that the line itself decodes before it runs is hidden from whoever judges it, which only hiding needs."""
+    if _DECODERS.search(effects.line):
+        effects.steers.append(("run decoded text", "what it would do cannot be read: write it out in plain"))
+
+
+def database(words: list[Word], command: Command, effects: Effects) -> None:
+    """sqlite3, psql, mysql, duckdb: their own commands and statements that write files here."""
+    for value in values(words, "-o", "--output", "-L", "--log-file", "--tee"):
+        effects.write(value)
+    for text in [*(word.text for word in words), *command.fed]:
+        for match in _TO_FILE.finditer(text):
+            effects.write(next(group for group in match.groups() if group))
+
+
+def tar(words: list[Word], command: Command, effects: Effects) -> None:
+    """tar, bsdtar: what it unpacks into, the archive it writes, the programs it starts."""
+    flags = words[0].text if words else ""
+    for word in values(words, "--to-command", "-I", "--use-compress-program", "--checkpoint-action"):
+        run(word.text.removeprefix("exec="), effects)
+    folder = next(iter(values(words, "-C", "--directory")), None)
+    if "x" in flags or any(w.text in ("--extract", "--get") for w in words):
+        effects.write(folder or Word("."))
+    elif re.match(r"-?[a-zA-Z]*[cru]", flags):
+        for word in list(values(words, "-f", "--file")) or words[1:2]:
+            effects.write(word)
+
+
+def evaluated(words: list[Word], command: Command, effects: Effects) -> None:
+    """eval: the line it makes."""
+    text = " ".join(w.text for w in words)
+    if all(w.plain for w in words):
+        run(text, effects)
+    else:
+        effects.opaque("> " + text)
+        decoded(effects)
+
+
+def trap(words: list[Word], command: Command, effects: Effects) -> None:
+    """trap: a line that runs later."""
+    if words:
+        run(words[0].text, effects)
+
+
+def arithmetic(words: list[Word], command: Command, effects: Effects) -> None:
+    """`[[` and `let` read their operands as arithmetic, where a quoted `$(…)` runs all the same."""
+    for word in words:
+        if "$(" in word.text or "`" in word.text:
+            for inner in Reader("", dict(effects.variables)).substitutions(word.text):
+                one(inner, effects)
+
+
+def later(words: list[Word], command: Command, effects: Effects) -> None:
+    """at, batch, crontab."""
+    if [w.text for w in words] not in (["-l"], ["--help"]):
+        effects.steers.append(("crontab or at", "it runs a program later, where nothing judges it"))
+
+
+def system(words: list[Word], command: Command, effects: Effects) -> None:
+    """mount, umount, pivot_root."""
+    if words:
+        effects.steers.append(("mount or umount", "it changes what the paths of this repository mean"))
+
+
+def nothing(words: list[Word], command: Command, effects: Effects) -> None:
+    """A reader."""
+
+
+def filtering(words: list[Word], command: Command, effects: Effects) -> None:
+    """rg: reads, but --pre starts a program."""
+    for word in values(words, "--pre", "--hostname-bin"):
+        run(word.text, effects)
+
+
+READERS = words(
+    "cat head tail less more bat nl wc grep egrep fgrep ag ack ls tree stat file du df diff cmp comm cut tr rev "
+    "column jq yq xxd od hexdump strings md5sum sha1sum sha256sum sum cksum base64 readlink basename dirname pwd "
+    "echo printf realpath true false test [ : which type whereis date sleep id whoami env printenv uname hostname "
+    "ps top pgrep kill wait jobs fg bg set unset export declare local readonly typeset shift return exit break "
+    "continue read seq yes history ulimit umask alias hash help man info psql pytest tox nox coverage ruff mypy "
+    "pyright black isort go cargo docker podman kubectl gh ping dig nslookup nc ss netstat lsof curl tsc vitest "
+    "jest playwright cypress vite next tsx ts-node webpack rollup storybook lighthouse shopt pip pip3 poetry pre- "
+    "commit nats redis-cli kafka-topics "
+)
+"""Programs that read, or write only what they make themselves (caches, reports, builds): fine in any folder."""
