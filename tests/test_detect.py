@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
+from mcp_backend.migrations import forms, tools
 from mcp_backend.policy import EngineSettings, Policy
 from mcp_backend.settings import resolve, workspace
 from mcp_backend.workspace import detect, suites, uses
@@ -167,7 +168,13 @@ def test_migration_folders_of_other_tools_are_named(
     write(tmp_path, files)
     found = detect.look(workspace(tmp_path), {}).migrations
     assert [(m.folder, m.tool) for m in found] == [(folder, tool)]
-    assert filled(tmp_path).engines["postgresql"].migrations == (folder if tool == "dbmate" else None)
+    assert filled(tmp_path).engines["postgresql"].migrations == (folder if tool in forms.APPLIED else None)
+
+
+def test_one_of_two_folders_of_other_tools_is_not_guessed(tmp_path: Path) -> None:
+    write(tmp_path, {"a/migrations/1_a.sql": "-- +goose Up\n", "b/migrations/1_a.sql": "-- +goose Up\n"})
+    assert filled(tmp_path).engines["postgresql"].migrations is None
+    assert tuple(tool.name for tool in tools.TOOLS) == forms.APPLIED
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from pathlib import Path
 LOOKED_AT = 200
 """Files of a folder that are looked at; a folder has one form."""
 _PLAIN = re.compile(r"([0-9]+)([^\n]*)\.sql")
+APPLIED = ("dbmate", "golang-migrate", "goose", "Flyway", "Prisma", "sqlx", "Supabase", "Drizzle")
+"""Tools whose migrations are applied: the names of `tools.TOOLS`."""
 HEAD = 4096
 """Bytes at the start of a file in which its tool's marker is looked for."""
 
@@ -24,9 +26,9 @@ class Form:
     files: bool = True
 
 
-def form(folder: Path) -> Form:
-    """The form of a folder that exists."""
-    entries = sorted(folder.iterdir())[:LOOKED_AT]
+def form(folder: Path, most: int = LOOKED_AT) -> Form:
+    """The form of a folder that exists, by at most that many of its files."""
+    entries = sorted(folder.iterdir())[:most]
     names = [entry.name for entry in entries]
     heads = {entry.name: _head(entry) for entry in entries if entry.suffix in (".sql", ".py") and entry.is_file()}
     for name, head in heads.items():

@@ -39,6 +39,8 @@ _DBMATE = re.compile(r"^\s*--\s*migrate:up", re.MULTILINE)
 _MIGRATION = re.compile(r"\d+.*\.(sql|py|rb|exs|[cm]?[jt]s)|[VUR]\d*.*__.+\.sql|[0-9a-f]{8,}_\w+\.py|migration\.sql")
 _BEGINS = frozenset("0123456789abcdefVURm")
 MOST_FOLDERS = 60
+FEW = 10
+"""Files of a folder that tell its tool when a server starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def fill(policy: Policy, workspace: Workspace, environment: Mapping[str, str] = 
     for engine in found:
         name = engine.settings.name
         engines[name if name not in engines else f"{name}-2"] = engine.settings
-    folder = _dbmate(workspace, files)
+    folder = _applied(workspace, files)
     databases = [name for name, e in engines.items() if e.kind == "postgresql"]
     if folder and len(databases) == 1 and engines[databases[0]].migrations is None:
         engines[databases[0]] = replace(engines[databases[0]], migrations=folder)
@@ -169,13 +171,21 @@ def _folders(files: Sequence[str]) -> dict[str, list[str]]:
     return {folder: found[folder] for folder in near[:MOST_FOLDERS]}
 
 
-def _dbmate(workspace: Workspace, files: Sequence[str]) -> str | None:
-    """The folder of migrations in dbmate's form (https://github.com/amacneil/dbmate#creating-migrations)."""
-    for folder, names in _folders(files).items():
+def _applied(workspace: Workspace, files: Sequence[str]) -> str | None:
+    """The folder of migrations that can be applied: the first in dbmate's form
+    (https://github.com/amacneil/dbmate#creating-migrations), otherwise the only one of another tool."""
+    folders = _folders(files)
+    for folder, names in folders.items():
         first = next((name for name in names if name.endswith(".sql")), None)
         if first and _DBMATE.search(listing.text(workspace.root, first, 4096) or ""):
             return folder or "."
-    return None
+    if not folders:
+        return None
+    from mcp_backend.migrations import forms
+
+    places = {folder: workspace.root / folder for folder in folders}
+    found = [f for f, place in places.items() if place.is_dir() and forms.form(place, FEW).tool in forms.APPLIED]
+    return (found[0] or ".") if len(found) == 1 else None
 
 
 def _migrations(workspace: Workspace, files: Sequence[str]) -> tuple[Migrations, ...]:
