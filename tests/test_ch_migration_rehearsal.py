@@ -212,3 +212,19 @@ async def test_a_shadow_has_no_way_out(repository: Path) -> None:
     async with shadow.opened(workspace(repository), "default") as local:
         with pytest.raises(shadow.ServerError, match="fenced in"):
             await local.run("insert into function file('/tmp/out.csv', 'CSV') select 1")
+
+
+def test_what_other_systems_are_reached_with_is_not_shown() -> None:
+    for sql, secrets, kept in (
+        ("create user u identified with sha256_password by 'pw'", ("pw'",), "create user u"),
+        (
+            "create table t (a String) engine = S3('https://x/y', 'AK', 'SECRET') order by a comment 'hi'",
+            ("AK", "SECRET"),
+            "'hi'",
+        ),
+        ("create dictionary d (a UInt8) primary key a source(mysql(user 'u' password 'pw'))", ("pw",), "source"),
+        ("insert into t select 'a' from mysql('h', 'd', 't', 'u', 'pw') where x = 'ok'", ("pw",), "x = 'ok'"),
+    ):
+        (found,) = statements(sql, "test")
+        assert not [secret for secret in secrets if secret in found.shown]
+        assert kept in found.shown

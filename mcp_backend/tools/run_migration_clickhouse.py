@@ -91,7 +91,7 @@ def _preview(planned: "Subject", where: str, found: "Rehearsed | None", because:
     lines.append(f"{planned.direction} on {where}: {len(planned.steps)} migration(s)")
     for step in planned.steps:
         lines.append(f"\n{step.file.where} (statement by statement, NOT all or nothing)")
-        lines += [f"  line {s.line}: {s.sql};" for s in step.statements[step.done :]]
+        lines += [f"  line {s.line}: {s.shown};" for s in step.statements[step.done :]]
     text = "\n".join(lines)
     if len(text) > LONGEST_PREVIEW:
         files = ", ".join(step.file.where for step in planned.steps)

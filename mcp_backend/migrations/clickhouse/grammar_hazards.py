@@ -46,9 +46,11 @@ def of_statement(statement: Statement, number: int, there: Target, ast: Sequence
         access = verb in ("GRANT", "REVOKE") or any(verb.endswith(f" {what}") for what in ACCESS)
         yield hazard(
             "server_command", number, "needs_approval" if access else "reject",
-            f"{verb} changes {'who may do what' if access else 'the server itself'}, not the schema; it was not "
-            f"rehearsed",
-            "users and grants are a person's decision" if access else "run it by hand, outside of migrations, "
+            "USE means nothing to the statements after it: each is sent by itself" if verb == "USE"
+            else f"{verb} changes {'who may do what' if access else 'the server itself'}, not the schema; it was not "
+            "run",
+            "name the database in front of each table" if verb == "USE"
+            else "users and grants are a person's decision" if access else "run it by hand, outside of migrations, "
                 "if it is needed",
         )  # fmt: skip
     yield from _files(statement, number, ast)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.keeper.chdb.tokens import Token, tokens, unquoted
+from mcp_backend.migrations.clickhouse import hiding
 
 Name: TypeAlias = tuple[str, str]
 """Database, or `""` for the current one; and table."""
@@ -94,6 +95,11 @@ class Statement:
     def name(self) -> Name | None:
         """The object it is about."""
         return self.names[0] if self.names else None
+
+    @property
+    def shown(self) -> str:
+        """The statement for people and results: without passwords, and without what other systems are reached with."""
+        return hiding.hidden(self.sql, self.words)
 
     @property
     def session(self) -> bool:

@@ -22,7 +22,8 @@ class Moment:
 
     schema: Schema
     parts: Mapping[tuple[str, str, str], int]
-    mutations: Mapping[tuple[str, str, str], tuple[str, bool]]
+    mutations: Mapping[tuple[str, str, str, str], bool]
+    """Whether it is done, by database, table, id and command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Seen:
     def mutations(self) -> dict[Name, list[str]]:
         """The commands of the mutations it began, by table."""
         found: dict[Name, list[str]] = {}
-        for key, (command, _) in self.after.mutations.items():
-            if key not in self.before.mutations:
-                found.setdefault(key[:2], []).append(command)
+        for database, table, mutation, command in self.after.mutations:
+            if (database, table, mutation, command) not in self.before.mutations:
+                found.setdefault((database, table), []).append(command)
         return found
 
     def rewritten(self, table: Name) -> int:
@@ -65,7 +66,7 @@ async def moment(shadow: Shadow) -> Moment:
     return Moment(
         schema,
         {(row[0], row[1], row[2]): int(row[3]) for row in parts},
-        {(row[0], row[1], row[2]): (str(row[3]), bool(row[4])) for row in mutations},
+        {(row[0], row[1], row[2], str(row[3])): bool(row[4]) for row in mutations},
     )
 
 
@@ -79,7 +80,7 @@ async def run(shadow: Shadow, statement: Statement, number: int, before: Moment,
         failed = error
     after = await moment(shadow)
     until = time.monotonic() + POLL_SECONDS
-    while failed is None and not all(done for _, done in after.mutations.values()) and time.monotonic() < until:
+    while failed is None and not all(after.mutations.values()) and time.monotonic() < until:
         await asyncio.sleep(0.05)
         after = await moment(shadow)
         failed = _failure(after)

@@ -138,7 +138,7 @@ async def _statements(stage: _Stage, listed: list[tuple[Text, Statement]]) -> Mo
             break
         _, notes = mapped(statement.sql)
         stage.notes += notes
-        entry = report.Statement(number, statement.sql, statement.line, "" if text.where == "sql" else text.where)
+        entry = report.Statement(number, statement.shown, statement.line, "" if text.where == "sql" else text.where)
         try:
             ast = [str(row[0]) for row in await stage.local.rows(f"EXPLAIN AST {_parsed(statement)}")]
         except ServerError as error:
@@ -221,7 +221,7 @@ async def _back(stage: _Stage, texts: Sequence[Text], version: str, before: Sche
                 await stage.local.run(mapped(statement.sql)[0], shadow.SYNCHRONOUS)
             except ServerError as error:
                 return Reversible(
-                    False, (f"{text.where}: {' '.join(statement.sql.split())[:120]}: {error.message[:200]}",)
+                    False, (f"{text.where}: {' '.join(statement.shown.split())[:120]}: {error.message[:200]}",)
                 )
     if await structure(stage.local, past) == version:
         return Reversible(True)

@@ -24,13 +24,16 @@ async def of_repeating(
     async with shadow.opened(workspace, there.database) as local:
         await shadow.fill(local, engine, there, touched, rows=True)
         now = await observing.moment(local)
+        session: dict[str, str] = {}
         for number, statement in enumerate(listed, 1):
+            if statement.session:
+                session |= {k: v for k, v in statement.settings.items() if k not in grammar_hazards.GUARDS}
             if statement.session or not grammar_hazards.runnable(statement):
                 continue
-            first = await observing.run(local, statement, number, now, {})
+            first = await observing.run(local, statement, number, now, session)
             if first.error:
                 break
-            again = await observing.run(local, statement, number, first.after, {})
+            again = await observing.run(local, statement, number, first.after, session)
             now = again.after
             if again.error:
                 errors.append(number)
