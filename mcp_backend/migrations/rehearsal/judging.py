@@ -90,7 +90,8 @@ def _reversible(outcome: Outcome) -> Iterator[Hazard]:
 
 def _makes(outcome: Outcome) -> bool:
     changes = [c for e in outcome.effects for c in e.seen.changes.items]
-    return any(c.before is None and c.kind in ("rel", "col", "proc", "typ") for c in changes)
+    made = [c for c in changes if c.before is None and c.kind in ("rel", "col", "proc", "typ")]
+    return any(c.kind != "rel" or (c.after or {}).get("kind") not in ("i", "I") for c in made)
 
 
 def _transactions(outcome: Outcome, statements: list[Parsed]) -> Iterator[Hazard]:

@@ -13,12 +13,13 @@ from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.migrations import snapshot
 from mcp_backend.migrations.rehearsal import proofs, sample, shadow, target
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Changes, Doc, Key, Watch, difference
-from mcp_backend.migrations.rehearsal.effects import World, effect
+from mcp_backend.migrations.rehearsal.effects import Effect, World, effect
 from mcp_backend.migrations.rehearsal.judging import Outcome, judged
 from mcp_backend.migrations.rehearsal.observe import Observer
-from mcp_backend.migrations.rehearsal.play import Played, Unit, play
+from mcp_backend.migrations.rehearsal.play import Played, Unit, play, unit_of
 from mcp_backend.migrations.rehearsal.probes import probe
-from mcp_backend.migrations.rehearsal.report import Report, Reversible, Shadow, verdict
+from mcp_backend.migrations.rehearsal.report import Hazard, Report, Reversible, Shadow, verdict
+from mcp_backend.migrations.rehearsal.rewrites import HAZARDS, safer
 from mcp_backend.migrations.rehearsal.shadow import Shadow as Place
 from mcp_backend.migrations.rehearsal.subject import Subject
 from mcp_backend.migrations.rehearsal.telling import statements
@@ -29,6 +30,8 @@ BUDGET_MS = 500.0
 """How long a migration may block readers or writers."""
 SECONDS = 60.0
 MOST_STARTS = 4
+MOST_COPIED = 150
+"""Relations of a database that is copied for what commits; a larger one is used itself."""
 
 
 @dataclass(slots=True)
@@ -74,13 +77,10 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject, b
             await admin.close()
         prepared = time.monotonic() - began
         run = await _run(place, subject, World(facts, rows, {}))
-    effects = tuple(effect(seen, run.world) for seen in run.played.seen)
-    probed = await probe(engine, run.world, run.end, effects)
-    outcome = Outcome(
-        subject, run.world, effects, run.played, run.end, budget, run.writes, run.writes_before,
-        (*run.unvalidated, *probed, *run.resumed), run.undone, run.version_before, run.difference,
-    )  # fmt: skip
-    hazards, held = judged(outcome)
+        effects = tuple(effect(seen, run.world) for seen in run.played.seen)
+        probed = await probe(engine, run.world, run.end, effects)
+        hazards, held = judged(_outcome(run, effects, budget, probed))
+        hazards = await _rewritten(place, run, effects, hazards, budget)
     equal = None if run.undone is None else run.undone.version == run.version_before
     report = Report(
         engine=engine.settings.name,
@@ -112,13 +112,46 @@ def _report(engine: Postgresql, subject: Subject, hazards: tuple[Any, ...], repo
     )
 
 
+def _outcome(run: _Run, effects: tuple[Effect, ...], budget: float, probed: list[Hazard]) -> Outcome:
+    return Outcome(
+        run.subject, run.world, effects, run.played, run.end, budget, run.writes, run.writes_before,
+        (*run.unvalidated, *probed, *run.resumed), run.undone, run.version_before, run.difference,
+    )  # fmt: skip
+
+
+async def _rewritten(
+    place: Place, run: _Run, effects: tuple[Effect, ...], hazards: tuple[Hazard, ...], budget: float
+) -> tuple[Hazard, ...]:
+    """The hazards, and with them the safe form, rehearsed with the rest of the migration, where there is one."""
+    forms = safer(effects, hazards)
+    if not forms or run.played.failed:
+        return hazards
+    texts = [text for e in effects for text in forms.get(e.seen.number, (e.seen.parsed.sql,))]
+    subject = replace(run.subject, units=tuple(unit_of(text) for text in texts), back=(), no_down=False)
+    again = await _run(place, subject, replace(run.world, start={}))
+    seen = tuple(effect(s, again.world) for s in again.played.seen)
+    found, _ = judged(_outcome(again, seen, budget, []))
+    said = verdict(found)
+    return tuple(
+        replace(h, rewrite=";\n".join(forms[h.statement]), rewrite_verdict=said)
+        if h.id in HAZARDS and h.statement in forms and said in ("safe", "warn")
+        else h
+        for h in hazards
+    )
+
+
 async def _run(place: Place, subject: Subject, world: World) -> _Run:
     """In one transaction that is rolled back where that is what would run; otherwise in a copy."""
     units = subject.units
     alone = len(units) == 1 and units[0].atomic and all(unit.atomic for unit in subject.back)
     run = _Run(subject, world, Played())
     async with AsyncExitStack() as stack:
-        here = place if alone else await stack.enter_async_context(place.copy())
+        if alone:
+            here = place
+        elif len(units) == 1 and len(world.target.relations) > MOST_COPIED and not place.missing:
+            here = await stack.enter_async_context(place.used())
+        else:
+            here = await stack.enter_async_context(place.copy())
         conn, admin = await here.connect(), await here.connect(admin=True)
         try:
             await _observed(conn, admin, run, alone=alone)

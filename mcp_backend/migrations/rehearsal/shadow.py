@@ -85,6 +85,42 @@ class Shadow:
             await admin.execute(f"drop database if exists {name} with (force)".encode())
             await admin.close()
 
+    @asynccontextmanager
+    async def used(self) -> AsyncGenerator["Shadow"]:
+        """The database itself, for what commits: it is kept only when it is in the end what it was, without indexes
+        that were made. Quicker than a copy of many files."""
+        admin = await self.connect("postgres", admin=True)
+        try:
+            await admin.execute(f"comment on database {self.database} is null".encode())
+            inner = await self.connect(admin=True)
+            try:
+                row = await (await inner.execute(b"select max(oid::bigint) from pg_catalog.pg_class")).fetchone()
+            finally:
+                await inner.close()
+            yield self
+            inner = await self.connect(admin=True)
+            try:
+                await inner.execute(_DROP_INDEXES.replace("{oid}", str(row[0] if row else 0)).encode())
+                same = await schema_version(inner) == self.fingerprint
+            finally:
+                await inner.close()
+            if same:
+                await admin.execute(f"comment on database {self.database} is 'made'".encode())
+        finally:
+            await admin.close()
+
+
+_DROP_INDEXES = """
+do $$ declare r record; begin
+  for r in select i.indexrelid::regclass as name from pg_catalog.pg_index i
+    join pg_catalog.pg_class c on c.oid = i.indrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where i.indexrelid::bigint > {oid} and n.nspname !~ '^pg_' and not exists (
+      select from pg_catalog.pg_constraint k where k.conindid = i.indexrelid) loop
+    execute 'drop index ' || r.name;
+  end loop;
+end $$
+"""
+
 
 @asynccontextmanager
 async def opened(
