@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mcp_backend.engines.clickhouse import Clickhouse
-from mcp_backend.migrations.clickhouse import shadow, subject
+from mcp_backend.migrations.clickhouse import grammar_hazards, shadow, subject, target
 from mcp_backend.migrations.clickhouse.language import statements
 from mcp_backend.migrations.clickhouse.mapping import mapped
 from mcp_backend.migrations.clickhouse.rehearsal import Text, rehearse
@@ -228,3 +229,19 @@ def test_what_other_systems_are_reached_with_is_not_shown() -> None:
         (found,) = statements(sql, "test")
         assert not [secret for secret in secrets if secret in found.shown]
         assert kept in found.shown
+
+
+def test_on_a_cluster_a_statement_for_one_server_only_is_named() -> None:
+    table = target.Table(("app", "e"), "ReplicatedMergeTree", "", 1, 1, "", "", (), "u", {})
+    there = target.Target("26.5", "app", target.Schema({table.name: table}), {"app": "Atomic"}, clusters={"prod": 3})
+    for sql, missing in (
+        ("create table app.x (a Int8) engine = ReplicatedMergeTree order by a", True),
+        ("create table app.x on cluster prod (a Int8) engine = ReplicatedMergeTree order by a", False),
+        ("drop table app.e", True),
+        ("alter table app.e add column b Int8", False),
+        ("insert into app.e values (1)", False),
+    ):
+        found = [h.id for h in grammar_hazards.of_statement(statements(sql, "test")[0], 1, there, ())]
+        assert ("on_cluster_missing" in found) == missing
+    copied = replace(there, databases={"app": "Replicated"})
+    assert not copied.clustered(None)
