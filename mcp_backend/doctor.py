@@ -52,9 +52,12 @@ async def examine(place: Workspace, start: Path) -> list[Finding]:
         lambda: asyncio.to_thread(_frontend, place, settings),
         lambda: _store(place),
     ]
+    from mcp_backend import doctor_hosts
+
     answers = await asyncio.gather(*(look() for look in looks))
+    hosts = await asyncio.to_thread(doctor_hosts.examine, place, settings)
     return [*found, *answers[:-2], _tests(settings, place), answers[-2], _promises(settings), answers[-1],
-            await _sandbox(settings, place)]  # fmt: skip
+            await _sandbox(settings, place), *hosts]  # fmt: skip
 
 
 def _workspace(place: Workspace) -> Finding:
