@@ -22,7 +22,15 @@ class Redisd:
     def __init__(self, folder: Path, *extra: str, port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, port or free_port()
-        lines = ("bind 127.0.0.1", f"port {self.port}", f'dir "{folder}"', 'save ""', "appendonly yes", *extra)
+        lines = (
+            "bind 127.0.0.1",
+            f"port {self.port}",
+            f'dir "{folder}"',
+            'save ""',
+            "appendonly yes",
+            "appendfsync always",
+            *extra,
+        )
         self.configuration = folder / "redis.conf"
         self.configuration.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None

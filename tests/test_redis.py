@@ -15,7 +15,7 @@ from mcp.client import Client
 from mcp_backend.engines import redis, redis_address
 from mcp_backend.errors import InvalidArgument
 from tests.conftest import ERAS, Connect, Era
-from tests.natsd import Proxy
+from tests.natsd import Proxy, free_port
 from tests.redisd import Redisd, policy
 
 Body = dict[str, Any]
@@ -284,7 +284,9 @@ async def test_a_user_without_permission_gets_a_refusal_and_nothing_is_stored(
 async def test_a_server_that_is_a_cluster_is_found_out_and_served(
     tmp_path: Path, repository: Path, connect: Connect
 ) -> None:
-    node = Redisd(tmp_path / "node", "cluster-enabled yes", "cluster-config-file nodes.conf").start()
+    node = Redisd(
+        tmp_path / "node", "cluster-enabled yes", "cluster-config-file nodes.conf", f"cluster-port {free_port()}"
+    ).start()  # fmt: skip
     try:
         async with outside(node.url) as there:
             await there.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

@@ -131,7 +131,11 @@ class Redis:
             if error.code != "NOPERM":
                 raise
             return {}
-        return {str(key): str(value) for key, value in cast("dict[str, Any]", told).items()}
+        info = {str(key): str(value) for key, value in cast("dict[str, Any]", told).items()}
+        with suppress(Refused):  # most users may not look at the configuration
+            if info.get("cluster_enabled") != "1":
+                info |= await self.work(client.config_get("appendfsync"))
+        return info
 
     async def _address(self, *, again: bool) -> Address:
         field = f"engines.{self.settings.name}.url"

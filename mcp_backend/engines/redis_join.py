@@ -14,6 +14,7 @@ PROTOCOLS = frozenset({"redis", "redis-secure", "rediss", "valkey"})
 MEANING: dict[str, tuple[Severity, str]] = {
     "may_evict": ("error", "the server evicts keys when memory is full, streams among them: use noeviction"),
     "not_persistent": ("warn", "no append-only file: what is stored is lost when the server dies; switch it on"),
+    "loses_a_second": ("info", "the append-only file is not written with each message: the last ones go with a crash"),
     "read_only_replica": ("warn", "this server is a replica and takes no messages: use the primary's address"),
     "no_replica": ("warn", "no replica is connected: the loss of this server stops everything"),
     "stream_expires": ("error", "the key has a time to live: the whole stream goes at once; trim it instead (PERSIST)"),
@@ -132,6 +133,8 @@ class RedisView:
             yield Finding("may_evict", f"{name}: {policy}")
         if info.get("aof_enabled") == "0" and (production or self._held.streams):
             yield Finding("not_persistent", name)
+        elif info.get("appendfsync", "always") != "always" and self._held.streams:
+            yield Finding("loses_a_second", f"{name}: appendfsync {info['appendfsync']}")
         if info.get("role") == "slave":
             yield Finding("read_only_replica", name)
         elif production and info.get("connected_slaves") == "0":

@@ -94,6 +94,9 @@ class RedisPublisher:
             notes.append(f"the server may evict what remembers ids ({info['maxmemory_policy']})")
         if info and info.get("aof_enabled") == "0":
             notes.append("the server keeps no append-only file: what is stored is lost when it dies")
+        elif info and info.get("appendfsync") != "always":
+            often = info.get("appendfsync", "at an unknown interval")
+            notes.append(f"the append-only file is written {often}: what was stored last is lost when the server dies")
         last = await self._redis.ask("XREVRANGE", self.address, "+", "-", "COUNT", 1)
         fields = sorted(map(_text, cast("dict[bytes, bytes]", last[0][1] or {}))) if last else []
         if fields and "payload" not in fields:

@@ -7,7 +7,7 @@ from mcp_backend.keeper.engine import Engine, write
 
 
 class Valkey(Engine):
-    """One server whose only user needs a password; every write is in its log before it is answered."""
+    """One server whose only user needs a password; every write is on the disk before it is answered."""
 
     def command(self) -> list[str]:
         """A file, so that the password is on no command line. It runs in `data`, so no path has to be written."""
@@ -18,7 +18,8 @@ class Valkey(Engine):
             "dir .",
             'save ""',
             "appendonly yes",
-            "appendfsync everysec",
+            # Once a second is not enough: while that write runs, the server answers before it has written the next.
+            "appendfsync always",
             "daemonize no",
         )
         write("valkey.conf", "\n".join(lines) + "\n")
