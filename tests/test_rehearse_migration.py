@@ -175,3 +175,22 @@ async def test_a_target_that_does_not_answer_is_unavailable(shop: Case) -> None:
     shop.policy(url="postgresql://nobody@127.0.0.1:1/none")
     error = await shop.rehearse(sql="select 1")
     assert (error["code"], error["retry"]) == ("unavailable", "later")
+
+
+async def test_of_a_large_table_a_sample_that_keeps_to_keys_is_copied_and_the_rest_is_asked_on_the_target(
+    case: Case,
+) -> None:
+    case.owner(
+        "create table people (id bigint primary key, pad text); create table visits (who bigint, pad text);"
+        "insert into people select g, repeat('x', 200) from generate_series(1, 25000) g;"
+        "insert into visits select g, repeat('y', 200) from generate_series(1, 25000) g"
+    )
+    case.sizes({})
+    sql = "alter table visits add foreign key (who) references people; alter table visits alter column who set not null"
+    good = await case.rehearse(sql=sql)
+    assert not any("error" in statement for statement in good["statements"])
+    assert 0 < good["shadow"]["rows_sampled"] < 30_000
+    assert not ids(good) & {"fk_violation", "not_null_violation"}
+    case.owner("insert into visits values (-1, 'orphan'), (null, 'nobody')")
+    bad = await case.rehearse(sql=sql)
+    assert (bad["verdict"], ids(bad) >= {"fk_violation", "fails_on_existing_data"}) == ("reject", True)

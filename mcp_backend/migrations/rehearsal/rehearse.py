@@ -72,7 +72,9 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject, b
         admin = await place.connect(admin=True)
         try:
             async with engine.session(True, SECONDS) as source:
-                rows = await sample.load(source, admin, facts, sample.touched(facts, texts))
+                parsed = [s for unit in subject.units for s in unit.statements]
+                known = sample.with_new(facts, parsed)
+                rows = await sample.load(source, admin, known, sample.touched(known, texts))
         finally:
             await admin.close()
         prepared = time.monotonic() - began

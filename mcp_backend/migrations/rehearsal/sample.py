@@ -5,13 +5,14 @@ foreign keys refer to, so that what holds on the target holds on the shadow.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import AsyncConnection, sql
 
+from mcp_backend.migrations.rehearsal.kinds import Parsed, strings, walk
 from mcp_backend.migrations.rehearsal.target import PAGE, Target
 
 WHOLE_BYTES = 4 * 2**20
@@ -113,6 +114,29 @@ async def clear(admin: AsyncConnection[Any]) -> None:
         await admin.execute(f"vacuum {', '.join(names)}".encode())
 
 
+def with_new(target: Target, statements: Iterable[Parsed]) -> Target:
+    """The target with the foreign keys that these statements add, so that a sample keeps to them, too."""
+    found = list(target.references)
+    for parsed in statements:
+        child = _known(target, parsed.tree.get("relation", {}))
+        for key, value in walk(parsed.tree):
+            if key != "Constraint" or value.get("contype") != "CONSTR_FOREIGN":
+                continue
+            parent = _known(target, value.get("pktable", {}))
+            own = tuple(strings(value.get("fk_attrs")))
+            referred = tuple(strings(value.get("pk_attrs"))) or tuple(target.relations.get(parent, {}).get("key") or ())
+            if child and parent and own and len(own) == len(referred):
+                found.append((child, parent, own, referred))
+    return replace(target, references=tuple(found))
+
+
+def _known(target: Target, relation: Mapping[str, Any]) -> str:
+    """The name of a relation of the target that a statement names; its first of that name without a schema."""
+    name, schema = str(relation.get("relname", "")), relation.get("schemaname")
+    wanted = [f"{schema}.{name}"] if schema else [n for n in target.relations if n.partition(".")[2] == name]
+    return next((n for n in wanted if n in target.relations), "")
+
+
 def _depth(table: str, target: Target) -> int:
     """Children come before the tables they refer to."""
     depth, frontier, seen = 0, {table}, {table}
@@ -185,32 +209,36 @@ async def _parents_of(
 ) -> None:  # fmt: skip
     """The rows of a large table that children on the shadow refer to already."""
     for child, parent, keys, referred in target.references:
-        if parent != table or child == table or child not in sample.rows or len(keys) != 1:
+        if parent != table or child == table or child not in sample.rows or not set(referred) <= set(columns[table]):
             continue
+        own = [sql.Identifier(key) for key in keys]
+        arrays = sql.SQL(", ").join(sql.SQL("array_agg({})::text").format(key) for key in own)
+        there = sql.SQL(" and ").join(sql.SQL("{} is not null").format(key) for key in own)
         cursor = await admin.execute(
-            sql.SQL("select array_agg(distinct {})::text from {} where {} is not null").format(
-                sql.Identifier(keys[0]), sql.Identifier(*child.split(".", 1)), sql.Identifier(keys[0])
+            sql.SQL("select {} from (select distinct {} from {} where {}) x").format(
+                arrays, sql.SQL(", ").join(own), sql.Identifier(*child.split(".", 1)), there
             )
         )
         row = await cursor.fetchone()
-        if row is None or row[0] is None or referred[0] not in columns[table]:
+        if row is None or row[0] is None:
             continue
-        column = sql.Identifier(referred[0])
-        async with source.transaction():
-            kind = await (
-                await source.execute(
-                    "select format_type(atttypid, atttypmod) from pg_catalog.pg_attribute "
-                    "where attrelid = %s::text::regclass and attname = %s",
-                    (place.as_string(None), referred[0]),
+        types = dict(
+            await (
+                await admin.execute(
+                    "select attname::text, format_type(atttypid, atttypmod) from pg_catalog.pg_attribute "
+                    "where attrelid = %s::text::regclass and attnum > 0 and not attisdropped",
+                    (place.as_string(None),),
                 )
-            ).fetchone()
-            wanted = sql.SQL("select {} from {} where {} = any({}::{}[])").format(
-                names,
-                place,
-                column,
-                sql.Literal(str(row[0])),
-                sql.SQL(cast("LiteralString", kind[0] if kind else "text")),
-            )
+            ).fetchall()
+        )
+        values = [
+            sql.SQL("{}::{}[]").format(sql.Literal(str(text)), sql.SQL(cast("LiteralString", types[name])))
+            for text, name in zip(row, referred, strict=True)
+        ]
+        wanted = sql.SQL("select {} from {} where ({}) in (select * from unnest({}) x)").format(
+            names, place, sql.SQL(", ").join(map(sql.Identifier, referred)), sql.SQL(", ").join(values)
+        )
+        async with source.transaction():
             count = await _pour(source, admin, wanted, place, names, distinct=True)
         sample.rows[table] = sample.rows.get(table, 0) + count
 

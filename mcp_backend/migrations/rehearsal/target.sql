@@ -40,6 +40,10 @@ select pg_catalog.jsonb_build_object(
       'parent', (select pn.nspname || '.' || p.relname from pg_catalog.pg_inherits h
         join pg_catalog.pg_class p on p.oid = h.inhparent join pg_catalog.pg_namespace pn on pn.oid = p.relnamespace
         where h.inhrelid = c.oid limit 1),
+      'key', (select pg_catalog.jsonb_agg(a.attname order by k.n) from pg_catalog.pg_index i
+        cross join lateral pg_catalog.unnest(i.indkey::int2[]) with ordinality k(num, n)
+        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
+        where i.indrelid = c.oid and i.indisprimary),
       'readable', pg_catalog.has_table_privilege(c.oid, 'SELECT')))
     from pg_catalog.pg_class c join ns on ns.oid = c.relnamespace where c.relkind in ('r', 'p', 'm', 'v', 'f')),
   'references', (select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
