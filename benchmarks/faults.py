@@ -80,11 +80,15 @@ async def stored_redis(server: Server) -> Counter[str]:
     """The same for a stream of Redis."""
     import redis.asyncio as redis_py
 
-    client: Any = redis_py.Redis.from_url(server.url, decode_responses=True)  # pyright: ignore[reportUnknownMemberType]
+    client: Any = redis_py.Redis.from_url(server.url, decode_responses=True, socket_timeout=60)  # pyright: ignore[reportUnknownMemberType]
+    found, first = Counter[str](), "-"
     try:
-        return Counter(fields["message_id"] for _, fields in await client.xrange("faults.a") if "message_id" in fields)
+        while page := await client.xrange("faults.a", first, "+", count=500):
+            found.update(fields["message_id"] for _, fields in page if "message_id" in fields)
+            first = f"({page[-1][0]}"
     finally:
         await client.aclose()
+    return found
 
 
 async def _make(client: Client, kind: str) -> None:
