@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 
 from mcp_backend import __version__, persona
@@ -21,6 +20,7 @@ from mcp_backend.errors import BackendError, Json, NotFound
 from mcp_backend.resources import RESOURCES, Resource
 from mcp_backend.scopes import Rate, check_resource, lacking
 from mcp_backend.tools import TOOLSETS, Tool, enabled
+from mcp_backend.watching import Audience
 
 NAME = "mcp-backend"
 Context: TypeAlias = ServerRequestContext[App, Any]
@@ -41,6 +41,7 @@ def build(options: Options) -> Server[App]:
     engineer = persona.load()
     shown = [(tool, _tool(tool)) for tool in tools.values()]
     rates: dict[int, Rate] = {}
+    audience = Audience()
     fixed = [r for r in RESOURCES if not r.template]
     templates = [r for r in RESOURCES if r.template]
     prompts = (engineer.role, *engineer.prompts)
@@ -48,7 +49,12 @@ def build(options: Options) -> Server[App]:
     @asynccontextmanager
     async def lifespan(_: Server[App]) -> AsyncGenerator[App]:
         async with open_app(options.workspace) as app:
-            yield app
+            watching = asyncio.create_task(audience.watch(app))
+            try:
+                yield app
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
 
     async def list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         scopes = _caller(ctx).scopes
@@ -174,7 +180,9 @@ def build(options: Options) -> Server[App]:
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
         on_completion=complete,
-        on_subscriptions_listen=ListenHandler(InMemorySubscriptionBus()),
+        on_subscribe_resource=audience.subscribe,
+        on_unsubscribe_resource=audience.unsubscribe,
+        on_subscriptions_listen=audience.listen,
     )
 
 

@@ -56,6 +56,25 @@ def database(app: App, name: str | None) -> "Postgresql | Clickhouse":
     return app.engines.clickhouse(chosen.name) if chosen.kind == "clickhouse" else app.engines.postgresql(chosen.name)
 
 
+async def version(app: App, name: str) -> str:
+    """The fingerprint of an engine's schema now. Raises `BackendError` when there is no such database, or no answer."""
+    engine = database(app, name)
+    if engine.settings.kind == "clickhouse":
+        from mcp_backend.tools import db_schema_clickhouse
+
+        return await db_schema_clickhouse.version(cast("Clickhouse", engine))
+    import psycopg
+
+    from mcp_backend.engines.pg import errors, schema
+
+    engine = cast("Postgresql", engine)
+    try:
+        async with engine.session(True, SECONDS) as conn:
+            return (await schema.prepare(conn, engine.memory))[0]
+    except psycopg.Error as error:
+        raise errors.refusal(errors.server_error(error), field="engine", timeout_seconds=SECONDS) from None
+
+
 async def show(
     app: App,
     engine: "Postgresql | Clickhouse",
