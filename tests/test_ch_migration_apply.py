@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -231,6 +232,42 @@ async def test_two_servers_apply_each_migration_once(project: Project) -> None:
     assert sum(len(answer.get("applied", [])) for answer in answers) == 2
     assert set(errors) <= {"aborted"}
     assert not project.sql("show tables like '%lock%'")
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from mcp_backend.app import open_app
+from mcp_backend.call import call
+from mcp_backend.tools.run_migration import RunMigration
+async def main():
+    async with open_app(Path(sys.argv[1])) as app:
+        await call(app, RunMigration, {})
+asyncio.run(main())
+"""
+
+
+async def test_a_server_that_is_killed_between_two_statements_leaves_what_the_next_one_finishes(
+    project: Project,
+) -> None:
+    project.sql("system stop merges events")
+    project.sql("alter table events update code = 'y' where code = 'x'", mutations_sync=0)
+    project.write("20260101_two", "create table first (a UInt8) engine = Log; alter table events add column b UInt8")
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", SERVER, str(project.root))
+    try:
+        async with asyncio.timeout(100):
+            while "first" not in await asyncio.to_thread(project.sql, "show tables"):
+                assert server.returncode is None
+    finally:
+        server.kill()
+        await server.wait()
+    assert "schema_migrations_lock" in project.sql("show tables")
+    assert (project.applied, project.type("b")) == ([], "")
+    project.sql("system start merges events")
+    found = await project.run()
+    assert [a["version"] for a in found["applied"]] == ["20260101"]
+    assert (project.type("b"), project.comment) == ("UInt8", "")
+    assert "schema_migrations_lock" not in project.sql("show tables")
 
 
 async def test_a_lock_of_a_server_elsewhere_is_waited_for_and_taken_over_when_it_died(

@@ -136,7 +136,7 @@ async def _step(run: _Run, step: Step, direction: str) -> None:
 async def _took_effect(run: _Run, step: Step, point: Checkpoint) -> bool:
     """Whether the statement that was under way when a former run ended has had its effect."""
     statement = step.statements[point.done]
-    if await history.structure(run.engine, run.past) != point.before:
+    if not following.writes_rows(statement) and await history.structure(run.engine, run.past) != point.before:
         await following.ended(run.engine, _tables(run, statement), run.seconds)
         return True
     if following.repeatable(statement):

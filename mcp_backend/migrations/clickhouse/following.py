@@ -67,11 +67,18 @@ async def undo(engine: "Clickhouse", before: Schema, tables: frozenset[Name]) ->
 def repeatable(statement: Statement) -> bool:
     """Whether a statement that had no effect on the schema yet can simply be run again: it has none but that."""
     rows = {"UPDATE", "DELETE", "MATERIALIZE TTL", "CLEAR COLUMN", "APPLY DELETED MASK"}
+    if writes_rows(statement):
+        return False
     if statement.verb == "ALTER TABLE":
         return not any(c.kind in rows or "PART" in c.kind or "ATTACH" in c.kind for c in statement.commands)
-    return statement.verb.startswith(("CREATE", "DROP", "RENAME", "DETACH", "OPTIMIZE", "TRUNCATE")) and not (
-        statement.has("AS", "SELECT") or statement.has("POPULATE")
-    )
+    return statement.verb.startswith(("CREATE", "DROP", "RENAME", "DETACH", "OPTIMIZE", "TRUNCATE"))
+
+
+def writes_rows(statement: Statement) -> bool:
+    """Whether it writes rows block after block, so that some may be there when it was stopped."""
+    filled = statement.has("AS", "SELECT") or statement.has("AS", "WITH") or statement.has("POPULATE")
+    made = statement.verb in ("CREATE TABLE", "CREATE TEMPORARY TABLE")
+    return statement.verb == "INSERT" or (filled and (made or statement.has("POPULATE")))
 
 
 async def _mutations(engine: "Clickhouse") -> tuple[target.Mutation, ...]:

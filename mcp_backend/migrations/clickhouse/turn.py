@@ -1,11 +1,13 @@
 """One server migrates at a time: a lock on the workspace's state, and one in the database for servers elsewhere.
 
 ClickHouse has no locks to take. A table that can be made once only is one; its comment says until when it holds, and
-who has it renews that. Left behind by a server that was killed, it is taken over once that moment has passed.
+who has it renews that. Left behind by a server that was killed, it is taken over: by a server of the same workspace at
+once, because that holds the other lock and so knows, by others when that moment has passed.
 """
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -47,8 +49,9 @@ async def taken(engine: "Clickhouse", workspace: Workspace, past: History, secon
         await _flock(file.fileno(), began + seconds, folder)
         place = quoted(past.database, lock_name(past))
         mine = f"{os.getpid()}@{socket.gethostname()} {secrets.token_hex(4)}"
-        await _made(engine, past, place, mine, began + seconds)
-        renewing = asyncio.create_task(_renewed(engine, place, mine))
+        here = hashlib.sha256(f"{socket.gethostname()} {folder}".encode()).hexdigest()[:16]
+        await _made(engine, past, place, (mine, here), began + seconds)
+        renewing = asyncio.create_task(_renewed(engine, place, (mine, here)))
         try:
             yield (time.monotonic() - began) * 1000
         finally:
@@ -72,7 +75,7 @@ async def _flock(descriptor: int, until: float, folder: Path) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _made(engine: "Clickhouse", past: History, place: str, mine: str, until: float) -> None:
+async def _made(engine: "Clickhouse", past: History, place: str, mine: tuple[str, str], until: float) -> None:
     while True:
         try:
             await engine.change(
@@ -82,9 +85,9 @@ async def _made(engine: "Clickhouse", past: History, place: str, mine: str, unti
         except ServerError as error:
             if error.code != EXISTS:
                 raise
-        holder, held_until = await _holder(engine, past)
-        if time.time() > held_until:
-            await _over(engine, past, place, holder)
+        holder, held_until, place_of_holder = await _holder(engine, past)
+        if time.time() > held_until or place_of_holder == mine[1]:
+            await _over(engine, past, place)
             continue
         if time.monotonic() > until:
             raise DeadlineExceeded(
@@ -95,7 +98,7 @@ async def _made(engine: "Clickhouse", past: History, place: str, mine: str, unti
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _over(engine: "Clickhouse", past: History, place: str, holder: str) -> None:
+async def _over(engine: "Clickhouse", past: History, place: str) -> None:
     """Takes away a lock whose holder died. Renaming succeeds for one server only."""
     aside = quoted(past.database, f"{lock_name(past)}_{secrets.token_hex(4)}")
     with suppress(ServerError):
@@ -103,24 +106,24 @@ async def _over(engine: "Clickhouse", past: History, place: str, holder: str) ->
         await engine.change(f"DROP TABLE IF EXISTS {aside}", {}, CHANGE_SECONDS)
 
 
-async def _holder(engine: "Clickhouse", past: History) -> tuple[str, float]:
-    """Who holds the lock and until when; nobody, and for ever, when it was let go just now."""
+async def _holder(engine: "Clickhouse", past: History) -> tuple[str, float, str]:
+    """Who holds the lock, until when, and from which workspace; nobody, and for ever, when it was let go just now."""
     rows = await engine.rows(
         "SELECT comment FROM system.tables WHERE database = {database:String} AND name = {name:String}",
         {"database": past.database, "name": lock_name(past)},
     )
     try:
         about = json.loads(str(rows[0][0]))
-        return str(about["holder"]), float(about["until"])
+        return str(about["holder"]), float(about["until"]), str(about.get("from"))
     except (IndexError, ValueError, KeyError, TypeError):
-        return "", float("inf")
+        return "", float("inf"), ""
 
 
-async def _renewed(engine: "Clickhouse", place: str, mine: str) -> None:
+async def _renewed(engine: "Clickhouse", place: str, mine: tuple[str, str]) -> None:
     while True:
         await asyncio.sleep(RENEW_SECONDS)
         await engine.change(f"ALTER TABLE {place} MODIFY COMMENT {literal(_said(mine))}", {}, CHANGE_SECONDS)
 
 
-def _said(mine: str) -> str:
-    return json.dumps({"holder": mine, "until": time.time() + HOLDS_SECONDS})
+def _said(mine: tuple[str, str]) -> str:
+    return json.dumps({"holder": mine[0], "until": time.time() + HOLDS_SECONDS, "from": mine[1]})
