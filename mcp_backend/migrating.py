@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.records import dataclass
 
-KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline", "shadow"))
+KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline", "shadow", "blocking_budget"))
 
 
 @dataclass(frozen=True, slots=True)
 class Migrating:
     """`tool`: whose form the folder is in, where that can't be told from it. `unrehearsed_because`: why migrations run
     that were not rehearsed. `lock_deadline`: seconds that one transaction may spend on getting its locks. `shadow`: a
-    superuser's URL (or `env:NAME`, `file:PATH`) of a server for rehearsals alone, instead of a local one."""
+    superuser's URL (or `env:NAME`, `file:PATH`) of a server for rehearsals alone, instead of a local one.
+    `blocking_budget`: seconds that a migration may block readers or writers."""
 
     tool: str = ""
     unrehearsed_because: str = ""
     lock_deadline: float = 30.0
     shadow: str = ""
+    blocking_budget: float = 0.5
 
 
 def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
@@ -33,9 +35,15 @@ def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
     shadow = table.get("shadow", "")
     if not isinstance(shadow, str):
         raise InvalidArgument(f"{file}: engines.{name}.shadow: expected env:NAME, file:PATH or a URL")
-    deadline = table.get("lock_deadline", "30s")
-    match = re.fullmatch(r"([0-9]{1,6})(ms|s|m)", deadline) if isinstance(deadline, str) else None
+    deadline = _duration(file, name, table, "lock_deadline", "30s")
+    budget = _duration(file, name, table, "blocking_budget", "500ms")
+    return Migrating(tool.strip(), because.strip(), deadline, shadow.strip(), budget)
+
+
+def _duration(file: str, name: str, table: Mapping[str, object], key: str, default: str) -> float:
+    """Seconds."""
+    value = table.get(key, default)
+    match = re.fullmatch(r"([0-9]{1,6})(ms|s|m)", value) if isinstance(value, str) else None
     if match is None:
-        raise InvalidArgument(f"{file}: engines.{name}.lock_deadline: expected a duration such as 500ms, 30s or 5m")
-    seconds = int(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
-    return Migrating(tool.strip(), because.strip(), seconds, shadow.strip())
+        raise InvalidArgument(f"{file}: engines.{name}.{key}: expected a duration such as 500ms, 30s or 5m")
+    return int(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]

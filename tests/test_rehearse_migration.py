@@ -47,6 +47,9 @@ async def test_a_scan_under_a_strong_lock_is_judged_by_the_size_of_the_target(sh
     assert (scan["relation"], scan["rows_read"], scan["target_rows"]) == ("public.users", 1500, 12_000_000)
     (hold,) = large["timeline"]
     assert hold["estimate_ms"]["low"] < hold["estimate_ms"]["expected"] < hold["estimate_ms"]["high"]
+    shop.policy(blocking_budget="10m")
+    assert (await shop.rehearse(era=era, sql=sql))["verdict"] == "safe"
+    shop.policy()
     shop.sizes({"public.users": {"rows": 1500, "bytes": 81920}})
     small = await shop.rehearse(era=era, sql=sql)
     assert (small["verdict"], small["hazards"]) == ("safe", [])

@@ -26,8 +26,6 @@ from mcp_backend.migrations.rehearsal.telling import statements
 from mcp_backend.migrations.rehearsal.words import hazard
 from mcp_backend.settings import Workspace
 
-BUDGET_MS = 500.0
-"""How long a migration may block readers or writers."""
 SECONDS = 60.0
 MOST_STARTS = 4
 MOST_COPIED = 150
@@ -54,7 +52,7 @@ class _Run:
     resumed: list[Any] = field(default_factory=list[Any])
 
 
-async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject, budget: float = BUDGET_MS) -> Report:
+async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -> Report:
     """Rehearses the subject on a shadow of the engine's database.
 
     Raises `Unavailable` when the target does not answer or no shadow can be made. The target is only read.
@@ -63,6 +61,7 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject, b
         found = (hazard("syntax_error", 0, "reject", subject.unparsed, source="statement"),)
         return _report(engine, subject, found, Report(engine.settings.name, "", "", "", "safe"))
     began = time.monotonic()
+    budget = engine.settings.migrating.blocking_budget * 1000
     parameters = dict((await engine.place()).parameters)
     texts = [s.sql for unit in (*subject.units, *subject.back) for s in unit.statements]
     async with engine.session(True, SECONDS) as source:
