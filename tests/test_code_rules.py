@@ -1,6 +1,7 @@
 """Every rule about code matches its invalid snippets and none of its valid ones, and says what to write instead."""
 
 import re
+import time
 
 import pytest
 
@@ -65,3 +66,27 @@ def test_what_is_no_program_has_no_findings(text: str) -> None:
 def test_nothing_starts_for_code_that_cannot_match(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "program", pytest.fail)
     assert matching.matches([Source("a.py", "def add(a, b):\n    return a + b\n", "python")]) == []
+
+
+@pytest.mark.parametrize("language", list(ENDS))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "except Exception: " + "# " * 400 + "\n", "if err != nil { " + "// " * 400 + "x\n", "except " * 3000,
+        "x" * 200_000, "'SELECT " + "a, " * 20_000 + "'", "password" * 20_000, "except:\n" * 2000, "# noqa: A1, " * 500,
+        "\n" * 200_000, "except:" + "\n" * 100_000 + "except:" + " " * 100_000, "= a.b " * 20_000,
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_odd_texts_take_no_time(language: rules.Language, text: str) -> None:
+    began = time.process_time()
+    for rule in rules.of(language):
+        rule.may_match(f"{' '.join(rule.needs)}\n{text}")
+    assert time.process_time() - began < 1
+
+
+def test_a_file_full_of_matches_takes_no_time() -> None:
+    text = "def f():\n" + "    try:\n        g()\n    except:\n        pass\n" * 1000
+    began = time.process_time()
+    assert len(matching.matches([Source("a.py", text, "python")])) >= 300
+    assert time.process_time() - began < 5

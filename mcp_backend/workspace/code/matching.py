@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ast_grep_py import SgNode
 
 MISSING = "rules about code need the extra `rules`: pip install 'mcp-backend[rules]'"
+MOST = 300
+"""Matches of one rule in one file that are looked at; more say nothing more."""
 SECONDS = 20.0
 """How long ruff may take; it reads a thousand files in less than one second."""
 
@@ -69,20 +72,23 @@ def _in_tree(source: Source, chosen: Sequence[Rule], told: Sequence[tuple[str, i
     except ImportError as error:
         raise Unavailable(MISSING) from error
     root = SgRoot(source.text, source.language).root()
+    lines = source.text.split("\n")
+    nodes: dict[str, list[SgNode]] = {}
     for rule in chosen:
         if rule.pattern is not None:
-            for node in root.find_all(cast("Any", dict(rule.pattern))):
-                yield _match(source, rule, node)
+            found: Iterable[SgNode] = root.find_all(cast("Any", dict(rule.pattern)))
         elif rule.check:
-            for node in sql.CHECKS[rule.check](root, source.language):
-                yield _match(source, rule, node)
-    lines = source.text.split("\n")
-    for rule in chosen:
-        for line in (line for code, line in told if code == rule.ruff and line <= len(lines)):
+            found = sql.CHECKS[rule.check](root, source.language)
+        else:
+            places = [line for code, line in told if code == rule.ruff and line <= len(lines)][:MOST]
             if not rule.extent:
-                yield Match(source.path, rule, line, line, "".join(lines[line - 1].split()))
-            elif (node := _around(root, rule.extent, line)) and _holds(node, rule):
-                yield _match(source, rule, node)
+                yield from (Match(source.path, rule, n, n, "".join(lines[n - 1].split())) for n in places)
+                continue
+            if rule.extent not in nodes:
+                nodes[rule.extent] = root.find_all(kind=rule.extent)
+            around = (_around(nodes[rule.extent], line) for line in places)
+            found = (node for node in around if node is not None and _holds(node, rule))
+        yield from (_match(source, rule, node) for node in islice(found, MOST))
 
 
 def _match(source: Source, rule: Rule, node: "SgNode") -> Match:
@@ -90,12 +96,14 @@ def _match(source: Source, rule: Rule, node: "SgNode") -> Match:
     return Match(source.path, rule, place.start.line + 1, place.end.line + 1, "".join(node.text().split()))
 
 
-def _around(root: "SgNode", kind: str, line: int) -> "SgNode | None":
-    """The innermost node of a kind over a line."""
+def _around(nodes: "Iterable[SgNode]", line: int) -> "SgNode | None":
+    """The innermost of some nodes over a line."""
     inner: SgNode | None = None
-    for node in root.find_all(kind=kind):
+    for node in nodes:
         place = node.range()
-        if place.start.line < line <= place.end.line + 1:
+        if place.start.line >= line:
+            break
+        if line <= place.end.line + 1:
             inner = node
     return inner
 
