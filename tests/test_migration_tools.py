@@ -116,7 +116,8 @@ def rows(project: Project, query: str) -> list[tuple[Any, ...]]:
 async def test_the_history_is_what_the_tool_would_have_written(project: Project, tool: str) -> None:
     case = laid(project, tool)
     async with project.server() as client:
-        first = await call(client, version=case.versions[0])
+        spelled = "000001" if tool == "golang-migrate" else case.versions[0]
+        first = await call(client, version=spelled)
         assert [m["version"] for m in first["applied"]] == [case.versions[0]], first
         second = await call(client)
         assert [m["version"] for m in second["applied"]] == [case.versions[1]], second

@@ -7,6 +7,7 @@ from mcp_backend.migrations import rehearsed
 from tests.conftest import ERAS, Era
 from tests.migration_fixtures import Project, call
 from tests.test_escalation import records_of
+from tests.test_migration_tools import OUTSIDE, laid
 from tests.test_run_migration_approval import approve
 
 FILLED = "create table a(id bigint primary key, x text); insert into a select g, 'x' from generate_series(1, 100) g;"
@@ -67,3 +68,19 @@ async def test_that_nothing_was_rehearsed_is_said_and_recorded(project: Project)
     async with open_app(project.root) as app:
         started = [r for r in await records_of(app) if r["event"] == "started"]
     assert started[0]["recorded"] == {"unrehearsed_because": "these tests are about applying"}
+
+
+@pytest.mark.parametrize("tool", ["golang-migrate", "Flyway"])
+async def test_another_tools_migrations_end_as_they_were_rehearsed(rehearsing: Project, tool: str) -> None:
+    laid(rehearsing, tool)
+    rehearsing.policy(unrehearsed_because="")
+    name, text = OUTSIDE[tool]
+    (rehearsing.root / "db/migrations" / name).write_text(text)
+    async with rehearsing.server() as client:
+        for _ in range(2):
+            result = await call(client)
+            if "escalation" not in result:
+                break
+            await approve(rehearsing, result["escalation"])
+        assert len(result.get("applied", [])) == 3, result
+        assert result["rehearsal"]["schema_as_rehearsed"] is True

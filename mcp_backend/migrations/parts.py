@@ -197,7 +197,7 @@ async def _one(
                 run.waited_ms += max(waits.milliseconds, limits.lock * 1000)
                 await _pause(run, attempt, until)
                 continue
-            if alone and not noted:
+            if alone and not noted and not statement.opaque:  # what may commit by itself may have done so
                 await _note(conn, run, step, run.noted)
             invalid = tuple(name for name in await _invalid(conn) if name not in before) if statement.index else ()
             about = _partly(run, step, statement) + (f". {', '.join(cleared)} was dropped again" if cleared else "")

@@ -79,8 +79,11 @@ async def pending(engine: Postgresql, root: Path, version: str | None, direction
     back: list[Unit] = []
     missing = bool(prepared.tool.no_down)
     for step in () if missing else reversed(prepared.steps):
-        blocks = prepared.tool.blocks(step.file, opposite, root)
-        back.append(_blocks(blocks, step.file.where))
+        try:
+            back.append(_blocks(prepared.tool.blocks(step.file, opposite, root), step.file.where))
+        except InvalidArgument:  # a tool with files of their own for that, and there is none
+            missing = True
+            break
     missing = missing or not any(unit.statements for unit in back)
     newest = prepared.version.partition("@")[2]
     if prepared.steps and direction == "up":
