@@ -4,8 +4,6 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field
-
 from mcp_backend.app import App
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -27,9 +25,7 @@ SPECS = 60
 class ApiContract(Tool):
     """Show what the API specifications promise (OpenAPI, protobuf, GraphQL, AsyncAPI), and what they leave open.
 
-    Without path: the specifications found. operation: one in full, by name or id. gaps are what an implementer would
-    have to guess: ask the architect (escalate spec_clarification) what is block or ask. `next` is the `after` of the
-    rest.
+    Without path, all found. operation shows one in full. gaps: what an implementer would have to guess; escalate them.
     """
 
     name = "api_contract"
@@ -39,9 +35,9 @@ class ApiContract(Tool):
     idempotent = True
 
     path: str | None = None
-    operation: str | None = Field(default=None, max_length=300)
-    search: str | None = Field(default=None, max_length=200)
-    after: str | None = Field(default=None, max_length=300)
+    operation: str | None = None
+    search: str | None = None
+    after: str | None = None
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend.workspace import naming

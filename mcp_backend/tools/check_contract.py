@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from mcp_backend.actions import Action, CallApi, RunCommand
 from mcp_backend.app import App
@@ -34,11 +34,9 @@ class _Prepared:
 
 
 class CheckContract(Tool):
-    """Check API specifications: what changed since a git revision, or where an implementation deviates from them.
+    """Check API specifications: what changed since a git revision (base), or where an implementation deviates.
 
-    One of base (a revision: breaking, risky and safe changes with the operations they reach), implementation
-    (module:object, path/app.py:object, a Go folder, a gRPC server's file, or auto) or url (a running development
-    service). unverified is what nobody could check. `next` is the `after` of the rest.
+    implementation: module:object, app.py:object, a Go folder, a gRPC server's file, or auto; url: a running service.
     """
 
     name = "check_contract"
@@ -48,11 +46,11 @@ class CheckContract(Tool):
     idempotent = True
 
     path: str | None = None
-    base: str | None = Field(default=None, min_length=1, max_length=200)
-    implementation: str | None = Field(default=None, min_length=1, max_length=300)
-    url: str | None = Field(default=None, max_length=300)
-    headers: dict[str, str] | None = Field(default=None, description="credentials; value or env:NAME")
-    after: int | None = Field(default=None, ge=0)
+    base: str | None = None
+    implementation: str | None = None
+    url: str | None = None
+    headers: dict[str, str] | None = Field(default=None, description="values or env:NAME")
+    after: NonNegativeInt | None = None
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend import settings

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mcp_backend.contracts.graphql.loading import default_of
 from mcp_backend.contracts.words import Deviation
 
 SOURCE = "introspection"
@@ -113,15 +114,6 @@ def _type(where: str, mine: Any, theirs: Any) -> Iterator[Deviation]:
 
 
 def _default(where: str, mine: Any, theirs: Any) -> Iterator[Deviation]:
-    one, two = _value(mine), _value(theirs)
+    one, two = default_of(mine) or "none", default_of(theirs) or "none"
     if one != two and {one, two} != {"none", "null"}:
         yield Deviation("argument-default-mismatch", "different", where, one, two, SOURCE)
-
-
-def _value(argument: Any) -> str:
-    from graphql import Undefined
-
-    default = getattr(argument, "default_value", Undefined)
-    if default is Undefined:
-        return "none"
-    return "null" if default is None else str(default)

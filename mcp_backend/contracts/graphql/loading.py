@@ -31,3 +31,15 @@ def built(text: str, path: str) -> Any:
             raise Broken(f"{path}: {str(strict)[:400]}") from error
     except RecursionError as error:
         raise Broken(f"{path}: nested too deeply") from error
+
+
+def default_of(argument: Any) -> str | None:
+    """The default of an argument or input field as SDL writes it, or `None`: graphql-core keeps it as written."""
+    from graphql import Undefined, print_ast
+
+    held = getattr(argument, "default", None)
+    literal = getattr(held, "literal", None)
+    if literal is not None:
+        return print_ast(literal)
+    value = getattr(held, "value", Undefined) if held not in (None, Undefined) else argument.default_value
+    return None if value is Undefined else "null" if value is None else str(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_backend.contracts.contract import Contract, Line
-from mcp_backend.contracts.graphql.loading import schema_of
+from mcp_backend.contracts.graphql.loading import default_of, schema_of
 from mcp_backend.contracts.openapi.schema_gaps import SAID, looks_like_a_moment
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
@@ -56,12 +56,10 @@ def _line(kind: str, name: str, field: Any) -> Line:
 
 
 def _arguments(field: Any) -> str:
-    from graphql import Undefined
-
     shown: list[str] = []
     for name, argument in field.args.items():
-        default = argument.default_value
-        shown.append(f"{name}: {argument.type}" + ("" if default is Undefined else f" = {default}"))
+        default = default_of(argument)
+        shown.append(f"{name}: {argument.type}" + ("" if default is None else f" = {default}"))
     return f"({', '.join(shown)})" if shown else ""
 
 

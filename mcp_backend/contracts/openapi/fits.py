@@ -89,9 +89,7 @@ def _look(f: Flattener, node: Node, value: Any, place: str, direction: Direction
         yield Misfit("type-mismatch", place, " or ".join(sorted(schema.types)), kind)
         return
     if schema.enum is not None and value not in schema.enum:
-        yield Misfit(
-            "enum-value-extra", f"{place}: {str(value)[:60]}", ", ".join(map(str, schema.enum[:12])), str(value)[:60]
-        )
+        yield Misfit("enum-value-extra", place, ", ".join(map(str, schema.enum[:12])), str(value)[:60])
         return
     if schema.options:
         yield from _options(f, schema, value, place, direction, depth)

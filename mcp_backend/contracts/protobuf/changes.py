@@ -166,7 +166,8 @@ class _File:
                     yield Change(
                         "FIELD_SAME_TYPE", "breaking", where, self._type(one, self.old), self._type(two, self.new)
                     )
-        if not (entries[0] or entries[1]) and self._type(old, self.old) != self._type(new, self.new):
+        both = bool(entries[0] and entries[1])  # their entries have names of their own
+        if not both and self._type(old, self.old) != self._type(new, self.new):
             yield Change("FIELD_SAME_TYPE", "breaking", where, self._type(old, self.old), self._type(new, self.new))
         if (before := _oneof(old, message)) != (after := _oneof(new, later)):
             yield Change("FIELD_SAME_ONEOF", "breaking", where, before or "in no oneof", after or "in no oneof")

@@ -46,6 +46,7 @@ def compare(api: Api, content: Mapping[str, Any], base: str) -> tuple[list[Devia
         other = theirs.get((operation.method, plain(base + operation.path)))
         if other is not None:
             checks.operation(operation, other)
+    checks.end()
     return list(checks.found.values()), checks.unverified
 
 
@@ -56,6 +57,14 @@ class _Checks:
         self.forward, self.backward = forward, backward
         self.found: dict[tuple[str, str], Deviation] = {}
         self.unverified: list[Unverified] = []
+        self._wider: list[tuple[str, str]] = []
+
+    def end(self) -> None:
+        """Values that requests take in addition; a value that responses have, too, is said once, there."""
+        sent = {d.actual for d in self.found.values() if d.id == "enum-value-extra"}
+        for where, values in self._wider:
+            if values not in sent:
+                self._add("enum-value-extra", "extra", where, "no such value", values)
 
     def operation(self, one: Operation, two: Operation) -> None:
         self._parameters(one, two)

@@ -28,6 +28,7 @@ STATUS = {
 """https://pkg.go.dev/net/http#pkg-constants; what begins with 5 is no answer that a contract promises."""
 _HELP = 2
 """How deep functions that a handler calls are looked into."""
+_LOOKS_UP = re.compile(r"(?i)get|query|param|form|value|int|str|bool|parse|read|lookup|has|time|page|limit|opt|filter")
 _TAG = re.compile(r'(\w+):"([^"]*)"')
 
 
@@ -144,12 +145,7 @@ class _Handlers:
             )
 
     def _query(self, operation: Operation, bodies: list[GoNode], place: str) -> None:
-        texts = {
-            self._module.string(n)
-            for b in bodies
-            for n in walk(b)
-            if n.type in ("interpreted_string_literal", "raw_string_literal", "identifier")
-        }
+        texts = {name for one in bodies for name in self._read_names(one)}
         whole = "\n".join(text(b) for b in bodies)
         bound = {
             name
@@ -165,6 +161,19 @@ class _Handlers:
                 self.unverified.append(Unverified(where, f"the query is bound in a way that cannot be read ({place})"))
             else:
                 self.structs.add("query-param-missing", "missing", where, "it is read", f"not read in {place}")
+
+    def _read_names(self, body: GoNode) -> Iterator[str]:
+        """The texts that something is looked up by: `q.Get("limit")`, `intOf(r, "limit")`, `r.URL.Query()["limit"]`."""
+        for node in walk(body):
+            if node.type == "index_expression":
+                inside = children(node)[1:]
+            elif node.type == "call_expression" and _LOOKS_UP.search(
+                text(node.child_by_field_name("function")).rpartition(".")[2]
+            ):
+                inside = children(node.child_by_field_name("arguments"))
+            else:
+                continue
+            yield from (found for n in inside if (found := self._module.string(n)) is not None)
 
     def _tags(self, kind: str, keys: tuple[str, ...]) -> set[str]:
         node, _ = self._module.types[kind]
