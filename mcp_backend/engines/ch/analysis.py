@@ -85,6 +85,8 @@ async def _shape(outline: Outline, asks: Asks, parameters: Parameters) -> Shape:
     except ServerError as error:
         position = max(0, error.position - len(statement.EXPLAINING))
         raise refusal(ServerError(error.code, error.name, error.message, position)) from None
+    if not rows:
+        raise Unavailable("the server broke its answer off; nothing was run, repeat the call once it is back")
     return statement.shape(outline, [str(row[0]) for row in rows])
 
 

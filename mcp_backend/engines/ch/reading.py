@@ -15,7 +15,7 @@ from typing import Any
 
 from mcp_backend.engines.ch import errors, values
 from mcp_backend.engines.ch.standing import Standing
-from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.errors import InvalidArgument, Json, Unavailable
 
 MOST_CHARACTERS = 40_000
 """Of all rows together as JSON. Hosts put longer results aside or cut them."""
@@ -123,6 +123,8 @@ class Taker:
         else:
             coming = lines(pieces)
             names, types = values.parsed(next(coming, b"[]")), values.parsed(next(coming, b"[]"))
+            if not names:
+                raise Unavailable("the server broke its answer off; nothing changed, repeat the call once it is back")
             rows = (_row(line, len(names)) for line in coming)
         return self._answer(names, types, rows, totals)
 

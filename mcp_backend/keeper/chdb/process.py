@@ -22,7 +22,7 @@ FENCED = re.compile(r"Poco::\w*(IO|Net|Connection)|errno: 13\b|errno: 1\b|NETWOR
 
 
 class Gone(Exception):
-    """The client went away, and its query was killed."""
+    """The client went away, or the engine does, and the query was killed."""
 
 
 class NotStreamed(Exception):
@@ -59,6 +59,7 @@ class Process:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink("metadata/default.sql")
         self._own, self._lock = self._connect(), threading.Lock()
+        self._ending = threading.Event()
         self._own.query("DETACH DATABASE default", "Null")
         self._own.query("ATTACH DATABASE default" if known else "CREATE DATABASE default ENGINE = Atomic", "Null")
         self.version = self._word("SELECT version()")
@@ -73,7 +74,7 @@ class Process:
                 sql = statement.sql
                 if statement.data is not None:
                     sql = filled(statement, stack.enter_context(_file(statement.data)), plain=self._plain)
-                run = Run(connection, sql, statement.format, client, lambda: self._kill(mark))
+                run = Run(connection, sql, statement.format, client, lambda: self._kill(mark), self._ending)
                 if statement.streamed:
                     with contextlib.suppress(NotStreamed):
                         yield run.in_pieces()
@@ -90,7 +91,9 @@ class Process:
             return whole
 
     def close(self) -> None:
-        """Ends what still runs, then the engine."""
+        """Ends what still runs, then the engine. chdb takes a killed statement for one that came to its end: what it
+        answers from now on is not sent."""
+        self._ending.set()
         with contextlib.suppress(RuntimeError):
             self._own.query("KILL QUERY WHERE 1", "Null")
         self._own.close()
@@ -115,13 +118,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One statement on its connection. `kill` ends it from outside."""
+    """One statement on its connection. `kill` ends it from outside; `ending` tells that the engine is being closed."""
 
     connection: Any
     sql: str
     format: str
     client: socket.socket
     kill: Callable[[], None]
+    ending: threading.Event
 
     def whole(self) -> Answer:
         """The answer in one piece."""
@@ -173,7 +177,7 @@ class Run:
             self.kill()
         thread.join()
         os.close(done)
-        if gone:
+        if gone or self.ending.is_set():
             raise Gone
         if failure:
             raise failure[0]
