@@ -20,7 +20,7 @@ from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import workspace
 from tests.asking import error, result
 from tests.clickhouse_fixtures import Refused, Sql
-from tests.conftest import ERAS, Connect, Era
+from tests.conftest import Connect
 
 UNREHEARSED = 'unrehearsed_because = "a test of what the server itself refuses"\n'
 ADD = (
@@ -51,9 +51,9 @@ class Project:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.sql").write_text(f"-- migrate:up\n{up};\n-- migrate:down\n{down}\n")
 
-    async def run(self, *, era: Era = "auto", **arguments: Any) -> dict[str, Any]:
+    async def run(self, **arguments: Any) -> dict[str, Any]:
         """One call on a server of its own."""
-        async with self.connect(self.root, mode=era) as client:
+        async with self.connect(self.root) as client:
             return await result(client, "run_migration", **arguments)
 
     async def refused(self, **arguments: Any) -> dict[str, Any]:
@@ -113,11 +113,10 @@ def project(repository: Path, clickhouse_url: str, clickhouse: Sql, connect: Con
     return made
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_what_was_rehearsed_is_applied_and_recorded_as_dbmate_does(project: Project, era: Era) -> None:
+async def test_what_was_rehearsed_is_applied_and_recorded_as_dbmate_does(project: Project) -> None:
     project.policy("")
     project.write(*ADD)
-    found = await project.run(era=era)
+    found = await project.run()
     assert [(a["version"], a["name"]) for a in found["applied"]] == [("20260101", "add")]
     assert found["rehearsal"]["as_rehearsed"] is True
     assert found["schema_diff"] == [f"+ column {urlsplit(project.url).path[1:]}.events.region String"]
@@ -127,9 +126,9 @@ async def test_what_was_rehearsed_is_applied_and_recorded_as_dbmate_does(project
         "[('version','String'),('ts','DateTime'),('applied','UInt8')]"
     )
     assert project.comment == ""
-    assert (await project.run(era=era))["note"] == "nothing is pending"
+    assert (await project.run())["note"] == "nothing is pending"
     project.policy()
-    down = await project.run(era=era, direction="down")
+    down = await project.run(direction="down")
     assert (down["at_version_after"], project.applied) == (found["at_version_before"], [])
 
 

@@ -19,7 +19,7 @@ from mcp_backend.settings import workspace
 from tests.asking import either, result
 from tests.ch_migration_cases import ALWAYS, CASES, SETUP, Case
 from tests.clickhouse_fixtures import Sql, names_clickhouse, speaking
-from tests.conftest import CORPORA, ERAS, Connect, Era
+from tests.conftest import CORPORA, Connect
 
 EVERYTHING = os.environ.get("MCP_BACKEND_CASES") == "all"
 SHOWN = ("ch-drop-mv-target-table", "ch-on-cluster")
@@ -93,9 +93,8 @@ async def test_the_corpus_gets_its_verdicts_at_the_sizes_it_names(
     assert not expected["hazards"] or {h.id for h in found.hazards} & {*expected["hazards"]}
 
 
-@pytest.mark.parametrize("era", ERAS)
 async def test_a_rehearsal_shows_effects_and_leaves_the_target_as_it_is(
-    era: Era, database: str, clickhouse: Sql, analytics_workspace: Path, connect: Connect
+    database: str, clickhouse: Sql, analytics_workspace: Path, connect: Connect
 ) -> None:
     looking = (
         "select (select groupArray((name, create_table_query, total_rows)) from (select * from system.tables where "
@@ -104,7 +103,7 @@ async def test_a_rehearsal_shows_effects_and_leaves_the_target_as_it_is(
         "(select groupArray(name) from (select name from system.databases order by name))"
     )
     before = clickhouse(looking)
-    async with connect(analytics_workspace, mode=era) as client:
+    async with connect(analytics_workspace) as client:
         found = await result(
             client, "rehearse_migration", sql="alter table events modify column code UInt32, drop column payload",
             down_sql="alter table events modify column code String, add column payload String after kind",

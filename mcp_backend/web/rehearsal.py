@@ -190,11 +190,8 @@ def _opinion(about: Mapping[str, Any]) -> str:
         f"{text(one['message'])}</li>"
         for one in about.get("alone", ())
     )
-    more = (
-        f"<p>It also says, and the rehearsal did not see it happen on this target:</p><ul class='plain'>{alone}</ul>"
-        if alone
-        else ""
-    )
+    lead = "<p>It also warns of what the rehearsal did not find to matter on this target:</p>"
+    more = f"{lead}<ul class='plain'>{alone}</ul>" if alone else ""
     return f"<p>{text(about.get('tool', 'squawk'))} agrees on: {text(agreed)}.</p>{more}"
 
 

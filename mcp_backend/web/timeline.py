@@ -68,7 +68,7 @@ def _axis(statements: Sequence[Mapping[str, Any]], places: list[float]) -> str:
             number = text(statement.get("number", i + 1))
             slots.append(f'<text x="{begin + width / 2:.2f}%" y="68%" text-anchor="middle">{number}</text>')
     total = sum(float(expected(s)) for s in statements)
-    named = f"statement 1 to {len(statements)}" if len(statements) > 1 else "statement 1"
+    named = f"Statements 1 to {len(statements)}" if len(statements) > 1 else "Statement 1"
     return (
         f"<div class='lane axis'><div class='head'><b>{named}</b><span class='soft'>{text(spoken_ms(total))} in "
         f"all</span></div>"
