@@ -12,6 +12,7 @@ import redis.asyncio as redis_py
 import yaml
 from mcp.client import Client
 
+from mcp_backend import engines
 from mcp_backend.engines import redis, redis_address
 from mcp_backend.errors import InvalidArgument
 from tests.conftest import ERAS, Connect, Era
@@ -304,6 +305,19 @@ async def test_a_server_that_is_a_cluster_is_found_out_and_served(
     assert again["results"][0]["duplicate"] is True
     assert seen is not None
     assert [d["name"] for d in seen["destinations"]] == ["orders{eu}"]
+
+
+async def test_a_missing_client_package_is_named_with_the_extra_that_brings_it(
+    place: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(name: str) -> None:
+        return None
+
+    monkeypatch.setattr(engines, "find_spec", nothing)
+    async with connect(place) as client:
+        error = (await publish(client, "orders.created", {"id": 1}))["error"]
+    assert error["code"] == "unavailable"
+    assert "mcp-backend[redis]" in error["reason"]
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -1,10 +1,11 @@
 """`ENGINES` by kind: one engine, one file. Engines open on first use, so a server starts with every one down."""
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from mcp_backend.errors import InvalidArgument, NotFound
+from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace
 
@@ -63,6 +64,9 @@ ENGINES: Mapping[str, Callable[[EngineSettings, Workspace], Engine]] = MappingPr
     {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats, "redis": _redis, "kafka": _kafka}
 )
 
+CLIENTS: Mapping[str, str] = MappingProxyType({"nats": "nats", "redis": "redis", "kafka": "confluent_kafka"})
+"""The module of the client that the extra of a messaging engine brings."""
+
 
 class Engines:
     """The engines of one workspace, by the names the policy gives them."""
@@ -76,7 +80,8 @@ class Engines:
         """The settings of the engine `name`, or of the only one of these kinds; one that is there by default only gives
         way to one that the policy names or the repository uses.
 
-        Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed.
+        Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed, `Unavailable` when
+        the package of its client is missing.
         """
         wanted = tuple(kinds)
         fitting = {n: s for n, s in self.settings.items() if s.kind in wanted and s.kind in ENGINES}
@@ -84,10 +89,10 @@ class Engines:
         if name is not None:
             if name not in fitting:
                 raise NotFound(f"engine: no {' or '.join(wanted)} engine named {name!r}; known: {known}")
-            return fitting[name]
+            return _installed(fitting[name])
         likely = {n: s for n, s in fitting.items() if s.origin != "default"} or fitting
         if len(likely) == 1:
-            return next(iter(likely.values()))
+            return _installed(next(iter(likely.values())))
         if not fitting:
             raise NotFound(f"engine: the policy names no {' or '.join(wanted)} engine; add [engines.NAME] to it")
         raise InvalidArgument(f"engine: expected one of {known}")
@@ -142,3 +147,13 @@ class Engines:
         for engine in self._open.values():
             await engine.close()
         self._open.clear()
+
+
+def _installed(settings: EngineSettings) -> EngineSettings:
+    module = CLIENTS.get(settings.kind)
+    if module and find_spec(module) is None:
+        raise Unavailable(
+            f"engine {settings.name} ({settings.kind}): the package of its client is not installed. Ask for "
+            f"`pip install 'mcp-backend[{settings.kind}]'`; nothing was sent"
+        )
+    return settings

@@ -14,18 +14,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,  # pyright: ignore[reportPrivateImportUsage]
-    ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
-    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
-    NewPartitions,  # pyright: ignore[reportPrivateImportUsage]
-    NewTopic,  # pyright: ignore[reportPrivateImportUsage]
-    OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
-    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
-)
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka import admin as confluent_admin
 
+ADMIN: Any = confluent_admin
 Fields = dict[str, Any]
 
 
@@ -34,7 +26,6 @@ class Worker:
 
     def __init__(self, settings: Fields) -> None:
         self.settings: Fields = {**settings, "log_level": 2, "error_cb": self._error}
-        self.seconds = 8.0
         self.trouble = ""
         self._producer: Any = None
         self._admin: Any = None
@@ -49,7 +40,7 @@ class Worker:
             if self._producer is None:
                 made: Any = Producer({
                     **self.settings, "enable.idempotence": True, "acks": "all", "linger.ms": 0,
-                    "message.timeout.ms": int(self.seconds * 1000), "socket.timeout.ms": 3000,
+                    "message.timeout.ms": 8000, "socket.timeout.ms": 3000,
                     "allow.auto.create.topics": False,
                 })  # fmt: skip
                 self._producer = made
@@ -68,7 +59,7 @@ class Worker:
         """The one admin client."""
         with self._lock:
             if self._admin is None:
-                self._admin = AdminClient({**self.settings, "socket.timeout.ms": 3000})
+                self._admin = ADMIN.AdminClient({**self.settings, "socket.timeout.ms": 3000})
             return self._admin
 
     def consumer(self) -> Any:
@@ -110,11 +101,10 @@ class Worker:
                         reports[message["n"]] = {"error": error.name(), "text": error.str()}
                     changed.notify_all()
 
-            key = message.get("key")
             headers = [(name, value.encode()) for name, value in message["headers"]]
             try:
                 producer.produce(
-                    asked["topic"], base64.b64decode(message["value"]), None if key is None else key.encode(),
+                    asked["topic"], base64.b64decode(message["value"]), message["key"] and message["key"].encode(),
                     headers=headers, on_delivery=told,
                 )  # fmt: skip
             except BufferError:
@@ -128,8 +118,7 @@ class Worker:
             until = time.monotonic() + float(asked["seconds"])
             wanted = sum(len(lane) for lane in lanes)
             while len(reports) < wanted and (left := until - time.monotonic()) > 0:
-                stuck = sum(len(lane) for lane in lanes if _ended(lane, reports))
-                if stuck == wanted:
+                if all(_ended(lane, reports) for lane in lanes):
                     break
                 changed.wait(min(left, 0.5))
             closed.set()  # what was said not to be sent is not sent later
@@ -139,9 +128,7 @@ class Worker:
         """The first and the last offset of partitions: `{"topic": [partition, …]}`."""
         places = [(topic, number) for topic, numbers in asked["topics"].items() for number in numbers]
         found: Fields = {}
-        for which, spec in (("first", OffsetSpec.earliest()), ("last", OffsetSpec.latest())):
-            if not places:
-                break
+        for which, spec in (("first", ADMIN.OffsetSpec.earliest()), ("last", ADMIN.OffsetSpec.latest())):
             wanted: Any = {TopicPartition(topic, number): spec for topic, number in places}
             for place, future in self.admin().list_offsets(wanted, request_timeout=4).items():
                 try:
@@ -197,10 +184,10 @@ class Worker:
 
     def groups(self, asked: Fields) -> Fields:
         """Consumer groups with members and committed offsets; `unsupported` where the broker cannot tell."""
-        listed = self.admin().list_consumer_groups(request_timeout=4).result(5)
-        if listed.errors and not listed.valid:
-            return {"unsupported": str(listed.errors[0]), "groups": {}}
-        names = [group.group_id for group in listed.valid][:500]
+        told = self.admin().list_consumer_groups(request_timeout=4).result(5)
+        if told.errors and not told.valid:
+            return {"unsupported": str(told.errors[0]), "groups": {}}
+        names = [group.group_id for group in told.valid][:500]
         found: Fields = {name: {"members": 0, "offsets": {}} for name in names}
         if names:
             for name, future in self.admin().describe_consumer_groups(names, request_timeout=4).items():
@@ -209,8 +196,6 @@ class Worker:
                     found[name] |= {"members": len(told.members), "state": told.state.name}
                 except KafkaException:
                     continue
-        from confluent_kafka import ConsumerGroupTopicPartitions
-
         for name in names:
             wanted = [ConsumerGroupTopicPartitions(name)]
             for future in self.admin().list_consumer_group_offsets(wanted, request_timeout=4).values():
@@ -223,14 +208,12 @@ class Worker:
 
     def configs(self, asked: Fields) -> Fields:
         """The settings of topics that are not the broker's default."""
-        resources: Any = [ConfigResource(ResourceType.TOPIC, name) for name in asked["topics"]]
+        resources: Any = [ADMIN.ConfigResource(ADMIN.ResourceType.TOPIC, name) for name in asked["topics"]]
         found: Fields = {}
         for resource, future in self.admin().describe_configs(resources, request_timeout=4).items():
             try:
                 entries = future.result(5).values()
-                found[resource.name] = {
-                    e.name: e.value for e in entries if asked.get("all") or (not e.is_default and not e.is_sensitive)
-                }  # fmt: skip
+                found[resource.name] = {e.name: e.value for e in entries if not e.is_default and not e.is_sensitive}
             except KafkaException as error:
                 found[resource.name] = {"unsupported": error.args[0].str()}
         return {"configs": found}
@@ -240,20 +223,22 @@ class Worker:
         verb, name, validate = asked["verb"], asked["topic"], bool(asked.get("validate"))
         admin, limit = self.admin(), {"request_timeout": 5.0}
         if verb == "create":
-            topic = NewTopic(name, asked["partitions"], asked["replicas"], config=asked["config"])
+            topic = ADMIN.NewTopic(name, asked["partitions"], asked["replicas"], config=asked["config"])
             futures = admin.create_topics([topic], validate_only=validate, **limit)
         elif verb == "partitions":
             futures = admin.create_partitions(
-                [NewPartitions(name, asked["partitions"])], validate_only=validate, **limit
+                [ADMIN.NewPartitions(name, asked["partitions"])], validate_only=validate, **limit
             )
         elif verb == "alter":
             entries = [
-                ConfigEntry(
-                    n, v, incremental_operation=AlterConfigOpType.DELETE if v is None else AlterConfigOpType.SET
+                ADMIN.ConfigEntry(
+                    n,
+                    v,
+                    incremental_operation=ADMIN.AlterConfigOpType.DELETE if v is None else ADMIN.AlterConfigOpType.SET,
                 )
                 for n, v in asked["config"].items()
             ]
-            resource: Any = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+            resource: Any = ADMIN.ConfigResource(ADMIN.ResourceType.TOPIC, name, incremental_configs=entries)
             futures = admin.incremental_alter_configs([resource], validate_only=validate, **limit)
         elif verb == "delete":
             futures = admin.delete_topics([name], **limit)
