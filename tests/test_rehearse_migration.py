@@ -1,8 +1,11 @@
 """rehearse_migration through a real client: what it sees, what it says, and that the target stays as it is."""
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from mcp_backend.actions import ExecuteSql, digest
@@ -74,22 +77,26 @@ async def test_a_rehearsal_leaves_the_target_as_it_is(shop: Case) -> None:
 
 async def test_a_rehearsal_that_is_killed_leaves_the_target_as_it_is_and_the_next_one_is_right(shop: Case) -> None:
     before = shop.world()
-    call = asyncio.create_task(shop.rehearse(sql="select pg_sleep(60); create index concurrently i on users (age)"))
-    seen = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
-    import psycopg
-
-    with psycopg.connect(shop.shadow, autocommit=True) as server:
-        async with asyncio.timeout(60):
-            while (server.execute(seen.encode()).fetchone() or (0,))[0] == 0:
-                await asyncio.sleep(0.01)
-        call.cancel()
-        await asyncio.wait({call})
-    assert shop.world() == before
-    again = await shop.rehearse(sql="create index concurrently i on users (age)", down_sql="drop index i")
-    assert (again["verdict"], again["reversible"]["up_down_equal"]) == ("safe", True)
-    assert {"relation": "public.users", "mode": "ShareUpdateExclusiveLock", "blocks": "ddl"} in again["statements"][0][
-        "locks"
-    ]
+    # In a transaction on the shadow itself, and outside of one in a copy of it.
+    for sql in (
+        "update users set age = 1; select pg_sleep(60)",
+        "reindex index concurrently users_pkey; select pg_sleep(60)",
+    ):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.rehearsing", str(shop.root), sql, cwd=Path(__file__).parents[1]
+        )
+        asleep = b"select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+        with psycopg.connect(shop.shadow, autocommit=True) as server:
+            async with asyncio.timeout(90):
+                while (server.execute(asleep).fetchone() or (0,))[0] == 0:
+                    await asyncio.sleep(0.02)
+        process.kill()
+        await process.wait()
+        assert shop.world() == before
+        again = await shop.rehearse(sql="create index concurrently i on users (age)", down_sql="drop index i")
+        assert (again["verdict"], again["reversible"]["up_down_equal"]) == ("safe", True)
+        locks = again["statements"][0]["locks"]
+        assert {"relation": "public.users", "mode": "ShareUpdateExclusiveLock", "blocks": "ddl"} in locks
 
 
 async def test_rows_that_a_new_constraint_does_not_allow_are_found_and_named_as_data(shop: Case) -> None:

@@ -65,6 +65,7 @@ class Shadow:
 
     def _session(self) -> list[str]:
         wanted = {"lock_timeout": "10s", "statement_timeout": "60s", "idle_in_transaction_session_timeout": "120s"}
+        wanted |= {"client_connection_check_interval": "1s"}
         wanted |= {k: v for k, v in self.target.settings.items() if k not in _UNCHANGED}
         lines = [f"set {sql.Identifier(k).as_string(None)} = {_literal(v)}" for k, v in wanted.items()]
         path = self.target.settings.get("search_path", "")
@@ -198,6 +199,8 @@ async def _database(
         )
     ).fetchone()
     if row is not None and row[0] is not None:
+        # Whoever had it before and was killed may still have a statement running there.
+        await control.execute(b"select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
         missing = tuple(line for line in str(row[0]).split("\n")[1:] if line)
         return replace(shadow, missing=missing)
     await _forget(control)
