@@ -5,10 +5,10 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import changed_code, fence, overhead, schema, search
+from benchmarks import changed_code, fence, overhead, schema, schema_clickhouse, search
 
 BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (
-    overhead.measure, schema.measure, fence.measure, search.measure, changed_code.measure,
+    overhead.measure, schema.measure, schema_clickhouse.measure, fence.measure, search.measure, changed_code.measure,
 )  # fmt: skip
 
 
