@@ -173,6 +173,38 @@ class _Service(BaseHTTPRequestHandler):
         pass
 
 
+class _Graph(_Service):
+    """Answers introspection of a schema that has a field more and one less."""
+
+    def do_POST(self) -> None:
+        from graphql import build_schema, introspection_from_schema
+
+        served = introspection_from_schema(build_schema("type Query { a: Int b(first: Int = 5): String }"))
+        self.send_response(200)
+        self.end_headers()
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.wfile.write(json.dumps({"data": served}).encode())
+
+
+async def test_a_running_graphql_service_is_asked_for_its_schema(repository: Path, connect: Connect) -> None:
+    write(repository, {"schema.graphql": "type Query { b(first: Int = 10): String c: Int }\n"})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Graph)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        async with connect(repository) as client:
+            found = await ask(client, "check_contract", url=f"http://127.0.0.1:{server.server_address[1]}/graphql")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert {(d["id"], d["where"]) for d in found["deviations"]} == {
+        ("field-extra", "Query.a"),
+        ("field-missing", "Query.c"),
+        ("argument-default-mismatch", "Query.b(first)"),
+    }
+
+
 @pytest.fixture
 def service() -> Generator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Service)

@@ -2,6 +2,7 @@
 """Checks an implementation against one specification, by every source that can say something about it."""
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from mcp_backend.contracts.service.routing import Route, compare
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
 from mcp_backend.contracts.words import Deviation, Unverified
-from mcp_backend.errors import InvalidArgument, NotFound
+from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import kinds, listing
@@ -66,6 +67,7 @@ async def check(
         if spec.kind != "openapi":
             raise InvalidArgument("implementation: Go is checked against OpenAPI only by this release")
         return await asyncio.to_thread(go.check, source, spec, target.partition(":")[0])
+    target = _placed(source, target)
     async with talking.in_child(workspace, policy, target) as (loaded, talk):
         checked = Checked(target, sandbox=loaded.sandbox)
         if spec.kind == "graphql":
@@ -79,10 +81,10 @@ async def check_url(source: Source, spec: Spec, url: str, headers: Mapping[str, 
     """Checks a running service by requests that change nothing. Raises `Broken`, `InvalidArgument`."""
     from mcp_backend.contracts.openapi.model import Api
 
+    if spec.kind == "graphql":
+        return await _introspected(source, spec, url, headers)
     if spec.kind != "openapi":
-        raise InvalidArgument(
-            f"url: a running service is checked against OpenAPI only by this release, not {spec.kind}"
-        )
+        raise InvalidArgument(f"url: a running service is checked against OpenAPI and GraphQL only, not {spec.kind}")
     api = await asyncio.to_thread(lambda: Api(source.documents(), spec.path))
     talk = talking.AtUrl(url)
     base = await _base(talk, api.base_paths, api, headers)
@@ -93,6 +95,31 @@ async def check_url(source: Source, spec: Spec, url: str, headers: Mapping[str, 
         list(probe.found.deviations.values()),
         [*probe.found.unverified, Unverified("*", "routes beyond the specification cannot be seen from outside")],
     )
+    return checked
+
+
+async def _introspected(source: Source, spec: Spec, url: str, headers: Mapping[str, str]) -> Checked:
+    """The schema that a running service tells of itself: https://spec.graphql.org/draft/#sec-Introspection"""
+    from mcp_backend.contracts.graphql.loading import MISSING
+
+    try:
+        from graphql import GraphQLError, build_client_schema, get_introspection_query, print_schema
+    except ImportError as error:
+        raise Unavailable(MISSING) from error
+    body = json.dumps({"query": get_introspection_query()}).encode()
+    sent = {"Accept": "application/json", **headers, "Content-Type": "application/json"}
+    answer = await talking.AtUrl(url).send(talking.Ask("POST", "", (), sent, body))
+    if answer.status == 0:
+        raise Unavailable(f"url: nothing answers at {url}; start the service, then repeat this call")
+    checked = Checked(url, requests=1)
+    try:
+        sdl = print_schema(build_client_schema(answer.json()["data"]))
+    except (ValueError, KeyError, TypeError, GraphQLError):
+        checked.unverified.append(
+            Unverified("*", f"introspection is not answered ({answer.status}): give implementation")
+        )
+        return checked
+    _graphql(source, spec, sdl, "", checked)
     return checked
 
 
@@ -186,11 +213,28 @@ def _file(source: Source, name: str) -> str:
     """The file or folder that a module or path names."""
     if name in source.known or any(f.startswith(f"{name}/") for f in source.files):
         return name
+    if hit := _module(source, name):
+        return hit.removesuffix("/__init__.py")
+    raise NotFound(f"implementation: there is no module or file {name} in this repository")
+
+
+def _module(source: Source, name: str) -> str | None:
+    """The file of a module, from the root or, where only one has that name, from any folder."""
     path = name.replace(".", "/")
     for candidate in (f"{path}.py", f"{path}/__init__.py"):
         if candidate in source.known:
-            return candidate.removesuffix("/__init__.py")
-    raise NotFound(f"implementation: there is no module or file {name} in this repository")
+            return candidate
+    deeper = [f for f in source.files if f.endswith(f"/{path}.py")]
+    return deeper[0] if len(deeper) == 1 else None
+
+
+def _placed(source: Source, target: str) -> str:
+    """`module:object` with the path of the module where it is not to be found from the root."""
+    name, colon, attribute = target.partition(":")
+    if name.endswith(".py") or "/" in name or f"{name.replace('.', '/')}.py" in source.known:
+        return target
+    hit = _module(source, name)
+    return f"{hit}{colon}{attribute}" if hit and not hit.endswith("/__init__.py") else target
 
 
 def _has_go(source: Source, target: str) -> bool:
