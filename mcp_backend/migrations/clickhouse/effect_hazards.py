@@ -34,6 +34,7 @@ class Data:
     casts: dict[str, Cast] = field(default_factory=dict[str, Cast])
     matching: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
     expired: tuple[int, bool] | None = None
+    expired_column: str = ""
     partitions: int | None = None
     undone: bool | None = None
 
@@ -251,10 +252,11 @@ def _commands(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
         yield from _mutation(seen, table, statement.verb, statement.sql, data.matching.get("0"), 0)
     if data.expired is not None:
         count, whole = data.expired
+        what = f"the values of {data.expired_column} in" if data.expired_column else "they"
         yield hazard(
             "ttl_deletes_rows", number, "needs_approval",
-            f"{name}: {count} of {table.rows} rows are past the new TTL and will be "
-            f"deleted{'' if whole else ' (of the first rows)'}",
+            f"{name}: {count} of {table.rows} rows are past the new TTL{'' if whole else ' (of the first rows)'}, and "
+            f"{what}{' them' if data.expired_column else ''} will be deleted",
             "a person decides what may be deleted; begin with a long TTL and shorten it", "target_data", rows=count,
         )  # fmt: skip
 

@@ -34,9 +34,9 @@ async def look(statement: Statement, there: Target, probes: Probes, local: Shado
             condition = probing.condition(statement.sql, command)
             if found := await probes.matching(table, condition, f"rows of {command.kind}"):
                 data.matching[str(index)] = found
-        elif command.kind == "MODIFY TTL" or (command.kind == "MODIFY COLUMN" and not command.type):
+        if command.kind in ("MODIFY TTL", "MODIFY COLUMN") and "REMOVE" not in [w.upper for w in command.words]:
             await _ttl(statement, command, table, probes, data)
-        elif command.kind == "MODIFY COLUMN" and command.name in table.columns:
+        if command.kind == "MODIFY COLUMN" and command.type and command.name in table.columns:
             await _cast(command, table, probes, local, engine, data)
     return data
 
@@ -66,15 +66,14 @@ async def _bring(cast: Cast, table: Table, local: Shadow, engine: "Clickhouse") 
 
 
 async def _ttl(statement: Statement, command: Command, table: Table, probes: Probes, data: Data) -> None:
-    text = between(statement.sql, command.words, "TTL", "SETTINGS")
-    if command.kind == "MODIFY COLUMN" or not text:
-        return
+    text = between(statement.sql, command.words, "TTL", "SETTINGS", "FIRST", "AFTER")
     rules = probing.expired(text)
     if not rules:
         return
     condition = " OR ".join(f"(({expression}) <= now() AND ({when}))" for expression, when in rules)
     found = await probes.matching(table, condition, "rows past the new TTL")
     data.expired = found or (0, False)
+    data.expired_column = command.name if command.kind == "MODIFY COLUMN" else ""
 
 
 async def _partitions(statement: Statement, there: Target, probes: Probes) -> int | None:
