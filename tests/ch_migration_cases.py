@@ -321,5 +321,13 @@ CASES: tuple[Case, ...] = (
      "alter table {db}.daily modify column n Int64",
      ("needs_approval", "warn"), ("type_change_breaks_clients",),
      ""),
+    ("ttl-column",
+     "alter table {db}.events modify column payload String ttl ts + interval 1 day",
+     ("needs_approval",), ("ttl_deletes_rows",),
+     ""),
+    ("ttl-column-removed",
+     "alter table {db}.events modify column payload remove ttl",
+     ("safe",), (),
+     "alter table {db}.events modify column payload String ttl ts + interval 100 year"),
 )
 # fmt: on
