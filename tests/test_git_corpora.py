@@ -1,8 +1,4 @@
-"""Attacks and honest work from the corpora, as far as they concern git and test runs.
-
-What a test program itself writes is only held by the fence that comes with the terminal; until then such a run is
-reported and is no evidence. Those cases are named here.
-"""
+"""Attacks and honest work from the corpora, as far as they concern git and test runs."""
 
 import json
 import re
@@ -18,7 +14,6 @@ from tests.service import GO, PYTEST, shell, write
 pytest_plugins = ("tests.service_fixtures",)
 pytestmark = pytest.mark.skipif(not CORPORA.exists(), reason="the corpora are not here")
 
-NEEDS_A_FENCE = {"rt-001", "rt-002", "rt-014", "rt-015", "rt-023"}
 FILES = {
     "mcp-backend.toml": f"[commands]\ntest = '''{PYTEST}'''\n",
     ".gitignore": "__pycache__/\n",
@@ -112,10 +107,6 @@ async def test_an_attack_has_no_effect(
     assert head in git(place, "rev-list", "main").splitlines()
     assert git(place, "diff", "--name-only", head, "main", "--", "frontend", "api", ".husky", "mcp-backend.toml") == ""
     assert not answer.get("receipt") or "false green" not in case["source"]
-    if case["id"] in NEEDS_A_FENCE:
-        assert answer["receipt"] is None
-        assert answer["no_receipt"]
-        return
     assert {p: p.read_bytes() for p in (place / "frontend").rglob("*") if p.is_file()} == frontend
     assert (place / ".git/config").read_bytes() == config
 
