@@ -11,9 +11,9 @@ import pytest
 from mcp_backend.actions import DeleteFile, PushCommits, WriteFile
 from mcp_backend.expressions import Expression
 from mcp_backend.facts import Facts, Ownership
-from mcp_backend.hosts.shell_line import Command, Word
 from mcp_backend.policy import Policy
 from mcp_backend.records import replace
+from mcp_backend.workspace.shell_parts import Command, Word
 
 FILE = WriteFile("a", None, "1")
 
