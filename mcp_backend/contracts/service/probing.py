@@ -16,8 +16,7 @@ from mcp_backend.contracts.service.answers import Findings, json_schema, statuse
 from mcp_backend.contracts.service.talking import Answer, Ask, Talk
 from mcp_backend.contracts.service.values import Bad, bad_texts, bad_values, good
 
-REQUESTS = 600
-"""Requests altogether."""
+REQUESTS = 600  # altogether
 FIELDS = 12
 """Fields of one body that are tried with bad values."""
 _ORDER = {"get": 0, "head": 1, "post": 2, "put": 3, "patch": 4, "delete": 5}
@@ -47,16 +46,18 @@ class Probe:
         ):
             if self.requests >= REQUESTS:
                 self.found.unsure(operation.name, f"not asked: {REQUESTS} requests were sent already")
-            elif operation.method not in ("get", "head") and not self._talk.writes:
-                await self._credentials(operation)
+            elif not self._may(operation):
                 self.found.unsure(operation.name, "it writes: a running service is only asked what changes nothing")
             else:
                 await self._operation(operation)
 
+    def _may(self, operation: Operation) -> bool:
+        return self._talk.writes or operation.method in ("get", "head")
+
     async def _authorise(self, operations: Sequence[Operation]) -> None:
         """Chooses the credentials that let an operation through that asks for some."""
-        guarded = [o for o in operations if _secured(o) and o.method == "get"] or [o for o in operations if _secured(o)]
-        for operation in sorted(guarded, key=lambda o: o.path.count("{"))[:1]:
+        guarded = [o for o in operations if _secured(o) and self._may(o)]
+        for operation in sorted(guarded, key=lambda o: (o.method != "get", o.path.count("{")))[:1]:
             for headers in self._candidates:
                 self._headers = headers
                 answer = await self._send(operation)
@@ -95,14 +96,8 @@ class Probe:
     async def _credentials(self, operation: Operation) -> None:
         if not _secured(operation):
             return
-        path = (
-            {}
-            if operation.method == "get"
-            else {p.name: self._unknown(p) for p in operation.parameters if p.where == "path"}
-        )
-        answer = await self._send(operation, headers={}, path=path, body=None if self._talk.writes else b"")
-        if answer.status == 0:
-            return
+        unknown = () if operation.method == "get" else (p for p in operation.parameters if p.where == "path")
+        answer = await self._send(operation, headers={}, path={p.name: self._unknown(p) for p in unknown})
         if answer.status in (401, 403):
             self.found.answered(operation, answer)
         elif 200 <= answer.status < 300 or (answer.status in (400, 404, 415, 422) and operation.method != "get"):
