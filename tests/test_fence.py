@@ -97,11 +97,11 @@ async def test_backend_work_is_done_without_litter(guarded: Path, monkeypatch: p
 
 
 async def test_new_frontend_files_are_moved_out_and_nothing_is_lost(guarded: Path) -> None:
-    line = (
-        "for f in a; do printf tsx > backend/app/$f.tsx; done; mkdir -p newui/src; "
-        'printf \'{"dependencies": {"react": "1"}}\' > newui/$(echo package).json; printf ts > newui/src/i.ts; '
-        "printf '*.py filter=x\\n' > .git$(echo attributes); mv backend/app/svc.py backend/app/svc.$(echo jsx); "
-        "mkdir -p .cur$(echo sor) && printf '{}' > .cursor/mcp.json; printf fine > backend/ok.py"
+    line = (  # `n` hides the names from whoever reads the line.
+        'n() { cat <<< "$1"; }; printf tsx > backend/app/a.$(n tsx); mkdir -p newui/src; '
+        'printf \'{"dependencies": {"react": "1"}}\' > newui/$(n package).json; printf ts > newui/src/i.ts; '
+        "printf '*.py filter=x\\n' > .git$(n attributes); mv backend/app/svc.py backend/app/svc.$(n jsx); "
+        "mkdir -p .cur$(n sor) && printf '{}' > .cur$(n sor)/mcp.json; printf fine > backend/ok.py"
     )
     async with terminal(guarded) as say:
         result = await say(line)

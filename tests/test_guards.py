@@ -8,6 +8,7 @@ import pytest
 from mcp_backend import persona
 from mcp_backend.actions import (
     Action,
+    CallApi,
     ConfigureMessaging,
     CreateCommit,
     DeleteFile,
@@ -192,6 +193,18 @@ def test_a_read_is_allowed_in_every_environment() -> None:
     for environment in ("development", "staging", "production"):
         action = ReadRows("main", environment, "SELECT 1")
         assert verdict(action, Facts(statements=(Statement("SELECT 1", True),))).outcome == "allow"
+
+
+@pytest.mark.proves("reads-stay-reads", "refused")
+@pytest.mark.parametrize("method", ["POST", "DELETE", "get"])
+def test_a_running_service_is_not_asked_what_may_change_something(method: str) -> None:
+    said = verdict(CallApi(method, "http://127.0.0.1:8000/orders"), Facts())
+    assert (said.outcome, said.constraint) == ("deny", "reads-stay-reads")
+
+
+@pytest.mark.proves("reads-stay-reads", "allowed")
+def test_a_running_service_is_asked_what_only_reads() -> None:
+    assert verdict(CallApi("GET", "http://127.0.0.1:8000/orders"), Facts()).outcome == "allow"
 
 
 @pytest.mark.proves("no-secrets", "refused")

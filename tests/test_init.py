@@ -169,7 +169,7 @@ def test_doctor_is_content_with_a_bare_repository_and_starts_nothing(
     assert found["tests"]["state"] == "note"
     assert found["sandbox"]["tier"] in ("namespaces", "bubblewrap", "landlock")
     assert found["sandbox"]["words"].startswith("programs of the repository run in a fence: ")
-    assert found["promises"]["explicit-errors"] == "not yet kept"
+    assert found["promises"]["explicit-errors"] == "kept"
     assert not (workspace(repository).state / "engines" / "postgresql" / "data").exists()
 
 

@@ -25,10 +25,6 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "mcp_backend"
 PROMISES = persona.load().constraints
 OUTCOMES = ("refused", "allowed")
-NOT_JUDGED = {
-    "CallApi": "no tool calls an API yet; its guard comes with the tool",
-}
-"""Actions no guard looks at, and why. `test_an_unjudged_action_is_not_made` holds the second kind to its word."""
 
 
 def proofs(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -107,6 +103,7 @@ def test_every_action_is_judged_or_says_why_not() -> None:
         actions.ReadRows("main", "development", "DELETE FROM t"),
         actions.ConfigureMessaging("events", "production", ("add stream",)),
         actions.MoveBranch("main", "1" * 40, None),
+        actions.CallApi("POST", "http://127.0.0.1:8000/orders"),
         actions.PushCommits("origin", "refs/heads/main", ("1" * 40,), force=False),
     )
     for action in samples:
@@ -114,21 +111,7 @@ def test_every_action_is_judged_or_says_why_not() -> None:
         if judge([action], Policy(constraints=PROMISES), facts)[0].outcome != "allow":
             judged.add(type(action).__name__)
     every = {kind.__name__ for kind in typing.get_args(Action)}
-    assert judged | set(NOT_JUDGED) == every
-    assert judged & set(NOT_JUDGED) == set()
-
-
-@pytest.mark.parametrize("name", [name for name, why in NOT_JUDGED.items() if "no tool" in why])
-def test_an_unjudged_action_is_not_made(name: str) -> None:
-    makers = [
-        path.relative_to(PACKAGE)
-        for path in PACKAGE.rglob("*.py")
-        if path.name != "actions.py"
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, (ast.Name, ast.Attribute))
-        if (node.func.id if isinstance(node.func, ast.Name) else node.func.attr) == name
-    ]
-    assert makers == [], f"{name} is made now: write its guard"
+    assert judged == every
 
 
 def test_the_table_says_how_each_promise_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,12 +1,23 @@
 """Reads stay reads."""
 
-from mcp_backend.actions import Action, ReadRows
+from mcp_backend.actions import Action, CallApi, ReadRows
 from mcp_backend.facts import Facts
 from mcp_backend.policy import Constraint, Verdict
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+"""RFC 9110 section 9.2.1."""
+
 
 def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
-    """A read whose statement is not wholly understood as a read is refused; what was not parsed is not a read."""
+    """A read whose statement is not wholly understood as a read is refused; what was not parsed is not a read. A
+    running service is only asked with safe methods."""
+    if isinstance(action, CallApi) and action.method not in SAFE_METHODS:
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"{action.method} may change something at {action.url}",
+            "check a running service by requests that only read, or its implementation where it can be started",
+        )
     if not isinstance(action, ReadRows):
         return None
     statement = next((s for s in facts.statements if s.sql == action.sql), None)

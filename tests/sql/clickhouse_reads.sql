@@ -64,7 +64,6 @@ SELECT * FROM merge('canary','^(events|quotes)$') LIMIT 2
 SELECT * FROM view(SELECT 1 AS x)
 SELECT * FROM null('x Int8')
 SELECT * FROM primes() LIMIT 5
-SELECT * FROM format(JSONEachRow, '{"a":1}')
 SELECT * FROM mergeTreeIndex(canary, events) LIMIT 2
 SELECT * EXCEPT (v) FROM canary.events LIMIT 1
 SELECT * REPLACE (v*2 AS v) FROM canary.events LIMIT 1

@@ -69,6 +69,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "zeros": "is not for read-only users; use numbers()",
         "zeros_mt": "is not for read-only users; use numbers_mt()",
         "viewexplain": "is not for read-only users; let EXPLAIN be the whole statement",
+        "format": "is not for read-only users; use values()",
         "loop": "never ends",
         **dict.fromkeys(_OUTSIDE, "opens files or connections to other servers"),
     }
