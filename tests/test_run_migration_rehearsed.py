@@ -1,5 +1,7 @@
 """run_migration and its rehearsal: what was rehearsed is applied, what was rejected is not, a decision is asked for."""
 
+from typing import Any
+
 import pytest
 
 from mcp_backend.app import open_app
@@ -76,6 +78,7 @@ async def test_another_tools_migrations_end_as_they_were_rehearsed(rehearsing: P
     rehearsing.policy(unrehearsed_because="")
     name, text = OUTSIDE[tool]
     (rehearsing.root / "db/migrations" / name).write_text(text)
+    result: dict[str, Any] = {}
     async with rehearsing.server() as client:
         for _ in range(2):
             result = await call(client)
