@@ -151,6 +151,8 @@ async def _remote(engine: EngineSettings, place: Workspace) -> str:
     try:
         if engine.kind == "nats":
             return (await engines.nats(engine.name).connection()).version
+        if engine.kind == "clickhouse":
+            return (await engines.clickhouse(engine.name).standing()).version
         if engine.kind == "redis":
             await engines.redis(engine.name).client()
             return engines.redis(engine.name).version

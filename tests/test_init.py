@@ -20,6 +20,7 @@ from mcp_backend.settings import workspace
 from mcp_backend.store import open_store
 from mcp_backend.workspace import detect
 from mcp_backend.workspace.overview import overview
+from tests.clickhouse_fixtures import names_clickhouse
 
 SHOP = {
     "web/package.json": '{"dependencies": {"react": "19"}}',
@@ -191,6 +192,16 @@ def test_doctor_reaches_real_engines_and_tells_their_version_and_no_password(
         assert (engine["environment"], engine["origin"]) == ("production", "detected")
     secrets = [re.split(r"[:@]", url.partition("//")[2])[1] for url in (nats_url, postgres_url)]
     assert not any(secret in json.dumps(found) for secret in secrets)
+
+
+def test_doctor_reaches_a_clickhouse_server(
+    repository: Path, clickhouse_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names_clickhouse(repository, clickhouse_url)
+    _, found = doctor(repository, capsys)
+    engine = found["engine main"]
+    assert engine["reachable"] is True
+    assert re.match(r"\d+\.\d+", engine["version"])
 
 
 def test_doctor_says_why_an_engine_is_down_within_seconds(
