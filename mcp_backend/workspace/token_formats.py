@@ -91,7 +91,7 @@ FORMATS: tuple[Format, ...] = (
         "PyPI token",
         ("pypi-AgE",),
         r"\bpypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)[A-Za-z0-9_-]{50,}",
-        "https://pypi.org/help/#apitoken",
+        "https://github.com/pypi/warehouse",
     ),
     Format(
         "SendGrid key",
