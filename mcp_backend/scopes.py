@@ -1,7 +1,8 @@
 """What a principal may ask for, by the scopes of its token (RFC 6749 section 3.3), and how often.
 
 `mcp-backend` allows everything; otherwise `mcp-backend:TOOLSET` allows the reading tools of a toolset,
-`mcp-backend:write` also those that change something, `mcp-backend:production` also engines outside development.
+`mcp-backend:write` also those that change something, `mcp-backend:production` also what a call would do to engines
+outside development (schemas, topologies and peeked messages are not actions, and so are not held back).
 Asking a person needs no scope.
 """
 
