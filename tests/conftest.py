@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import hypothesis
 import pytest
 from mcp.client import Client
 
@@ -21,6 +22,9 @@ pytest_plugins = [
     "tests.shop_fixtures",
     "tests.clickhouse_fixtures",
 ]
+
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("same")
 
 Era: TypeAlias = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
