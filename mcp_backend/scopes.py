@@ -1,15 +1,15 @@
 """What a principal may ask for, by the scopes of its token (RFC 6749 section 3.3), and how often.
 
 `mcp-backend` allows everything; otherwise `mcp-backend:TOOLSET` allows the reading tools of a toolset,
-`mcp-backend:write` also those that change something, `mcp-backend:production` also what a call would do to engines
-outside development (schemas, topologies and peeked messages are not actions, and so are not held back).
-Asking a person needs no scope.
+`mcp-backend:write` also those that change something, `mcp-backend:production` also engines outside development,
+whatever a call wants of them. Asking a person needs no scope.
 """
 
 import time
 from collections.abc import Iterable
 
 from mcp_backend.actions import Action
+from mcp_backend.engines import Engines
 from mcp_backend.errors import PermissionDenied, Unavailable
 from mcp_backend.tools import Tool
 
@@ -47,12 +47,20 @@ def check_tool(scopes: frozenset[str] | None, tool: type[Tool]) -> None:
 
 def check_environments(scopes: frozenset[str] | None, actions: Iterable[Action]) -> None:
     """Raises `PermissionDenied` when an action reaches an engine outside development without the scope for it."""
-    if scopes is None or EVERYTHING in scopes or PRODUCTION in scopes:
-        return
     for action in actions:
-        environment = getattr(action, "environment", "development")
-        if environment != "development":
-            raise PermissionDenied(f"engines of {environment} need the scope {PRODUCTION}")
+        _check_environment(scopes, getattr(action, "environment", "development"))
+
+
+def engines_for(scopes: frozenset[str] | None, engines: Engines) -> Engines:
+    """`engines` as a caller with these scopes may choose among them: looking at a schema or at messages is no action,
+    so the choice itself is held back."""
+    return engines.checked(lambda engine: _check_environment(scopes, engine.environment))
+
+
+def _check_environment(scopes: frozenset[str] | None, environment: str) -> None:
+    if environment == "development" or scopes is None or EVERYTHING in scopes or PRODUCTION in scopes:
+        return
+    raise PermissionDenied(f"engines of {environment} need the scope {PRODUCTION}, which this token does not have")
 
 
 class Rate:

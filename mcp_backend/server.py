@@ -3,8 +3,8 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,11 +16,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_backend import __version__, persona
 from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
-from mcp_backend.errors import BackendError, Json, NotFound
+from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
 from mcp_backend.resources import RESOURCES, Resource
-from mcp_backend.scopes import Rate, check_resource, lacking
+from mcp_backend.scopes import Rate, check_resource, engines_for, lacking
 from mcp_backend.tools import TOOLSETS, Tool, enabled
-from mcp_backend.watching import Audience
+from mcp_backend.watching import SCHEMA, Audience
 
 NAME = "mcp-backend"
 Context: TypeAlias = ServerRequestContext[App, Any]
@@ -66,7 +66,7 @@ def build(options: Options) -> Server[App]:
         tool = tools.get(params.name)
         if tool is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
-        app = replace(ctx.lifespan_context, caller=_caller(ctx), progress=ctx.session.report_progress)
+        app = replace(_app(ctx), progress=ctx.session.report_progress)
         try:
             if app.caller.scopes is not None:
                 allowed = app.policy.http.calls_per_minute
@@ -107,8 +107,9 @@ def build(options: Options) -> Server[App]:
         uri = str(params.uri)
         resource, values = _find(uri)
         try:
-            check_resource(_caller(ctx).scopes, uri)
-            text = await resource.read(ctx.lifespan_context, values)
+            app = _app(ctx)
+            check_resource(app.caller.scopes, uri)
+            text = await resource.read(app, values)
         except NotFound as error:
             raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data={"uri": uri}) from error
         except BackendError as error:
@@ -146,7 +147,7 @@ def build(options: Options) -> Server[App]:
                     message=f"{argument.name}: is required ({argument.description})",
                 )
         if "{{picture}}" in prompt.body:
-            given = {**given, "picture": await _picture(ctx.lifespan_context, given.get("base", ""))}
+            given = {**given, "picture": await _picture(_app(ctx), given.get("base", ""))}
         text = persona.render(prompt, given, engineer, tools)
         return types.GetPromptResult(
             description=prompt.description,
@@ -159,11 +160,22 @@ def build(options: Options) -> Server[App]:
             resource = next((r for r in templates if r.uri == params.ref.uri), None)
             if resource and resource.complete:
                 known = (params.context.arguments if params.context else None) or {}
-                values = await resource.complete(ctx.lifespan_context, params.argument.name, known)
+                app = _app(ctx)
+                with suppress(PermissionDenied):  # Who may not read it gets no names of it either.
+                    check_resource(app.caller.scopes, resource.uri)
+                    values = await resource.complete(app, params.argument.name, known)
         fitting = [v for v in values if v.startswith(params.argument.value)]
         return types.CompleteResult(
             completion=types.Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
         )
+
+    async def subscribe(ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        _may_watch(ctx, [str(params.uri)])
+        return await audience.subscribe(ctx, params)
+
+    async def listen(ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
+        _may_watch(ctx, params.notifications.resource_subscriptions or [])
+        return await audience.listen(ctx, params)
 
     return Server(
         NAME,
@@ -180,9 +192,9 @@ def build(options: Options) -> Server[App]:
         on_list_prompts=list_prompts,
         on_get_prompt=get_prompt,
         on_completion=complete,
-        on_subscribe_resource=audience.subscribe,
+        on_subscribe_resource=subscribe,
         on_unsubscribe_resource=audience.unsubscribe,
-        on_subscriptions_listen=audience.listen,
+        on_subscriptions_listen=listen,
     )
 
 
@@ -231,6 +243,25 @@ def _result(body: dict[str, Json], *, is_error: bool) -> types.CallToolResult:
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content=body, is_error=is_error
     )
+
+
+def _app(ctx: Context) -> App:
+    """The app as whoever sent this request may use it."""
+    app, caller = ctx.lifespan_context, _caller(ctx)
+    return replace(app, caller=caller, engines=engines_for(caller.scopes, app.engines))
+
+
+def _may_watch(ctx: Context, uris: Iterable[str]) -> None:
+    """That something changed is also told only to who may read it."""
+    app = _app(ctx)
+    try:
+        for uri in uris:
+            check_resource(app.caller.scopes, uri)
+            if uri.startswith(SCHEMA):
+                with suppress(NotFound):  # What is no database never changes.
+                    app.engines.choose(uri.removeprefix(SCHEMA).partition("/")[0], ("postgresql", "clickhouse"))
+    except PermissionDenied as error:
+        raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data=error.as_json()) from error
 
 
 def _caller(ctx: Context) -> Caller:

@@ -22,6 +22,8 @@ from jwt.algorithms import ECAlgorithm
 from mcp.client import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import EmptyResult, ResourceTemplateReference, SubscribeRequest, SubscribeRequestParams
 
 from mcp_backend import policy
 from mcp_backend.cli import main
@@ -204,6 +206,57 @@ async def test_a_token_allows_what_its_scopes_say(serve: Serve, issuer: Issuer, 
             text = str(getattr(records.contents[0], "text", ""))
             assert '"principal": "ana"' in text or '"principal":"ana"' in text
             assert '"principal": "ci"' in text or '"principal":"ci"' in text
+
+
+REMOTE = """
+[engines.main]
+kind = "postgresql"
+url = "postgresql://nobody@127.0.0.1:1/orders"
+[engines.events]
+kind = "nats"
+url = "nats://127.0.0.1:1"
+"""
+LOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("db_schema", {}), ("db_query", {"sql": "select 1"}), ("rehearse_migration", {}), ("message_topology", {}),
+    ("peek_messages", {"destination": "orders"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_what_only_looks_at_production_needs_its_scope_too(
+    serve: Serve, issuer: Issuer, repository: Path, era: Era
+) -> None:
+    file = repository / "mcp-backend.toml"
+    file.write_text(file.read_text() + REMOTE)
+    scopes = "mcp-backend:database mcp-backend:messaging"
+    async with serve("http") as url:
+        async with client(url, issuer.token(scope=scopes), era) as reader:
+            for tool, arguments in LOOKS:
+                error = await error_of(reader, tool, arguments)
+                assert error["code"] == "permission_denied", tool
+                assert "mcp-backend:production" in error["reason"], tool
+            for uri in ("schema://main", "schema://main/customers", "migrations://main", "topology://events"):
+                with pytest.raises(MCPError, match="mcp-backend:production"):
+                    await reader.read_resource(uri)
+            named = await reader.complete(
+                ResourceTemplateReference(uri="schema://{engine}/{table}"), {"name": "table", "value": ""},
+                context_arguments={"engine": "main"},
+            )  # fmt: skip
+            assert named.completion.values == []
+            with pytest.raises(MCPError, match="mcp-backend:production"):
+                await watch(reader, "schema://main")
+        async with client(url, issuer.token(sub="bo", scope=f"{scopes} mcp-backend:production"), era) as trusted:
+            for tool, arguments in LOOKS:
+                error = await error_of(trusted, tool, arguments)
+                assert error["code"] in ("unavailable", "not_found", "invalid_argument"), (tool, error)
+
+
+async def watch(found: Client, uri: str) -> None:
+    """Subscribes in the way of the era."""
+    if found.protocol_version == "2026-07-28":
+        async with found.listen(resource_subscriptions=[uri]):
+            return
+    await found.session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
 
 
 async def test_a_principal_has_its_share_of_calls(serve: Serve, issuer: Issuer) -> None:

@@ -75,24 +75,37 @@ class Engines:
         self.settings = settings
         self._workspace = workspace
         self._open: dict[str, Engine] = {}
+        self._check: Callable[[EngineSettings], None] | None = None
+
+    def checked(self, check: Callable[[EngineSettings], None]) -> "Engines":
+        """The same engines, open or not, for a caller who may not have every one: `check` raises for those."""
+        seen = Engines(self.settings, self._workspace)
+        seen._open, seen._check = self._open, check
+        return seen
 
     def choose(self, name: str | None, kinds: Iterable[str]) -> EngineSettings:
         """The settings of the engine `name`, or of the only one of these kinds; one that is there by default only gives
         way to one that the policy names or the repository uses.
 
-        Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed, `Unavailable` when
-        the package of its client is missing.
+        Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed, `PermissionDenied`
+        when this caller may not have that one, `Unavailable` when the package of its client is missing.
         """
+        chosen = self._named(name, kinds)
+        if self._check is not None:
+            self._check(chosen)
+        return _installed(chosen)
+
+    def _named(self, name: str | None, kinds: Iterable[str]) -> EngineSettings:
         wanted = tuple(kinds)
         fitting = {n: s for n, s in self.settings.items() if s.kind in wanted and s.kind in ENGINES}
         known = ", ".join(fitting) or "none"
         if name is not None:
             if name not in fitting:
                 raise NotFound(f"engine: no {' or '.join(wanted)} engine named {name!r}; known: {known}")
-            return _installed(fitting[name])
+            return fitting[name]
         likely = {n: s for n, s in fitting.items() if s.origin != "default"} or fitting
         if len(likely) == 1:
-            return _installed(next(iter(likely.values())))
+            return next(iter(likely.values()))
         if not fitting:
             raise NotFound(f"engine: the policy names no {' or '.join(wanted)} engine; add [engines.NAME] to it")
         raise InvalidArgument(f"engine: expected one of {known}")

@@ -2,21 +2,31 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 
 from mcp_backend.app import App
+from mcp_backend.errors import Json, NotFound
 from mcp_backend.resources.base import Resource
 
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
-    from mcp_backend.web import kept
-
-    return json.dumps(kept.read(app.workspace, values["digest"]), ensure_ascii=False)
+    return json.dumps(_kept(app, values["digest"]), ensure_ascii=False)
 
 
 async def _page(app: App, values: Mapping[str, str]) -> str:
+    from mcp_backend.web import rehearsal
+
+    return rehearsal.rendered(_kept(app, values["digest"]))
+
+
+def _kept(app: App, digest: str) -> dict[str, Json]:
+    """A rehearsal tells the schema of its engine: who may not have that one may not read it."""
     from mcp_backend.web import kept
 
-    return kept.html(app.workspace, values["digest"])
+    found = kept.read(app.workspace, digest)
+    with suppress(NotFound):  # An engine that the policy no longer names is nobody's secret.
+        app.engines.choose(str(found["engine"]), ("postgresql", "clickhouse"))
+    return found
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from mcp_backend.errors import Json, NotFound
 from mcp_backend.settings import Workspace, private
@@ -49,11 +49,6 @@ def read(workspace: Workspace, digest: str) -> dict[str, Json]:
     except (OSError, ValueError):
         pass  # another server is just replacing it, or took it away
     raise NotFound(f"digest: no rehearsal {digest[:64]!r}; the newest: {', '.join(newest(workspace)[:5]) or 'none'}")
-
-
-def html(workspace: Workspace, digest: str) -> str:
-    """The page of a rehearsal. Raises `NotFound`."""
-    return rehearsal.rendered(cast("Mapping[str, Any]", read(workspace, digest)))
 
 
 def newest(workspace: Workspace) -> list[str]:
