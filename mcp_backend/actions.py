@@ -120,11 +120,14 @@ class PushCommits:
 
 @dataclass(frozen=True, slots=True)
 class CallApi:
-    """Send one request to a running service."""
+    """Send one request to a running service. `method` is HTTP's, or `query`, `mutation`, `rpc`, `websocket`; values of
+    `headers` that are credentials stand there as references, never as they are."""
 
     method: str
     url: str
     sha256_body: str | None = None
+    environment: str = "development"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Action: TypeAlias = (

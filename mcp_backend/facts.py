@@ -131,6 +131,17 @@ class MessagingChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """What is known of a request to a running service, by its `url`. `refused` says why its address may not be called,
+    empty when it may; `reads` is true only where the protocol or the contract promises that nothing is changed."""
+
+    url: str
+    reads: bool
+    why: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything a guard may look at besides the action itself. Absent facts are empty, never guessed."""
 
@@ -147,6 +158,8 @@ class Facts:
     code_unjudged: str = ""
     """Why changed code could not be looked at, empty when it was."""
     rehearsal: Rehearsal | None = None
+    service: ServiceFacts | None = None
+    """The request of a tool that may write; a tool that only reads has none, and asks with safe methods only."""
 
 
 NOTHING = Facts()

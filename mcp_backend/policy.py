@@ -16,6 +16,7 @@ from mcp_backend.migrating import read as read_migrating
 from mcp_backend.promises import ENVIRONMENTS, STRICTNESS, Constraint, Environment, Outcome, Verdict, looser, seconds
 from mcp_backend.records import dataclass, field, replace
 from mcp_backend.sandbox import KEYS, Sandbox, read
+from mcp_backend.service_policy import Service, read_service
 from mcp_backend.serving_policy import HTTP_KEYS, Http, read_http
 
 __all__ = [
@@ -61,6 +62,7 @@ class Policy:
     contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sandbox: Sandbox = field(default_factory=Sandbox)
     http: Http = field(default_factory=Http)
+    services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -77,6 +79,7 @@ _SECTIONS = {
     "constraints": None,
     "sandbox": {*KEYS},
     "http": {*HTTP_KEYS},
+    "services": None,
 }
 _ENGINE_KEYS = {"kind", "url", "environment", "migrations", *MIGRATING}
 _CONSTRAINT_KEYS = {
@@ -137,6 +140,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         ),
         sandbox=read(path.name, _table(data, "sandbox")),
         http=read_http(path.name, _table(data, "http")),
+        services=MappingProxyType({n: read_service(path.name, n, t) for n, t in _table(data, "services").items()}),
         path=path,
     )
 

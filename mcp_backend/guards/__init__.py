@@ -6,7 +6,18 @@ from typing import TypeAlias
 
 from mcp_backend.actions import Action
 from mcp_backend.facts import Facts
-from mcp_backend.guards import branches, code, commits, messages, paths, production, reads, rehearsals, secrets
+from mcp_backend.guards import (
+    branches,
+    code,
+    commits,
+    messages,
+    paths,
+    production,
+    reads,
+    rehearsals,
+    secrets,
+    services,
+)
 from mcp_backend.policy import STRICTNESS, Constraint, Policy, Verdict
 
 Guard: TypeAlias = Callable[[Action, Constraint, Facts], Verdict | None]
@@ -17,6 +28,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
         "spec_files": paths.spec,
         "protected_files": paths.protected,
         "reads_stay_reads": reads.reads_only,
+        "known_services": services.known,
         "tested_tree": commits.tested_tree,
         "carries_tests": commits.carries_tests,
         "secrets": secrets.no_secrets,

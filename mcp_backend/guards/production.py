@@ -1,12 +1,13 @@
 """Changes to shared systems outside development are a person's decision."""
 
-from mcp_backend.actions import Action, ConfigureMessaging, ExecuteSql, PublishMessage
+from mcp_backend.actions import Action, CallApi, ConfigureMessaging, ExecuteSql, PublishMessage
 from mcp_backend.facts import Facts
 from mcp_backend.policy import Constraint, Verdict
 
 
 def approved(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
-    """Schema and messaging changes and messages on staging and production wait for an approval of exactly these."""
+    """Schema and messaging changes, messages and requests that may write wait for an approval of exactly these on
+    staging and production."""
     match action:
         case ExecuteSql(engine=engine, environment=environment, statements=statements):
             what = f"{len(statements)} statement(s) on {engine} ({environment})"
@@ -14,6 +15,10 @@ def approved(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
             what = f"{len(changes)} change(s) of {engine} ({environment})"
         case PublishMessage(engine=engine, environment=environment, destination=destination):
             what = f"publishing to {destination} on {engine} ({environment})"
+        case CallApi(method=method, url=url, environment=environment):
+            if facts.service is None or facts.service.reads:
+                return None
+            what = f"{method} {url} ({environment}): {facts.service.why}"
         case _:
             return None
     if environment == "development":

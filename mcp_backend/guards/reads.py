@@ -10,8 +10,8 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """A read whose statement is not wholly understood as a read is refused; what was not parsed is not a read. A
-    running service is only asked with safe methods."""
-    if isinstance(action, CallApi) and action.method not in SAFE_METHODS:
+    running service is only asked with safe methods, unless the tool is there to write (`facts.service`)."""
+    if isinstance(action, CallApi) and facts.service is None and action.method not in SAFE_METHODS:
         return Verdict(
             constraint.outcome,
             constraint.id,
