@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -113,9 +114,12 @@ async def _engine(engine: EngineSettings, place: Workspace) -> Finding:
     if missing := [module for module in _NEEDS[engine.kind] if find_spec(module) is None]:
         need = f"{', '.join(missing)} not installed: pip install 'mcp-backend[{engine.kind}]'"
         return Finding(name, "bad", f"{need}; {about}", facts)
+    local = engine.url.startswith("embedded:")
+    if not local:
+        for module in _NEEDS[engine.kind]:  # a slow disk here is not a slow server there
+            import_module(module)
     try:
         async with asyncio.timeout(ENGINE_SECONDS):
-            local = engine.url.startswith("embedded:")
             version = await (_local(engine, place) if local else _remote(engine, place))
     except TimeoutError:
         facts["reachable"] = False
