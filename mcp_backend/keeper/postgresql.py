@@ -12,13 +12,14 @@ from mcp_backend.keeper.engine import Engine, Failure, read
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "shared_buffers": "16MB",
+    "shared_buffers": "128MB",
     "max_connections": "50",
     "wal_level": "logical",
     "huge_pages": "off",
     "password_encryption": "scram-sha-256",
 }
-"""Small memory, few connections. What keeps the user's data over a power cut (fsync, full_page_writes) stays on."""
+"""Few connections; memory is taken only as there is something to keep in it, and the catalog of a large schema has to
+fit in a quarter of it. What keeps the user's data over a power cut (fsync, full_page_writes) stays on."""
 
 
 class Postgresql(Engine):
