@@ -6,6 +6,8 @@ there, or it is not. Each is spent once, by one atomic statement.
 
 from dataclasses import dataclass
 
+from mcp_backend import audit, routing
+from mcp_backend.errors import PermissionDenied
 from mcp_backend.store import Store
 
 
@@ -20,17 +22,28 @@ class Approval:
 
 
 async def spend(store: Store, digest: str, at_version: str, now: float) -> Approval | None:
-    """Takes an unspent, unexpired approval for exactly this digest at this version, or `None`."""
-    row = await store.row("approval_spend", digest=digest, at_version=at_version, now=now)
-    return Approval(row["id"], row["escalation"], row["approver"], row["channel"]) if row else None
+    """Takes an unspent, unexpired approval for exactly this digest at this version, or `None`.
+
+    A clock that was set back does not make an approval live longer: time does not go back behind the last record of
+    the audit. Raises `PermissionDenied` when the audit does not hold the decision that the approval came from.
+    """
+    latest = max(now, await audit.latest(store) - audit.SKEW)
+    row = await store.row("approval_spend", digest=digest, at_version=at_version, now=latest)
+    if row is None:
+        return None
+    decision = {"event": "approved", "escalation": row["escalation"], "digest": digest, "at_version": at_version}
+    if not await audit.holds(store, row["record"], {**decision, "by": row["approver"]}):
+        raise PermissionDenied(
+            f"the approval {row['id']} is in the store, but no decision of a person in the audit made it: it counts "
+            "for nothing. A person runs `mcp-backend audit verify`"
+        )
+    return Approval(row["id"], row["escalation"], row["approver"], row["channel"])
 
 
 async def supersede(store: Store, digest: str, at_version: str, now: float) -> None:
     """Ends what was asked or approved, and not used, for this digest in another state of the world."""
     for row in await store.rows("escalation_supersede", digest=digest, at_version=at_version):
-        await store.run(
-            "escalation_event", escalation=row["id"], at=now, event="superseded", actor="world", channel="timer"
-        )
+        await routing.noted(store, row["id"], now, "superseded", "world", "timer")
 
 
 async def moved(store: Store, digest: str, at_version: str, now: float) -> str | None:

@@ -9,12 +9,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from mcp_backend.errors import Json
 from mcp_backend.store import Store
 
 GENESIS = "0" * 64
 PAGE = 1000
+SKEW = 60.0
+"""Seconds by which the clocks of two servers of one store may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,30 @@ async def append(store: Store, record: Mapping[str, Json]) -> int:
     text = json.dumps({"seq": seq, **record}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     digest = link(head["hash"] if head else GENESIS, text)
     await store.run("audit_append", seq=seq, record=text, hash=digest)
-    await store.run("audit_set_head", seq=seq, hash=digest)
+    await store.run("audit_set_head", seq=seq, hash=digest, at=_moment(record.get("at")))
     return seq
+
+
+async def holds(store: Store, seq: int, wanted: Mapping[str, Json]) -> bool:
+    """Whether record `seq` is there, is the one that its hash was made of, and says all of `wanted`."""
+    row, before = await store.row("audit_one", seq=seq), await store.row("audit_one", seq=seq - 1)
+    if row is None or row["hash"] != link(before["hash"] if before else GENESIS, row["record"]):
+        return False
+    record = json.loads(row["record"])
+    return all(record.get(name) == value for name, value in wanted.items())
+
+
+async def latest(store: Store) -> float:
+    """When the newest record was written: time does not go back behind it, whatever a clock says."""
+    row = await store.row("audit_latest")
+    return float(row["at"]) if row else 0.0
+
+
+def _moment(at: Json) -> float:
+    try:
+        return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else 0.0
+    except ValueError:
+        return 0.0
 
 
 async def verify(store: Store, seals: Iterable[tuple[int, str]] = ()) -> tuple[int, list[Break]]:

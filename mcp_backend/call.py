@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-import secrets
-import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import anyio
 from pydantic import ValidationError
 
-from mcp_backend import actions, approvals, audit, escalations
+from mcp_backend import approvals, escalations, routing
 from mcp_backend.app import App
-from mcp_backend.approvals import Approval
+from mcp_backend.entry import Entry
 from mcp_backend.errors import (
     Aborted,
     BackendError,
@@ -23,16 +22,16 @@ from mcp_backend.errors import (
     Json,
     OutcomeUnknown,
     PermissionDenied,
+    Unavailable,
 )
 from mcp_backend.guards import judge
 from mcp_backend.policy import Constraint, Verdict
 from mcp_backend.scopes import check_environments, check_tool
 from mcp_backend.settings import hide_credentials
+from mcp_backend.store import Row
 from mcp_backend.tools.base import Plan, Result, Tool
 
 log = logging.getLogger("mcp_backend")
-SHOWN = 20
-"""How many actions a record describes; the digest names them all."""
 DEPTH = 64
 """How deep arguments may be nested."""
 
@@ -43,7 +42,7 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
     Whatever happens is in the audit: `started` before the effect, then `done`, `failed`, `cancelled` or `unknown`;
     `refused` when it never started. A process that dies in between leaves `started`, which the next start reports.
     """
-    entry = _Entry(app, tool)
+    entry = Entry(app, tool)
     try:
         check_tool(app.caller.scopes, tool)
         request = parse(tool, arguments)
@@ -68,11 +67,11 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
         raise fault from error
     try:
         await entry.end("done", None)
-        return await _told(app, result, warnings)
     except BackendError as error:
         raise OutcomeUnknown(
             f"the call did what it was asked, but its end could not be recorded: {error.reason}"
         ) from error
+    return await _told(app, result, warnings)
 
 
 def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
@@ -127,7 +126,7 @@ def _expected(kind: str, message: str) -> str:
     )
 
 
-async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: "_Entry") -> None:
+async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: Entry) -> None:
     """Records the start of a call that may run, spending its approval in the same transaction; raises otherwise."""
     if verdict.outcome in ("allow", "warn"):
         await entry.start(plan, None)
@@ -150,8 +149,9 @@ async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry
     kind = app.persona.kind("approval")
     assert kind is not None, "persona/escalations.toml has the kind approval"
     row = await escalations.open_approval(
-        app.store, kind, constraint, tool=tool.name, digest=digest, at_version=plan.at_version, preview=plan.preview,
-        reason=verdict.reason, asker=app.caller.principal, now=now,
+        app.store, routing.kind_for(kind, app.policy), constraint, tool=tool.name, digest=digest,
+        at_version=plan.at_version, preview=plan.preview, reason=verdict.reason, asker=app.caller.principal, now=now,
+        evidence=plan.evidence,
     )  # fmt: skip
     if row["status"] == "denied":
         await app.store.run("escalation_seen", id=row["id"])
@@ -202,88 +202,19 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
     if told:
         own = result.get("warnings")
         result["warnings"] = [*own, *told] if isinstance(own, list) else told
-    if "notices" not in result and (unread := await app.store.rows("notices")):
-        result["notices"] = [
-            {
-                "escalation": r["id"],
-                "status": r["status"],
-                "summary": f"{r['title']}: {(r['answer'] or r['status'])[:200]}",
-            }
-            for r in unread
-        ]
+    unread: list[Row] = []
+    with suppress(Unavailable):  # The call is done and recorded; who asked hears of answers with the next one.
+        unread = [] if "notices" in result else await app.store.rows("notices")
+    if unread:
+        result["notices"] = [_notice(row) for row in unread]
     return result
 
 
-def _clean(text: str) -> str:
-    return hide_credentials(text).encode("utf-8", "backslashreplace").decode()[:300]
-
-
-class _Entry:
-    """The audit records of one call."""
-
-    def __init__(self, app: App, tool: type[Tool]) -> None:
-        self.call = secrets.token_hex(6)
-        self.digest = ""
-        self.started = False
-        self._app, self._tool, self._began = app, tool, time.monotonic()
-        self._about: dict[str, Json] = {}
-        self._durable = False
-
-    def judged(self, plan: Plan, verdict: Verdict) -> None:
-        self.digest = actions.digest(self._tool.name, plan.actions)
-        self._about = {"digest": self.digest, "actions": [_clean(actions.describe(a)) for a in plan.actions[:SHOWN]]}
-        if (left := len(plan.actions) - SHOWN) > 0:
-            self._about["actions_left_out"] = left
-        if plan.at_version:
-            self._about["at_version"] = plan.at_version
-        if verdict.constraint:
-            self._about["constraint"] = verdict.constraint
-        if plan.recorded:
-            self._about["recorded"] = {name: hide_credentials(text)[:2000] for name, text in plan.recorded.items()}
-        if loosened := {c.id: c.disabled_because for c in self._app.policy.constraints if c.disabled_because}:
-            self._about["loosened"] = cast("Json", loosened)
-        self._durable = any(not isinstance(a, actions.READ_ONLY) for a in plan.actions)
-
-    async def start(self, plan: Plan, spend: Callable[[], Awaitable[Approval | None]] | None) -> bool:
-        """Records the start, in one transaction with spending the approval; `False` when there is none to spend."""
-        what = ", ".join(actions.describe(action) for action in plan.actions[:SHOWN]) or "nothing outside this server"
-        async with self._app.store.transaction(durable=self._durable):
-            if spend is not None:
-                if (approval := await spend()) is None:
-                    return False
-                await self._app.store.run("escalation_seen", id=approval.escalation)
-                self._about["approval"] = {
-                    "id": approval.id, "escalation": approval.escalation, "by": approval.approver,
-                    "channel": approval.channel,
-                }  # fmt: skip
-            await self._append("started", {})
-            await self._app.store.run(
-                "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=_clean(what)
-            )
-        self.started = True
-        return True
-
-    async def end(self, event: str, error: BackendError | None) -> None:
-        more: dict[str, Json] = {"ms": round((time.monotonic() - self._began) * 1000, 1)}
-        if error:
-            more |= {"code": error.code}
-            if error.constraint:
-                more["constraint"] = error.constraint
-            if error.escalation:
-                more["escalation"] = error.escalation
-        # A loss of power may take an end that was not waited for: the next start then says `unknown`, which is true.
-        async with self._app.store.transaction(durable=False):
-            await self._append(event, more)
-            if self.started:
-                await self._app.store.run("running_remove", call=self.call)
-
-    async def _append(self, event: str, more: dict[str, Json]) -> None:
-        caller = self._app.caller
-        await audit.append(
-            self._app.store,
-            {
-                "at": self._app.clock().isoformat(), "call": self.call, "event": event, "tool": self._tool.name,
-                "principal": caller.principal, "client": caller.client, "session": caller.session,
-                **self._about, **more,
-            },
-        )  # fmt: skip
+def _notice(row: Row) -> dict[str, Json]:
+    said = f"{row['title']}: {(row['answer'] or row['status'])[:200]}"
+    if row["awaits"]:
+        said = (
+            f"{row['title']}: a person asks back: {(row['asked_back'] or '')[:300]} "
+            f'(answer with escalate, details {{"reply_to": "{row["id"]}"}}, your reply as question)'
+        )
+    return {"escalation": row["id"], "status": row["status"], "summary": said}

@@ -40,15 +40,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     way.add_argument("--text", metavar="ANSWER", help="the answer to a question")
     answer.add_argument("--reason", default="", metavar="WHY", help="with --approve or --deny: what the engineer reads")
     answer.set_defaults(run=_run(_answer))
+    acknowledge = actions.add_parser("ack", help="say that you look at it: no timer asks the next role")
+    acknowledge.set_defaults(run=_run(_acknowledge))
+    delegate = actions.add_parser("delegate", help="hand it to another role or person")
+    delegate.add_argument("--to", required=True, metavar="WHO", help="a role or a person of the policy")
+    delegate.set_defaults(run=_run(_delegate))
+    asking = actions.add_parser("ask", help="ask the engineer something before you answer")
+    asking.add_argument("--text", required=True, metavar="QUESTION", help="what the engineer reads")
+    asking.set_defaults(run=_run(_ask_back))
     record = actions.add_parser("record", help="write an answer as a decision record (MADR) into the repository")
     record.set_defaults(run=_run(_record))
     serving = actions.add_parser("serve", help="the inbox in a browser, on this machine only")
     serving.add_argument("--port", type=int, default=0, help="0 takes a free one (default %(default)s)")
     serving.add_argument("--workspace", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="the repository")
     serving.set_defaults(run=_serve)
-    for action in (show, answer, record):
+    for action in (show, answer, acknowledge, delegate, asking, record):
         action.add_argument("id", metavar="ID", help="such as ESC-1a2b3c4d")
-    for action in (listing, show, answer, record):
+    for action in (listing, show, answer, acknowledge, delegate, asking, record):
         _options(action, again=True)
 
 
@@ -110,15 +118,9 @@ async def _show(options: argparse.Namespace, inbox: "Inbox") -> int:
 
 
 async def _answer(options: argparse.Namespace, inbox: "Inbox") -> int:
-    from mcp_backend import seat
     from mcp_backend.terminal import paint, plain
 
-    if found := seat.agent():
-        raise PermissionDenied(
-            f"this shell belongs to {found}, and the engineer does not answer itself. A person answers in a terminal "
-            "of their own"
-        )
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    terminal = _person() == "terminal"
     row = await inbox.one(options.id)
     approval = row["kind"] == "approval"
     if approval and options.text is not None:
@@ -141,6 +143,44 @@ async def _answer(options: argparse.Namespace, inbox: "Inbox") -> int:
         return 0
     print(f"{paint(decided['status'], 'green' if options.approve else 'bold')}: {decided['id']}, {_told(decided)}")
     return 0
+
+
+async def _acknowledge(options: argparse.Namespace, inbox: "Inbox") -> int:
+    channel, row = _person(), await inbox.one(options.id)
+    done = await inbox.acknowledge(row, channel=channel, now=datetime.now(UTC).timestamp())
+    return _moved(options, inbox, done, "acknowledged: no timer asks anybody else; it still lapses without an answer")
+
+
+async def _delegate(options: argparse.Namespace, inbox: "Inbox") -> int:
+    channel, row = _person(), await inbox.one(options.id)
+    done = await inbox.delegate(row, options.to, channel=channel, now=datetime.now(UTC).timestamp())
+    return _moved(options, inbox, done, f"{row['id']} is for {done['assignee'].replace('_', ' ')} now")
+
+
+async def _ask_back(options: argparse.Namespace, inbox: "Inbox") -> int:
+    from mcp_backend.terminal import plain
+
+    channel, row = _person(), await inbox.one(options.id)
+    now = datetime.now(UTC).timestamp()
+    done = await inbox.ask_back(row, plain(options.text), channel=channel, now=now)
+    return _moved(options, inbox, done, "asked: the engineer's next result carries it, its reply appears here")
+
+
+def _moved(options: argparse.Namespace, inbox: "Inbox", row: "Row", words: str) -> int:
+    print(json.dumps(inbox.full(row)) if options.json else words)
+    return 0
+
+
+def _person() -> str:
+    """The channel of whoever sits here. Raises `PermissionDenied` in the shell of an agent."""
+    from mcp_backend import seat
+
+    if found := seat.agent():
+        raise PermissionDenied(
+            f"this shell belongs to {found}, and the engineer does not answer itself. A person answers in a terminal "
+            "of their own"
+        )
+    return "terminal" if sys.stdin.isatty() and sys.stdout.isatty() else "command"
 
 
 async def _record(options: argparse.Namespace, inbox: "Inbox") -> int:

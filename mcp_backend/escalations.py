@@ -1,14 +1,14 @@
 """Questions for people, and their answers. Silence is never consent."""
 
-import hashlib
 import json
 import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
-from mcp_backend import approvals, audit, wording
+from mcp_backend import approvals, audit, questions, quotes, routing, wording
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound, PermissionDenied
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, seconds
@@ -23,34 +23,6 @@ COMPARED = 200
 """How many of the latest escalations a new question is compared with by wording."""
 
 
-def question_digest(kind: str, title: str, question: str, details: Mapping[str, Any]) -> str:
-    """Names a question by its kind, its place and its words; case and spacing do not matter."""
-    place = json.dumps(details.get("spec_ref", ""), sort_keys=True)
-    words = [re.sub(r"\W+", " ", part.casefold()).strip() for part in (title, question, place)]
-    return hashlib.sha256("\0".join(["question", kind, *words]).encode()).hexdigest()
-
-
-def missing(kind: Kind, details: Mapping[str, Any]) -> list[dict[str, Json]]:
-    """What `details` lacks for this kind: each name with what is expected."""
-    gaps: list[dict[str, Json]] = []
-    for need in kind.requires:
-        value: object = details.get(need.name)
-        short = len(_items(value)) < need.at_least
-        if _empty(value) or short or (need.one_of and value not in need.one_of):
-            gaps.append({"name": need.name, "expected": need.why})
-    return gaps
-
-
-def _items(value: object) -> list[object]:
-    return [item for item in cast("list[object]", value) if not _empty(item)] if isinstance(value, list) else []
-
-
-def _empty(value: object) -> bool:
-    if isinstance(value, str):
-        return not value.strip()
-    return value is None or (isinstance(value, (list, dict)) and not value)
-
-
 async def open_question(
     store: Store,
     kind: Kind,
@@ -61,22 +33,36 @@ async def open_question(
     blocking: bool,
     asker: str,
     now: float,
+    root: Path | None = None,
 ) -> tuple[Row, bool]:
-    """Opens an escalation, or finds the earlier one that asks the same. The second value tells whether it is new."""
-    digest = question_digest(kind.id, title, question, details)
+    """Opens an escalation, or finds the earlier one that asks the same. The second value tells whether it is new.
+
+    `root` is where the files lie that it quotes: what was decided about other words of them is no answer to it.
+    """
+    quote = quotes.quoted(root, kind.id, details) if root else ""
+    if root:
+        await routing.end_changed(store, root, now)
+    digest = questions.question_digest(kind.id, title, question, details)
     async with store.transaction():
         await expire(store, now)
         for earlier in await store.rows("escalation_by_digest", digest=digest, at_version=""):
-            if earlier["status"] in (*OPEN, *DECIDED):
+            if _stands(earlier, root):
                 return earlier, False
-        words = asked_words(title, question, details)
+        words = questions.asked_words(title, question, details)
         for earlier in await _questions(store, kind.id):
-            if earlier["status"] in (*OPEN, *DECIDED) and _words(earlier) == words:
+            if _stands(earlier, root) and _words(earlier) == words:
                 return earlier, False
-        identifier = await _add(store, kind, title, question, details, digest, blocking=blocking, asker=asker, now=now)
+        identifier = await _add(
+            store, kind, title, question, details, digest, blocking=blocking, asker=asker, now=now, quote=quote
+        )
     row = await store.row("escalation_get", id=identifier)
     assert row is not None
     return row, True
+
+
+def _stands(row: Row, root: Path | None) -> bool:
+    """Whether an earlier question is still open or decided, and about the same words."""
+    return row["status"] in (*OPEN, *DECIDED) and not (root and quotes.changed(root, row["quotes"]))
 
 
 async def alike(store: Store, row: Row) -> list[Row]:
@@ -86,13 +72,8 @@ async def alike(store: Store, row: Row) -> list[Row]:
     return [others[key] for key in keys if others[key]["status"] in (*OPEN, *DECIDED)]
 
 
-def asked_words(title: str, question: str, details: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a question is about, for comparing it with others."""
-    return wording.stems(title, question, json.dumps(details.get("spec_ref", ""), ensure_ascii=False))
-
-
 def _words(row: Row) -> tuple[str, ...]:
-    return asked_words(row["title"], row["question"], json.loads(row["details"]))
+    return questions.asked_words(row["title"], row["question"], json.loads(row["details"]))
 
 
 async def _questions(store: Store, kind: str) -> list[Row]:
@@ -111,10 +92,12 @@ async def open_approval(
     reason: str,
     asker: str,
     now: float,
+    evidence: Mapping[str, Json] | None = None,
 ) -> Row:
     """Opens the approval of one call, or finds the one that is already open, denied or just granted for it.
 
     A denial holds as long as the question would have; what was asked in another state of the world ends here.
+    `evidence` is what a person looks at beside the preview.
     """
     async with store.transaction():
         await expire(store, now)
@@ -129,7 +112,7 @@ async def open_approval(
             kind,
             f"approve {tool}",
             _storable(reason),
-            {"preview": _storable(preview), "constraint": constraint.statement},
+            {"preview": _storable(preview), "constraint": constraint.statement, **_shown(evidence)},
             digest,
             blocking=True,
             asker=asker,
@@ -146,6 +129,10 @@ async def open_approval(
 def _storable(text: str) -> str:
     """`text` with lone surrogates (of file names that are not UTF-8) escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _shown(evidence: Mapping[str, Json] | None) -> dict[str, Json]:
+    return {"evidence": json.loads(_storable(json.dumps(evidence, ensure_ascii=False)))} if evidence else {}
 
 
 async def _unspent(store: Store, identifier: str, now: float) -> bool:
@@ -167,9 +154,9 @@ async def _add(
     at_version: str = "",
     tool: str = "",
     constraint: Constraint | None = None,
+    quote: str = "",
 ) -> str:
     identifier = f"ESC-{secrets.token_hex(4)}"
-    assignee = constraint.approvers[0] if constraint and constraint.approvers else kind.to
     await store.run(
         "escalation_add",
         id=identifier,
@@ -182,21 +169,22 @@ async def _add(
         at_version=at_version,
         tool=tool,
         constraint_id=constraint.id if constraint else "",
-        assignee=assignee,
         asker=asker,
         opened=now,
         expires=now + seconds(kind.expires_after),
+        quotes=quote,
+        **routing.opening(kind, constraint, now),
     )
-    await store.run("escalation_event", escalation=identifier, at=now, event="open", actor=asker, channel="tool")
+    await routing.noted(store, identifier, now, "open", asker, "tool")
     return identifier
 
 
 async def expire(store: Store, now: float) -> None:
-    """Ends what nobody answered in time. Runs inside the caller's transaction. Silence is never consent."""
+    """Ends what nobody answered in time, and puts to the next role what nobody acknowledged. Runs inside the caller's
+    transaction. Silence is never consent."""
     for row in await store.rows("escalation_expire", now=now):
-        await store.run(
-            "escalation_event", escalation=row["id"], at=now, event="expired", actor="timer", channel="timer"
-        )
+        await routing.noted(store, row["id"], now, "expired", "timer", "timer")
+    await routing.pass_on(store, now)
 
 
 async def get(store: Store, identifier: str) -> Row:
@@ -238,6 +226,11 @@ async def decide(
         raise InvalidArgument("the answer is empty: say what was decided")
     if status == "approved":
         _may_approve(row, by, channel, constraint, people)
+        if (late := await audit.latest(store) - now) > audit.SKEW:
+            raise FailedPrecondition(
+                f"the clock of this machine is {late:.0f} s behind the last record of the audit: set it, an approval "
+                "is not given in the past"
+            )
     async with store.transaction():
         await expire(store, now)
         if not await store.row(
@@ -245,11 +238,11 @@ async def decide(
         ):
             current = await get(store, identifier)
             raise FailedPrecondition(f"{identifier} is {current['status']}, only an open escalation can be answered")
-        await store.run("escalation_event", escalation=identifier, at=now, event=status, actor=by, channel=channel)
+        await routing.noted(store, identifier, now, status, by, channel)
         at = datetime.fromtimestamp(now, UTC).isoformat()
-        record = {"at": at, "event": status, "escalation": identifier, "kind": row["kind"], "digest": row["digest"],
-                  "by": by, "channel": channel}  # fmt: skip
-        await audit.append(store, record)
+        decision = {"event": status, "escalation": identifier, "digest": row["digest"], "by": by}
+        more = {"kind": row["kind"], "channel": channel, "at_version": row["at_version"]}
+        seq = await audit.append(store, {"at": at, **decision, **more})
         if row["kind"] == "approval" and status == "approved":
             await store.run(
                 "approval_add",
@@ -261,6 +254,7 @@ async def decide(
                 channel=channel,
                 granted=now,
                 expires=now + seconds(constraint.expires if constraint else "4h"),
+                record=seq,
             )
     return await get(store, identifier)
 

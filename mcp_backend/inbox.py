@@ -1,17 +1,17 @@
 """What waits for a person, as text and as data, and how a decision is recorded. The command line and others use it."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_backend import escalations, persona, policy
+from mcp_backend import escalations, persona, policy, routing
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, Policy
-from mcp_backend.settings import user, workspace
+from mcp_backend.settings import Workspace, user, workspace
 from mcp_backend.store import Row, Store, open_store
 from mcp_backend.terminal import hidden, paint, plain
 
@@ -26,9 +26,11 @@ class Inbox:
     store: Store
     policy: Policy
     reader: str
+    place: Workspace
 
     async def waiting(self, now: float, *, everything: bool = False) -> list[Row]:
         """What is open, the oldest first; with `everything` the latest 200 of all."""
+        await routing.end_changed(self.store, self.place.root, now)
         async with self.store.transaction(durable=False):
             await escalations.expire(self.store, now)
         if everything:
@@ -67,6 +69,7 @@ class Inbox:
             "answer": None if row["answer"] is None else plain(row["answer"]),
             "by": row["answered_by"],
             "channel": row["channel"],
+            "awaits_reply": bool(row["awaits"]),
             "decided": None if row["decided"] is None else _iso(row["decided"]),
         }
 
@@ -100,6 +103,7 @@ class Inbox:
         if count := sum(hidden(text) for text in (row["title"], row["question"], *_strings(details))):
             warning = f"{count} invisible or control characters were taken out of this text: somebody put them there"
             lines += ["", paint(warning, "red")]
+        lines += ["", *[f"{_local(e['at'])}  {spoken(e)}" for e in await self.history(row) if e["event"] in STEPS]]
         lines.append("")
         lines += await self._decided(row) if row["status"] not in escalations.OPEN else self._choices(row, now)
         return "\n".join(lines)
@@ -110,6 +114,30 @@ class Inbox:
             self.store, row["id"], status=status, answer=answer, by=self.reader, channel=channel, now=now,
             constraint=self._constraint(row), people=self._people(row),
         )  # fmt: skip
+
+    async def acknowledge(self, row: Row, *, channel: str, now: float) -> Row:
+        """The reader looks at it. Raises as `routing.acknowledge` does."""
+        await routing.acknowledge(self.store, row["id"], by=self.reader, channel=channel, now=now)
+        return await self.one(row["id"])
+
+    async def delegate(self, row: Row, to: str, *, channel: str, now: float) -> Row:
+        """The reader hands it to somebody else. Raises as `routing.delegate` does."""
+        allowed = self.targets(row)
+        await routing.delegate(self.store, row["id"], to, allowed, by=self.reader, channel=channel, now=now)
+        return await self.one(row["id"])
+
+    async def ask_back(self, row: Row, question: str, *, channel: str, now: float) -> Row:
+        """The reader asks the engineer. Raises as `routing.ask_back` does."""
+        await routing.ask_back(self.store, row["id"], question, by=self.reader, channel=channel, now=now)
+        return await self.one(row["id"])
+
+    def targets(self, row: Row) -> tuple[str, ...]:
+        """Whom it can be handed to."""
+        return routing.targets(row, self.policy, persona.load().kinds)
+
+    async def history(self, row: Row) -> list[Row]:
+        """What happened with it, the oldest first."""
+        return await self.store.rows("escalation_events", escalation=row["id"])
 
     def _choices(self, row: Row, now: float) -> list[str]:
         lapses = f"without an answer it lapses in {span(row['expires'] - now)}: silence is a no"
@@ -144,10 +172,30 @@ class Inbox:
         return self.policy.constraint(row["constraint_id"]) if row["constraint_id"] else None
 
     def _people(self, row: Row) -> tuple[str, ...]:
-        return self.policy.people.get(row["assignee"], ())
+        return routing.entitled(row, self.policy)
 
     def _kind(self, row: Row) -> Kind | None:
         return persona.load().kind(row["kind"])
+
+
+STEPS: Mapping[str, str] = {
+    "acknowledged": "{actor} looks at it",
+    "reassigned": "nobody acknowledged it in time: put to the {note} too",
+    "delegated": "{actor} handed it to {note}",
+    "asked_back": "{actor} asks the engineer: {note}",
+    "replied": "the engineer replies: {note}",
+    "withdrawn": "withdrawn by the engineer: {note}",
+    "superseded": "superseded: {note}",
+    "expired": "nobody answered: that is a no",
+}
+"""Steps of an escalation beside its opening and its answer, in words."""
+
+
+def spoken(event: Row) -> str:
+    """One step in words, neutralised."""
+    note = plain(str(event["note"] or "the world it was asked in is gone"))
+    role = note.replace("_", " ") if event["event"] in ("reassigned", "delegated") else note
+    return STEPS[event["event"]].format(actor=plain(str(event["actor"])), note=role)
 
 
 @contextmanager
@@ -155,9 +203,9 @@ def open_inbox(start: Path) -> Generator[Inbox]:
     """The inbox of the workspace that `start` belongs to, read by the operating-system user."""
     place = workspace(start)
     settings = policy.load(policy.find(start.resolve()), persona.load().constraints)
-    store = open_store(place.state)
+    store = open_store(place.state, settings.store)
     try:
-        yield Inbox(store, settings, user())
+        yield Inbox(store, settings, user(), place)
     finally:
         store.close()
 

@@ -33,7 +33,8 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of question: who answers, what must be said, and the timers (such as `4h`, `7d`)."""
+    """A kind of question: who answers, what must be said, and the timers (such as `4h`, `7d`). `then` are the roles
+    that are asked after `to`, each when `escalate_after` passed and nobody had acknowledged."""
 
     id: str
     to: str
@@ -41,6 +42,7 @@ class Kind:
     answer: str
     escalate_after: str
     expires_after: str
+    then: tuple[str, ...] = ()
     requires: tuple[Requirement, ...] = ()
 
 
@@ -184,6 +186,7 @@ def _kind(table: dict[str, Any]) -> Kind:
         Requirement(r["name"], r["why"], r.get("at_least", 0), tuple(r.get("one_of", ())))
         for r in cast("list[dict[str, Any]]", table.pop("requires", []))
     )
+    table["then"] = tuple(table.get("then", ()))
     return Kind(**table, requires=requires)
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
+from mcp_backend.access_policy import KEYS as ACCESS
+from mcp_backend.access_policy import Access
+from mcp_backend.access_policy import read as read_access
+from mcp_backend.asking_policy import Asking
+from mcp_backend.asking_policy import read as read_asking
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrating import KEYS as MIGRATING
 from mcp_backend.migrating import Migrating
@@ -18,6 +23,7 @@ from mcp_backend.records import dataclass, field, replace
 from mcp_backend.sandbox import KEYS, Sandbox, read
 from mcp_backend.service_policy import Service, read_service
 from mcp_backend.serving_policy import HTTP_KEYS, Http, read_http
+from mcp_backend.store_policy import LOCAL, Shared, read_store
 
 __all__ = [
     "ENVIRONMENTS", "KINDS", "POLICY_FILE", "STRICTNESS", "Constraint", "EngineSettings", "Environment", "Outcome",
@@ -43,6 +49,7 @@ class EngineSettings:
     migrations: str | None = None
     origin: str = "policy"
     migrating: Migrating = field(default_factory=Migrating)
+    access: Access = field(default_factory=Access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class Policy:
     sandbox: Sandbox = field(default_factory=Sandbox)
     http: Http = field(default_factory=Http)
     services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
+    asking: Mapping[str, Asking] = field(default_factory=lambda: MappingProxyType({}))
+    store: Shared = LOCAL
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -80,8 +89,9 @@ _SECTIONS = {
     "sandbox": {*KEYS},
     "http": {*HTTP_KEYS},
     "services": None,
+    "escalations": None,
 }
-_ENGINE_KEYS = {"kind", "url", "environment", "migrations", *MIGRATING}
+_ENGINE_KEYS = {"kind", "url", "environment", "migrations", *MIGRATING, *ACCESS}
 _CONSTRAINT_KEYS = {
     "outcome", "disabled_because", "approvers", "channels", "environments", "expires", "parameters"
 }  # fmt: skip
@@ -114,6 +124,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
             data = tomllib.load(file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{path.name}: not valid TOML: {error}") from error
+    store = data.pop("store", None)
     for section, value in data.items():
         _check_section(path.name, section, value)
     paths = _table(data, "paths")
@@ -141,6 +152,8 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         sandbox=read(path.name, _table(data, "sandbox")),
         http=read_http(path.name, _table(data, "http")),
         services=MappingProxyType({n: read_service(path.name, n, t) for n, t in _table(data, "services").items()}),
+        asking=read_asking(path.name, _table(data, "escalations")),
+        store=LOCAL if store is None else read_store(path, store),
         path=path,
     )
 
@@ -151,7 +164,7 @@ def _table(data: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _check_section(file: str, section: str, value: object) -> None:
     if section not in _SECTIONS:
-        raise InvalidArgument(f"{file}: unknown section [{section}]; known: {', '.join(_SECTIONS)}")
+        raise InvalidArgument(f"{file}: unknown section [{section}]; known: {', '.join((*_SECTIONS, 'store'))}")
     if not isinstance(value, dict):
         raise InvalidArgument(f"{file}: {section}: expected a table")
     allowed = _SECTIONS[section]
@@ -197,6 +210,7 @@ def _engine(file: str, name: str, value: object) -> EngineSettings:
         environment=environment,
         migrations=None if migrations is None else _string(file, f"engines.{name}.migrations", migrations),
         migrating=read_migrating(file, name, table),
+        access=read_access(file, name, kind, table),
     )
 
 

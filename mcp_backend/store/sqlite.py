@@ -1,51 +1,46 @@
 """The store in one SQLite file (WAL), safe with several processes. https://www.sqlite.org/wal.html"""
 
 import asyncio
-import re
 import sqlite3
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from mcp_backend.errors import Unavailable
 from mcp_backend.settings import private
+from mcp_backend.store import local
+from mcp_backend.store.base import Row, queries
 
-Row: TypeAlias = dict[str, Any]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""`schema.sql` is version 1; each later one is a file `NNNN_*.sql` of this folder, and none is ever changed."""
 BUSY_SECONDS = 10.0
+LOOK_SECONDS = 0.1
+"""How often the file is asked whether somebody wrote: SQLite cannot wake a reader."""
 
 
-@cache
-def queries() -> Mapping[str, str]:
-    """The named queries of `queries.sql`: a line `-- name: x` starts each."""
-    text = (Path(__file__).parent / "queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], (sql.strip().removesuffix(";") for sql in parts[1::2]), strict=True))
+class Sqlite:
+    """See `store.base.Store`. The coroutines of queries never suspend."""
 
+    shared = False
 
-class Store:
-    """Runs named queries. Methods are coroutines so that a networked store can take this one's place; on SQLite
-    they never suspend, and each statement outside `transaction` commits by itself."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self._connection = connection
+        self._folder = folder
         self._writing = asyncio.Lock()
         self._queries = queries()
         self._durable: bool | None = None
 
     async def rows(self, query: str, **parameters: object) -> list[Row]:
-        """All rows of a named query."""
+        """See `Store.rows`."""
         return [dict(row) for row in self._execute(self._queries[query], parameters)]
 
     async def row(self, query: str, **parameters: object) -> Row | None:
-        """The first row of a named query, or `None`."""
+        """See `Store.row`."""
         found = self._execute(self._queries[query], parameters)
         return dict(found[0]) if found else None
 
     async def run(self, query: str, **parameters: object) -> None:
-        """A named statement without rows."""
+        """See `Store.run`."""
         self._execute(self._queries[query], parameters)
 
     def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[sqlite3.Row]:
@@ -58,11 +53,7 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self, *, durable: bool = True) -> AsyncGenerator[None]:
-        """All or nothing, one writer at a time over all processes.
-
-        `durable` waits for the disk, so that the transaction survives a loss of power; without it, it survives the
-        death of every process but the last moments may be missing after a loss of power.
-        """
+        """See `Store.transaction`."""
         async with self._writing:
             if durable != self._durable:
                 self._execute(f"pragma synchronous = {'full' if durable else 'normal'}", {})
@@ -78,7 +69,7 @@ class Store:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[None]:
-        """All reads inside see the store as it was at the first of them, whatever other processes write."""
+        """See `Store.snapshot`."""
         async with self._writing:
             self._execute("begin", {})
             try:
@@ -87,17 +78,51 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("rollback")
 
-    def data_version(self) -> int:
-        """A number that changes when another process commits to this store."""
-        return int(self._connection.execute("pragma data_version").fetchone()[0])
+    def mark(self) -> object:
+        """See `Store.mark`: other connections change the one number, this one the other.
+        https://www.sqlite.org/pragma.html#pragma_data_version"""
+        version: int = self._connection.execute("pragma data_version").fetchone()[0]
+        return version, self._connection.total_changes
+
+    async def changed(self, mark: object, seconds: float) -> bool:
+        """See `Store.changed`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self.mark() == mark:
+            if (left := until - loop.time()) <= 0:
+                return False
+            await asyncio.sleep(min(LOOK_SECONDS, left))
+        return True
+
+    @asynccontextmanager
+    async def alive(self, instance: str) -> AsyncGenerator[None]:
+        """See `Store.alive`."""
+        with local.alive(self._folder, instance):
+            yield
+
+    async def dead(self, instance: str) -> bool:
+        """See `Store.dead`."""
+        return local.dead(self._folder, instance)
+
+    async def key(self) -> bytes:
+        """See `Store.key`."""
+        return local.key(self._folder)
+
+    async def take(self, principal: str, per_minute: int) -> float:
+        """See `Store.take`."""
+        return local.buckets(self._folder).take(principal, per_minute)
+
+    async def ready(self) -> None:
+        """See `Store.ready`."""
+        self._execute("select seq from audit_head", {})
 
     def close(self) -> None:
-        """Closes the file; the store cannot be used afterwards."""
+        """See `Store.close`."""
         self._connection.close()
 
 
-def open_store(folder: Path) -> Store:
-    """The store of one workspace, created on first use.
+def open_sqlite(folder: Path) -> Sqlite:
+    """The store of one workspace in its state folder, created on first use.
 
     Raises `Unavailable` when the folder cannot be written or holds a store of a newer release.
     """
@@ -120,7 +145,7 @@ def open_store(folder: Path) -> Store:
         raise
     with suppress(OSError):
         path.chmod(0o600)
-    return Store(connection)
+    return Sqlite(connection, folder)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -130,9 +155,12 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise Unavailable(f"{path} belongs to a newer mcp-backend (store version {version}); upgrade this one")
     connection.execute("begin immediate")
-    if int(connection.execute("pragma user_version").fetchone()[0]) == 0:
-        for statement in (Path(__file__).parent / "schema.sql").read_text("utf-8").split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
-        connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
+    version = int(connection.execute("pragma user_version").fetchone()[0])
+    folder = Path(__file__).parent
+    for number, file in enumerate((folder / "schema.sql", *sorted(folder.glob("0*_*.sql"))), start=1):
+        if number > version:
+            for statement in file.read_text("utf-8").split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+    connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
     connection.execute("commit")

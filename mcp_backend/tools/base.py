@@ -24,7 +24,8 @@ TOOLSETS: tuple[Toolset, ...] = (
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a call would do. `run` does exactly `actions`; `prepared` carries what planning read, so that nothing is
-    read a second time between judging and doing. `preview` is for the person who approves. `recorded` is what the
+    read a second time between judging and doing. `preview` is for the person who approves, `evidence` what is drawn
+    for them: `rehearsal` (a digest), `diff` (unified), `messages`, `contract` (changes of one). `recorded` is what the
     audit keeps besides the actions: ids and the reasons people gave, never payloads."""
 
     actions: tuple[Action, ...] = ()
@@ -33,6 +34,7 @@ class Plan:
     at_version: str = ""
     prepared: Any = None
     recorded: Mapping[str, str] = field(default_factory=dict[str, str])
+    evidence: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
     def __post_init__(self) -> None:
         for action in self.actions:

@@ -5,10 +5,10 @@ import json
 
 from pydantic import Field
 
-from mcp_backend import decisions, escalations
+from mcp_backend import decisions, escalations, routing
 from mcp_backend.app import App
 from mcp_backend.errors import Json
-from mcp_backend.store import Row
+from mcp_backend.store import Row, Store
 from mcp_backend.tools.base import Plan, Result, Tool
 
 POLL_SECONDS = 0.1
@@ -32,6 +32,7 @@ class CheckEscalation(Tool):
         return Plan()
 
     async def run(self, app: App, plan: Plan) -> Result:
+        await routing.end_changed(app.store, app.workspace.root, app.now())
         async with app.store.transaction(durable=False):
             await escalations.expire(app.store, app.now())
         if self.id is None:
@@ -40,6 +41,12 @@ class CheckEscalation(Tool):
         row = await _settled(app, self.id, self.wait_seconds)
         async with app.store.transaction(durable=False):
             await app.store.run("escalation_seen", id=self.id)
+        said = await exchange(app.store, self.id)
+        more: Result = {"exchange": said} if said else {}
+        if row["awaits"]:
+            more["reply"] = (
+                f'a person waits for yours: escalate, details {{"reply_to": "{self.id}"}}, reply as question'
+            )
         return {
             "id": row["id"],
             "status": row["status"],
@@ -51,7 +58,14 @@ class CheckEscalation(Tool):
             "title": row["title"],
             "question": row["question"],
             "assignee": row["assignee"],
+            **more,
         }
+
+
+async def exchange(store: Store, identifier: str) -> list[Json]:
+    """What people asked back and what was replied, and why it ended, the oldest first."""
+    events = await store.rows("escalation_events", escalation=identifier)
+    return [{"event": e["event"], "by": e["actor"], "text": e["note"]} for e in events if e["note"]]
 
 
 def _decision(app: App, identifier: str) -> str | None:
@@ -60,12 +74,12 @@ def _decision(app: App, identifier: str) -> str | None:
 
 
 async def _settled(app: App, identifier: str, seconds: float) -> Row:
-    """The escalation once it is decided, or as it is when the time is over. The answer may come from another
-    process, and SQLite cannot wake a reader: its change counter is looked at instead."""
+    """The escalation once it is decided or a person asked back, or as it is when the time is over. The answer may come
+    from another process, and SQLite cannot wake a reader: the row is looked at instead."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     row = await escalations.get(app.store, identifier)
-    while row["status"] in escalations.OPEN and (left := deadline - loop.time()) > 0:
+    while row["status"] in escalations.OPEN and not row["awaits"] and (left := deadline - loop.time()) > 0:
         await asyncio.sleep(min(POLL_SECONDS, left))
         row = await escalations.get(app.store, identifier)
     return row

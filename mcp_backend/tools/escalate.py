@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
-from mcp_backend import decisions, escalations
+from mcp_backend import decisions, escalations, questions, routing
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument, Json
 from mcp_backend.persona import Kind
@@ -23,13 +24,22 @@ class _Ready:
     recorded: list[decisions.Decision]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """To an escalation that a person asked back about."""
+
+    id: str
+    withdraw: bool
+
+
 class Escalate(Tool):
     """Ask a person what you may not decide or do not know; returns at once, the answer binds.
 
     details by kind: spec_clarification {spec_ref, readings (2+), recommended}; trade_off {options (2+), recommended,
     cost_of_delay}; frontend_contract {contract, compatibility, consumers, migration_window}; data_model {entities,
     change, affected_rows, retention_or_personal_data, reversible, migration}; unknown {known, tried, would_unblock}.
-    An earlier decision or an open question with the same words is returned instead of a second one.
+    An earlier decision or an open question with the same words is returned instead of a second one. A person asked
+    back: details {reply_to: id}, your reply as question; withdraw: true when moot.
     """
 
     name = "escalate"
@@ -48,7 +58,10 @@ class Escalate(Tool):
     async def plan(self, app: App) -> Plan:
         kind = app.persona.kind(self.kind)
         assert kind is not None, "the Literal above and persona/escalations.toml name the same kinds"
-        if gaps := escalations.missing(kind, self.details):
+        if "reply_to" in self.details:
+            return Plan(prepared=_reply(self.details))
+        kind = routing.kind_for(kind, app.policy)
+        if gaps := questions.missing(kind, self.details):
             named = "; ".join(f"details.{gap['name']}: {gap['expected']}" for gap in gaps)
             raise InvalidArgument(
                 f"{self.kind} goes to the {kind.to.replace('_', ' ')} and needs {named}",
@@ -59,13 +72,15 @@ class Escalate(Tool):
         return Plan(prepared=_Ready(kind, await asyncio.to_thread(decisions.all_of, app.workspace.root)))
 
     async def run(self, app: App, plan: Plan) -> Result:
+        if isinstance(plan.prepared, _Reply):
+            return await self._replied(app, plan.prepared)
         ready: _Ready = plan.prepared
-        digest = escalations.question_digest(self.kind, self.title_, self.question, self.details)
+        digest = questions.question_digest(self.kind, self.title_, self.question, self.details)
         if decision := decisions.answering(ready.recorded, digest):
             return _recorded(decision, ready.kind)
         row, new = await escalations.open_question(
             app.store, ready.kind, self.title_, self.question, self.details, blocking=self.blocking,
-            asker=app.caller.principal, now=app.now(),
+            asker=app.caller.principal, now=app.now(), root=app.workspace.root,
         )  # fmt: skip
         assignee = str(row["assignee"])
         people = app.policy.people.get(assignee, ())
@@ -90,6 +105,36 @@ class Escalate(Tool):
             "results carry a notice when it is there (or check_escalation)"
         )
         return result
+
+    async def _replied(self, app: App, to: "_Reply") -> Result:
+        if to.withdraw:
+            await routing.withdraw(app.store, to.id, self.question, asker=app.caller.principal, now=app.now())
+        else:
+            await routing.reply(app.store, to.id, self.question, asker=app.caller.principal, now=app.now())
+        row = await escalations.get(app.store, to.id)
+        gone = "withdrawn: nobody is asked any more"
+        return {
+            "id": row["id"],
+            "status": row["status"],
+            "assignee": row["assignee"],
+            "channels": list(escalations.CHANNELS),
+            "meanwhile": gone
+            if to.withdraw
+            else "the person reads your reply; go on with work that does not depend on the answer",
+        }
+
+
+def _reply(details: Mapping[str, Any]) -> _Reply:
+    if unknown := [name for name in details if name not in ("reply_to", "withdraw")]:
+        raise InvalidArgument(
+            f"details.{unknown[0]}: beside reply_to only withdraw is known; the reply is the question"
+        )
+    identifier, withdraw = details["reply_to"], details.get("withdraw", False)
+    if not isinstance(identifier, str) or not 3 <= len(identifier) <= 40:
+        raise InvalidArgument("details.reply_to: expected the id of an escalation, such as ESC-1a2b3c4d")
+    if not isinstance(withdraw, bool):
+        raise InvalidArgument("details.withdraw: expected true or false")
+    return _Reply(identifier, withdraw)
 
 
 def _recorded(decision: decisions.Decision, kind: Kind) -> Result:
