@@ -112,6 +112,23 @@ class CodeFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class ContractDeviation:
+    """Where a tree that would be committed does not do what its API specification says. `id` and `where` are words of
+    the public vocabulary; `fresh`: the parent did not deviate there; `held`: certainly the commit's doing."""
+
+    path: str
+    line: int
+    spec: str
+    operation: str
+    id: str
+    where: str
+    expected: str
+    actual: str
+    held: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearsal:
     """What the rehearsal of a migration decided: `safe`, `warn`, `needs_approval` or `reject`, why, and what to do
     instead."""
@@ -158,6 +175,9 @@ class Facts:
     code_unjudged: str = ""
     """Why changed code could not be looked at, empty when it was."""
     rehearsal: Rehearsal | None = None
+    contracts: tuple[ContractDeviation, ...] = ()
+    contracts_unjudged: str = ""
+    """Why the implementation could not be compared with its specification, empty when it was."""
     service: ServiceFacts | None = None
     """The request of a tool that may write; a tool that only reads has none, and asks with safe methods only."""
 

@@ -137,8 +137,7 @@ def test_programs_get_the_promises_in_force_here(capsys: pytest.CaptureFixture[s
     assert (rows["write-tests"]["outcome"], rows["write-tests"]["disabled_because"]) == ("warn", "prototype")
     assert rows["write-tests"]["status"] == "kept"
     assert rows["proven-tools"]["status"] == "switched off"
-    assert {rows[name]["status"] for name in ("explicit-errors", "proven-code", "data-consistency")} == {"kept"}
-    assert rows["follow-api-spec"]["status"] == "partly kept"
+    assert {rows[name]["status"] for name in ("explicit-errors", "proven-code", "follow-api-spec")} == {"kept"}
 
 
 def test_a_wrong_policy_is_told_in_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -41,8 +41,12 @@ class Documents:
     def load(self, path: str) -> Any:
         """The content. Raises `Broken` when it is outside the workspace, missing, too large or no JSON or YAML."""
         if path not in self._read:
-            self._read[path] = _parsed(self.text(path), path)
+            self._read[path] = parsed(self.text(path), path)
         return self._read[path]
+
+    def keep(self, path: str, content: Any) -> None:
+        """Takes what is no file of the workspace as a document of that name."""
+        self._read[path] = content
 
     def text(self, path: str) -> str:
         """The file as text. Raises `Broken`."""
@@ -123,9 +127,10 @@ def child(pointer: str, *keys: str) -> str:
     return pointer + "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def _parsed(text: str, path: str) -> Any:
+def parsed(text: str, path: str) -> Any:
+    """A JSON or YAML text as plain data. Raises `Broken`."""
     try:
-        if path.endswith(".json"):
+        if path.endswith((".json", ".avsc")):
             return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Broken(f"{path}: not valid JSON: {error}") from error

@@ -47,7 +47,7 @@ def _documents(source: Source, files: list[str]) -> list[Spec]:
     found: list[Spec] = []
     candidates = [f for f in files if f.endswith(DOCUMENTS)]
     if len(candidates) > MANY:
-        candidates = [f for f in candidates if _LIKELY.search(f)][:MANY]
+        candidates = [f for f in candidates if likely(f)][:MANY]
     heads = source.heads(candidates)
     for path in candidates:
         kind = document_kind(source, path, heads.get(path, ""))
@@ -58,13 +58,19 @@ def _documents(source: Source, files: list[str]) -> list[Spec]:
 
 def document_kind(source: Source, path: str, head: str) -> Kind | None:
     """What a YAML or JSON file is, by its top-level version field; JSON may have it at its end."""
-    found = _kind(path, head)
-    if found is None and path.endswith(".json") and len(head) >= 65_536 and _LIKELY.search(path):
-        found = _kind(path, source.head(path, LARGEST))
+    found = kind_of(path, head)
+    if found is None and path.endswith(".json") and len(head) >= 65_536 and likely(path):
+        found = kind_of(path, source.head(path, LARGEST))
     return found
 
 
-def _kind(path: str, text: str) -> Kind | None:
+def likely(path: str) -> bool:
+    """Whether a file has the name of a specification."""
+    return _LIKELY.search(path) is not None
+
+
+def kind_of(path: str, text: str) -> Kind | None:
+    """What a YAML or JSON text is, by its top-level version field."""
     for match in _OPENAPI.finditer(text):
         if path.endswith(".json") or _top(text, match.start(1)):
             return "asyncapi" if match.group(1) == "asyncapi" else "openapi"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, PushCommits, RunCommand, WriteFile
-from mcp_backend.facts import Facts, Owner
+from mcp_backend.facts import ContractDeviation, Facts, Owner
 from mcp_backend.policy import Constraint, Verdict
 
 GREY: tuple[Owner, ...] = ("grey_template", "grey_js", "grey_asset", "grey_embed")
@@ -52,7 +52,8 @@ def frontend(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
 
 
 def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
-    """Specification files are designed by the architect."""
+    """Specification files are designed by the architect, and a commit makes nothing deviate from them. What deviated
+    before, and what is not certain, is only told."""
     if mine := _owned(action, facts, ("spec",)):
         return Verdict(
             constraint.outcome,
@@ -60,7 +61,33 @@ def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None
             f"the architect designs the specification: {_listed(mine, facts)}",
             "implement what the specification says, or ask the architect to change it (kind spec_clarification)",
         )
+    if not isinstance(action, CreateCommit):
+        return None
+    if held := [d for d in facts.contracts if d.held]:
+        return Verdict(
+            constraint.outcome,
+            constraint.id,
+            f"this commit makes the implementation deviate from the specification: {deviations(held)}",
+            f"make it do what {held[0].spec} says; if the specification should change, ask the architect (escalate, "
+            f'kind spec_clarification, spec_ref "{held[0].spec} {held[0].operation}") and leave this out of the commit',
+        )
+    for fresh, words in ((True, "may deviate from the specification"), (False, "deviated before this commit, too")):
+        if some := [d for d in facts.contracts if d.fresh is fresh]:
+            return Verdict("warn", constraint.id, f"{words}: {deviations(some)}")
+    if facts.contracts_unjudged:
+        return Verdict("warn", constraint.id, f"not compared with the specification: {facts.contracts_unjudged}")
     return None
+
+
+def deviations(found: list[ContractDeviation]) -> str:
+    """Deviations in words, each with its place."""
+    some = [
+        f"{d.path}:{d.line}: {d.where} in {d.operation} ({d.id}): {d.spec} says {d.expected}, the code says {d.actual}"
+        if d.where.partition(" ")[0] != d.operation.partition(" ")[0] else
+        f"{d.path}:{d.line}: {d.where} ({d.id}): {d.spec} says {d.expected}, the code says {d.actual}"
+        for d in found[:SHOWN]
+    ]  # fmt: skip
+    return ". ".join(some) + (f". And {len(found) - SHOWN} more" if len(found) > SHOWN else "")
 
 
 def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:

@@ -56,7 +56,7 @@ class GitCommit(Tool):
         prepared = await asyncio.to_thread(
             commits.prepare, app.workspace, app.policy, message, self.paths, amend=self.amend
         )
-        recent = await receipts.recent(app.store, app.workspace.state)
+        recent = await receipts.recent(app.store)
         facts = await asyncio.to_thread(_facts, prepared, app, recent)
         facts = replace(facts, code=await decisions.looked_up(app.store, facts.code))
         action = CreateCommit(prepared.paths, message, prepared.tree, prepared.head if self.amend else None)
@@ -104,6 +104,7 @@ def _made(prepared: "Prepared", tests: TestEvidence) -> Result:
 
 
 def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
+    from mcp_backend.contracts import gate
     from mcp_backend.workspace.changes import shown
     from mcp_backend.workspace.code import judging
     from mcp_backend.workspace.evidence import Changed
@@ -119,6 +120,9 @@ def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
     ]  # fmt: skip
     changes += [Changed(d.source, prepared.owners[d.source].owner, "D") for d in prepared.differences if d.source]
     code, unjudged = judging.looked(judging.Version(shown(c.path), c.before, c.after) for c in changes)
+    contracts, uncompared = gate.looked(
+        prepared.trees, app.workspace, next(iter(prepared.parents), None), prepared.tree, prepared.differences
+    )
     return Facts(
         owners={shown(path): owner for path, owner in prepared.owners.items()},
         secrets=tuple(_secrets(prepared, changes)),
@@ -126,6 +130,8 @@ def _facts(prepared: "Prepared", app: App, recent: "list[Receipt]") -> Facts:
         tests=_tests(prepared, app, recent, changes),
         code=code,
         code_unjudged=unjudged,
+        contracts=contracts,
+        contracts_unjudged=uncompared,
     )
 
 

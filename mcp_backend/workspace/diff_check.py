@@ -119,12 +119,39 @@ def judged(workspace: Workspace, policy: Policy, trees: Trees, old: str | None, 
             case "changed_code":
                 code = code or _code(trees, differences)
                 findings += _of_code(code, constraint)
+            case "spec_files":
+                findings += _specified(workspace, trees, old, new, differences, owners, constraint)
             case _:
                 for path in owners:
                     special = tuple(link for link in links if link == path)
                     facts = Facts(owners={path: owners[path]}, special_files=special)
                     findings += _finding(path, 1, guard(CreateCommit((path,), "", new), constraint, facts))
     return findings
+
+
+def _specified(
+    workspace: Workspace,
+    trees: Trees,
+    old: str | None,
+    new: str,
+    differences: tuple[Difference, ...],
+    owners: dict[str, Ownership],
+    constraint: Constraint,
+) -> Iterator[Finding]:
+    """Changed specifications, and what does not do what they say, each place by itself."""
+    from mcp_backend.contracts import gate
+
+    guard = GUARDS["spec_files"]
+    for path in owners:
+        yield from _finding(
+            path, 1, guard(CreateCommit((path,), "", new), constraint, Facts(owners={path: owners[path]}))
+        )
+    found, unjudged = gate.looked(trees, workspace, old, new, differences)
+    for deviation in found:
+        verdict = guard(CreateCommit((), "", new), constraint, Facts(contracts=(deviation,)))
+        yield from _finding(deviation.path, deviation.line, verdict)
+    if unjudged:
+        yield from _finding(".", 1, guard(CreateCommit((), "", new), constraint, Facts(contracts_unjudged=unjudged)))
 
 
 def _finding(path: str, line: int, verdict: Verdict | None) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def check(source: Source, spec: Spec, below: str) -> Checked:
         ]
         deviations = [d for d in deviations if d.id != "route-missing"]
     by_key = {(r.method, plain(r.path)): r for r in found.routes}
-    handlers = _Handlers(api, module)
+    handlers = Handlers(api, module)
     for operation in routed.found:
         path = plain(routed.base + operation.path)
         route = by_key.get((operation.method.upper(), path)) or by_key.get(("*", path))
@@ -70,7 +70,7 @@ def check(source: Source, spec: Spec, below: str) -> Checked:
     return checked
 
 
-class _Handlers:
+class Handlers:
     """What the handlers do, as far as their source tells."""
 
     def __init__(self, api: Api, module: Module) -> None:

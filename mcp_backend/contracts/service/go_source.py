@@ -2,16 +2,17 @@
 """Go source as a tree: functions, types, constants of the files of a module, without compiling them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
 from mcp_backend.contracts.sources import Source
 from mcp_backend.errors import Unavailable
-from mcp_backend.workspace import listing
 
 FILES = 3_000
+LARGEST = 1_000_000
+"""Characters of one file that are read."""
 GoNode: TypeAlias = Any
 """A node of tree-sitter, whose types come with a package that may be missing."""
 
@@ -50,6 +51,8 @@ class Module:
     typed: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     """The values of the string constants of a type."""
     files: list[str] = field(default_factory=list[str])
+    twice: set[str] = field(default_factory=set[str])
+    """Types whose name several packages have."""
     pending: list[tuple[str, GoNode, str]] = field(default_factory=list["tuple[str, GoNode, str]"])
     """Names, values and types of constants and variables."""
 
@@ -111,17 +114,20 @@ def _parser() -> Any:
 
 def read(source: Source, below: str) -> Module:
     """The module in a folder (or the one file)."""
-    module = Module()
     files = [f for f in source.files if f.endswith(".go") and not f.endswith("_test.go") and "/vendor/" not in f"/{f}"]
     inside = [f for f in files if not below or f == below or f.startswith(f"{below}/")]
     if len(inside) == 1 and below.endswith(".go"):
         folder = below.rpartition("/")[0]
         inside = [f for f in files if not folder or f.startswith(f"{folder}/")]
-    for path in inside[:FILES]:
-        content = listing.text(source.root, path, 1_000_000)
-        if content is not None:
-            module.files.append(path)
-            _add(module, _parser().parse(content.encode()).root_node, path)
+    return parsed(source.texts(inside[:FILES]))
+
+
+def parsed(texts: Mapping[str, str]) -> Module:
+    """The module that some files make up."""
+    module = Module()
+    for path, content in texts.items():
+        module.files.append(path)
+        _add(module, _parser().parse(content[:LARGEST].encode()).root_node, path)
     _constants(module)
     return module
 
@@ -136,9 +142,10 @@ def _add(module: Module, root: GoNode, path: str) -> None:
             module.functions.setdefault(name, []).append(Function(name, node, path, receiver))
         elif node.type == "type_declaration":
             for spec in children(node, "type_spec", "type_alias"):
-                module.types.setdefault(
-                    text(spec.child_by_field_name("name")), (spec.child_by_field_name("type"), path)
-                )
+                name = text(spec.child_by_field_name("name"))
+                if name in module.types:
+                    module.twice.add(name)
+                module.types.setdefault(name, (spec.child_by_field_name("type"), path))
         elif node.type in ("const_declaration", "var_declaration"):
             for spec in walk(node):
                 if spec.type in ("const_spec", "var_spec"):
