@@ -209,11 +209,8 @@ async def test_schemas_that_know_each_other_by_id_are_found_in_the_workspace(tmp
 @pytest.mark.parametrize(
     ("message", "why"),
     [
-        ({"schemaFormat": "application/vnd.apache.avro;version=1.9.0", "payload": {"type": "record"}}, "avro"),
-        (
-            {"payload": {"schemaFormat": "application/vnd.google.protobuf;version=3", "schema": "message X {}"}},
-            "protobuf",
-        ),
+        ({"schemaFormat": "application/raml+yaml;version=1.0", "payload": {"type": "object"}}, "raml"),
+        ({"payload": {"schemaFormat": "application/xml;version=1.0", "schema": "<schema/>"}}, "xml"),
         ({"contentType": "application/x-protobuf", "payload": {"type": "string"}}, "content type"),
         ({"name": "Empty"}, "declares no payload"),
     ],

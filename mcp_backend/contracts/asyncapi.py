@@ -7,21 +7,32 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
-from mcp_backend.contracts.documents import Broken, Documents, child, mapping
+from mcp_backend.contracts.documents import Broken, Documents, at, child, mapping
 from mcp_backend.contracts.patterns import Pattern, address
 from mcp_backend.contracts.schemas import DRAFTS, Place
 
 _OWN = re.compile(r"application/vnd\.aai\.asyncapi(\+json|\+yaml)?($|;)")
+_AVRO = re.compile(r"application/vnd\.apache\.avro(\+json|\+yaml)?($|;)")
+_PROTOBUF = re.compile(r"application/vnd\.google\.protobuf($|;)")
 _JSON_SCHEMA = re.compile(r"application/schema\+(json|yaml)($|;)")
+
+
+Language: TypeAlias = Literal["json_schema", "avro", "protobuf"]
+Envelope: TypeAlias = Literal["", "cloudevents", "structured", "binary"]
+FOREIGN = (".avsc", ".proto")
+"""Files with schemas of other languages."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageSchema:
     """One message: where it is declared, and the schemas of its payload and headers.
 
-    `unchecked` says why the payload cannot be checked by this release; empty when it can.
+    `unchecked` says why the payload cannot be checked by this release; empty when it can. `payload` may be a schema of
+    another `language`, whose values are `written` as JSON or in its own binary form. `envelope`: the message is a
+    CloudEvent, in this mode or in either. `framed`: it begins with the id of its schema as Confluent's clients write
+    it; `schema_id` is that id, where it is declared.
     """
 
     where: str
@@ -29,6 +40,11 @@ class MessageSchema:
     payload: Place | None
     headers: Place | None = None
     unchecked: str = ""
+    language: Language = "json_schema"
+    written: Literal["json", "binary"] = "json"
+    envelope: Envelope = ""
+    framed: bool = False
+    schema_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +180,87 @@ def _read_message(path: str, pointer: str, default_type: str, documents: Documen
     where, name = f"{path}#{pointer}", str(merged.get("name") or inside.rpartition("/")[2])
     if "payload" not in message:
         return MessageSchema(where, name, None, headers, "it declares no payload")
-    place, schema_format = (home, child(inside, "payload")), str(message.get("schemaFormat", ""))
-    payload = mapping(message["payload"])
-    if "schema" in payload and "schemaFormat" in payload:  # 3.x: a schema of another language
-        place, schema_format = (home, child(inside, "payload", "schema")), str(payload["schemaFormat"])
-    content_type = str(merged.get("contentType") or default_type or "application/json")
-    draft, problem = _language(schema_format)
-    if not problem and "json" not in content_type.lower():
+    place, schema_format = _payload(home, child(inside, "payload"), str(message.get("schemaFormat", "")), documents)
+    content_type = str(merged.get("contentType") or default_type or "").lower()
+    language, draft, problem = _language(schema_format, place.path)
+    envelope = _envelope(content_type, headers, documents)
+    written = "json" if language == "json_schema" or ("json" in content_type and not envelope) else "binary"
+    if not problem and not envelope and not _plausible(content_type, language):
         problem = f"its content type is {content_type}"
-    return MessageSchema(where, name, Place(*place, draft), headers, problem)
+    framed, unreadable = _framed(home, child(inside, "bindings", "kafka"), merged, documents)
+    place = Place(place.path, place.pointer, draft or place.draft)
+    return MessageSchema(where, name, place, headers, problem or unreadable, language, written, envelope, framed)
 
 
-def _language(schema_format: str) -> tuple[str, str]:
-    """The dialect of JSON Schema, or why this release cannot check it."""
+def _payload(path: str, pointer: str, schema_format: str, documents: Documents) -> tuple[Place, str]:
+    """Where the schema of a payload is, and its language: references are followed as far as they lead to documents."""
+    for _ in range(20):
+        node = mapping(at(documents.load(path), pointer, path))
+        if isinstance(node.get("schemaFormat"), str) and "schema" in node:  # 3.x: a schema of another language
+            schema_format, pointer = str(node["schemaFormat"]), child(pointer, "schema")
+            continue
+        reference = node.get("$ref")
+        if not isinstance(reference, str):
+            break
+        if not reference.partition("#")[0].endswith(FOREIGN) and _language(schema_format, "")[0] == "json_schema":
+            target, inside = documents.target(path, reference)
+            if "schemaFormat" not in mapping(at(documents.load(target), inside, target)):
+                break  # a schema's own references are followed by the one who checks values
+            path, pointer = target, inside
+            continue
+        path, pointer = documents.target(path, reference)
+        if path.endswith(FOREIGN):
+            documents.text(path)
+            break
+    return Place(path, pointer), schema_format
+
+
+def _language(schema_format: str, path: str) -> tuple[Language, str, str]:
+    """The language, the dialect of JSON Schema, or why this release cannot check it."""
     text = schema_format.replace(" ", "").lower()
+    if _AVRO.match(text) or path.endswith(".avsc"):
+        return "avro", "", ""
+    if _PROTOBUF.match(text) or path.endswith(".proto"):
+        return "protobuf", "", ""
     if not text or _OWN.match(text):
-        return "draft-07", ""  # an AsyncAPI schema is a superset of draft 7
+        return "json_schema", "draft-07", ""  # an AsyncAPI schema is a superset of draft 7
     if _JSON_SCHEMA.match(text):
-        return next((name for name in DRAFTS if name.removeprefix("draft-") in text), "draft-07"), ""
-    return "", f"its schema is {schema_format}, which this release cannot check"
+        draft = next((name for name in DRAFTS if name.removeprefix("draft-") in text), "draft-07")
+        return "json_schema", draft, ""
+    return "json_schema", "", f"its schema is {schema_format}, which this release cannot check"
+
+
+def _plausible(content_type: str, language: Language) -> bool:
+    """Whether messages of that content type can be written in that language."""
+    names = {"json_schema": ("json",), "avro": ("avro", "json"), "protobuf": ("protobuf", "json")}[language]
+    others = ("octet-stream", "binary") if language != "json_schema" else ()
+    return not content_type or any(name in content_type for name in (*names, *others))
+
+
+def _envelope(content_type: str, headers: Place | None, documents: Documents) -> Envelope:
+    """CloudEvents by their media type (structured), or by headers that are called so (binary)."""
+    if content_type.startswith("application/cloudevents+json"):
+        return "structured"
+    if headers is None:
+        return ""
+    names = mapping(mapping(documents.follow(headers.path, headers.pointer)[2]).get("properties"))
+    return "binary" if {name.lower() for name in names} & {"ce_specversion", "ce-specversion"} else ""
+
+
+def _framed(path: str, pointer: str, message: dict[str, Any], documents: Documents) -> tuple[bool, str]:
+    """Whether Kafka's binding says that the id of the schema stands before the payload, or why it cannot be read.
+
+    https://github.com/asyncapi/bindings/tree/master/kafka#message-binding-object
+    """
+    if "kafka" not in mapping(message.get("bindings")) or "bindings" not in mapping(message):
+        return False, ""
+    try:
+        binding = mapping(documents.follow(path, pointer)[2])
+    except Broken:
+        binding = mapping(mapping(message["bindings"]).get("kafka"))
+    location, encoding = str(binding.get("schemaIdLocation", "")), str(binding.get("schemaIdPayloadEncoding", ""))
+    if not location:
+        return False, ""
+    if location != "payload" or encoding.lower() not in ("", "confluent", "4"):
+        return False, f"the id of its schema is in the {location}{f', as {encoding} writes it' * bool(encoding)}"
+    return True, ""

@@ -1,25 +1,31 @@
-"""Which contract a message has to fit: the policy's `[contracts]`, then AsyncAPI documents, then JSON Schema files.
+"""Which contract a message has to fit: the policy's `[contracts]`, then AsyncAPI documents, then schema files.
 
-A schema file speaks for a destination by its name: `schemas/orders/created.schema.json` (or `.json` with `$schema`)
-below a folder `schemas`, `contracts`, `messages` or `events` is the contract of `orders.created`.
+A schema file speaks for a destination by its name: `schemas/orders/created.schema.json` (or `.json` with `$schema`, or
+`.avsc`) below a folder `schemas`, `contracts`, `messages` or `events` is the contract of `orders.created`.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mcp_backend.contracts import asyncapi
-from mcp_backend.contracts.asyncapi import Channel, MessageSchema
+from mcp_backend.contracts.asyncapi import FOREIGN, Channel, Language, MessageSchema
 from mcp_backend.contracts.documents import ASYNCAPI, SUFFIXES, Broken, Documents, at, mapping
 from mcp_backend.contracts.patterns import Pattern, subject
+from mcp_backend.contracts.payloads.codec import NOTHING_KNOWN, Codecs, Known, Read
+from mcp_backend.contracts.payloads.misfit import Misfit
 from mcp_backend.contracts.schemas import Place, Schemas
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
 
 HEAD = 65_536
 """Bytes of a file that are looked at to see what it is."""
-_BY_NAME = re.compile(r"(?:^|/)(?:schemas?|contracts?|messages|events)/(.+?)(\.schema)?\.(?:json|ya?ml)$")
+_BY_NAME = re.compile(r"(?:^|/)(?:schemas?|contracts?|messages|events)/(.+?)(\.schema)?\.(?:json|ya?ml|avsc)$")
+READ = (*SUFFIXES, *FOREIGN)
+"""Endings of files that may hold contracts."""
+_WRAPPED = re.compile(r"(?:(cloudevents):)?(?:(confluent):(?:(\d{1,10}):)?)?(.*)", re.DOTALL)
+"""How the policy says that the messages of a schema come in an envelope or a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class Contract:
 
     source: str
     pattern: Pattern
-    origin: Literal["policy", "asyncapi", "json_schema", "argument"]
+    origin: Literal["policy", "asyncapi", "json_schema", "avro", "registry", "argument"]
     messages: tuple[MessageSchema, ...]
     protocols: frozenset[str] = frozenset()
     """What the servers of its document speak; empty: not said."""
@@ -44,11 +50,13 @@ class Contract:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """How one message relates to its contract: `against` is what it fits. `unchecked` says what could not be judged:
-    a message that fits nothing checkable may still be one of those, so nothing is known then."""
+    a message that fits nothing checkable may still be one of those, so nothing is known then. `read` is the payload as
+    the schema that it fits understands it."""
 
     against: str | None = None
     problems: tuple[str, ...] = ()
     unchecked: str = ""
+    read: Read | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Index:
 
     documents: Documents
     schemas: Schemas
+    codecs: Codecs
     declared: Mapping[str, str]
     channels: tuple[Channel, ...]
     by_name: Mapping[str, str]
@@ -77,9 +86,14 @@ class Index:
             best = min(fitting, key=lambda c: (c.pattern.rank, not c.messages, not c.sends, c.where))
             return Contract(best.where, best.pattern, "asyncapi", best.messages)
         if path := self.by_name.get(destination):
-            message = MessageSchema(path, destination, Place(path))
-            return Contract(path, subject(destination), "json_schema", (message,))
+            return self._by_name(path, destination)
         return None
+
+    def _by_name(self, path: str, destination: str) -> Contract:
+        if path.endswith(".avsc"):
+            message = MessageSchema(path, destination, Place(path), language="avro", written="binary")
+            return Contract(path, subject(destination), "avro", (message,))
+        return Contract(path, subject(destination), "json_schema", (MessageSchema(path, destination, Place(path)),))
 
     def contracts(self) -> Iterator[Contract]:
         """Every contract, one for each pattern, as `contract_for` would choose. Unreadable ones are left out."""
@@ -96,7 +110,7 @@ class Index:
                 yield Contract(channel.where, channel.pattern, "asyncapi", channel.messages, channel.protocols)
         for destination, path in self.by_name.items():
             if destination not in seen:
-                yield Contract(path, subject(destination), "json_schema", (MessageSchema(path, path, Place(path)),))
+                yield self._by_name(path, destination)
 
     def declared_differently(self) -> dict[str, list[str]]:
         """Addresses that several channels declare with different payloads, and where."""
@@ -111,7 +125,8 @@ class Index:
         try:
             contract = self._named(reference, destination, "argument", subject(destination))
             for message in contract.messages:
-                if message.payload and not message.unchecked and self.schemas.empty(message.payload):
+                plain = message.language == "json_schema"
+                if plain and message.payload and not message.unchecked and self.schemas.empty(message.payload):
                     raise InvalidArgument(f"schema: {message.where} accepts everything, so it is no contract")
         except Broken as error:
             raise NotFound(f"schema: {error}; known: {', '.join(self.files()[:10]) or 'none'}") from error
@@ -120,43 +135,47 @@ class Index:
     def files(self) -> list[str]:
         """The files that hold contracts."""
         found = {channel.where.partition("#")[0] for channel in self.channels} | set(self.by_name.values())
-        return sorted(found | {reference.partition("#")[0] for reference in self.declared.values()})
+        return sorted(found | {_unwrapped(reference)[0].partition("#")[0] for reference in self.declared.values()})
 
-    def fit(self, contract: Contract, payload: Any, headers: Mapping[str, str]) -> Fit:
+    def fit(self, contract: Contract, payload: Any, headers: Mapping[str, str], known: Known = NOTHING_KNOWN) -> Fit:
         """Whether a message fits. `payload` is a JSON value, or the bytes of a message that is not given as JSON."""
         unchecked = (
             [m.unchecked for m in contract.messages if m.unchecked] or [] if contract.messages else ["no message"]
         )
         best: tuple[str, ...] | None = None
+        closest: Read | None = None
         for message in contract.messages:
             if message.unchecked:
                 continue
             try:
-                problems = self._problems(message, payload, headers)
-                ignored = self.schemas.unchecked(message.payload) if message.payload else ()
+                read, problems = self._read(message, payload, headers, known)
+                plain = message.language == "json_schema"
+                ignored = self.schemas.unchecked(message.payload) if message.payload and plain else ()
             except Broken as error:
                 unchecked.append(str(error))
                 continue
             if not problems:
-                note = f"formats that nothing here checks: {', '.join(ignored)}" if ignored else ""
-                return Fit(message.where, (), note)
+                notes = (f"formats that nothing here checks: {', '.join(ignored)}",) if ignored else ()
+                return Fit(message.where, (), "; ".join((*notes, *read.notes)), read)
             if best is None or len(problems) < len(best):
+                closest = read
                 best = tuple(f"{message.name}: {p}" for p in problems) if len(contract.messages) > 1 else problems
         if unchecked:
             return Fit(None, (), f"{contract.source}: {unchecked[0]}")
-        return Fit(None, best or ())
+        return Fit(None, best or (), "", closest)
 
-    def _problems(self, message: MessageSchema, payload: Any, headers: Mapping[str, str]) -> tuple[str, ...]:
-        value: Any = payload
-        if isinstance(payload, bytes):
-            try:
-                value = json.loads(payload)
-            except ValueError:
-                return ("payload: not JSON, which the contract demands",)
-        found = self.schemas.problems(message.payload, value) if message.payload else []
+    def _read(
+        self, message: MessageSchema, payload: Any, headers: Mapping[str, str], known: Known
+    ) -> tuple[Read, tuple[str, ...]]:
+        try:
+            read = self.codecs.read(message, payload, headers, known)
+        except Misfit as error:
+            read = Read(payload, problems=error.problems)
+        found = list(read.problems)
         if message.headers:
-            found += self.schemas.problems(message.headers, self._typed(message.headers, headers), root="headers")
-        return tuple(found)
+            sent = {**headers, **read.headers}
+            found += self.schemas.problems(message.headers, self._typed(message.headers, sent), root="headers")
+        return read, tuple(found)
 
     def _typed(self, place: Place, headers: Mapping[str, str]) -> dict[str, Any]:
         """Headers travel as text; a schema that wants a number gets the number that the text spells."""
@@ -174,9 +193,16 @@ class Index:
     def _named(
         self, reference: str, destination: str, origin: Literal["policy", "argument"], pattern: Pattern
     ) -> Contract:
-        """The contract of `path` or `path#fragment`, where the fragment is a JSON pointer or the name of a channel or
-        of a message. Raises `Broken`, `NotFound`, `InvalidArgument`."""
+        """The contract of `path` or `path#fragment`, where the fragment is a JSON pointer or the name of a channel, of
+        a message or of a type. Raises `Broken`, `NotFound`, `InvalidArgument`."""
+        inner, change = _unwrapped(reference)
+        if inner != reference:
+            bare = self._named(inner, destination, origin, pattern)
+            wrapped = tuple(replace(message, **change) for message in bare.messages)
+            return replace(bare, source=reference, messages=wrapped)
         path, _, fragment = reference.partition("#")
+        if path.endswith(FOREIGN):
+            return self._foreign(path, fragment, destination, origin, pattern)
         document = mapping(self.documents.load(path))
         if "asyncapi" not in document:
             place = Place(path, fragment)
@@ -208,6 +234,19 @@ class Index:
             )
         return Contract(path, pattern, origin, tuple(every.values()))
 
+    def _foreign(
+        self, path: str, name: str, destination: str, origin: Literal["policy", "argument"], pattern: Pattern
+    ) -> Contract:
+        """The contract of a type in an Avro or protobuf file. Raises `Broken` where it cannot be compiled."""
+        language: Language = "avro" if path.endswith(".avsc") else "protobuf"
+        where = f"{path}#{name}" if name else path
+        message = MessageSchema(where, name or destination, Place(path, name), language=language, written="binary")
+        if language == "avro":
+            self.codecs.avro(Place(path, name))
+        else:
+            self.codecs.protobuf(message)
+        return Contract(where, pattern, origin, (message,))
+
     def _object(self, path: str, pointer: str) -> MessageSchema:
         """A message object, or a bare schema, of an AsyncAPI document."""
         _, _, node = self.documents.follow(path, pointer)
@@ -222,9 +261,11 @@ def read(documents: Documents, paths: list[str], declared: Mapping[str, str]) ->
     by_name: dict[str, str] = {}
     broken: dict[str, str] = {}
     for path in paths:
+        named = _BY_NAME.search(path)
+        if path.endswith(".avsc") and named:
+            by_name.setdefault(named.group(1).replace("/", "."), path)
         if not path.endswith(SUFFIXES):
             continue
-        named = _BY_NAME.search(path)
         try:
             head = documents.text(path)[:HEAD]
             if ASYNCAPI.search(head):
@@ -240,4 +281,18 @@ def read(documents: Documents, paths: list[str], declared: Mapping[str, str]) ->
                 by_name.setdefault(named.group(1).replace("/", "."), path)
         except Broken as error:
             broken[path] = str(error)
-    return Index(documents, Schemas(documents), dict(declared), tuple(channels), by_name, broken)
+    schemas = Schemas(documents)
+    codecs = Codecs(documents, schemas, paths)
+    return Index(documents, schemas, codecs, dict(declared), tuple(channels), by_name, broken)
+
+
+def _unwrapped(reference: str) -> tuple[str, dict[str, Any]]:
+    """`cloudevents:PATH`, `confluent:PATH` or `confluent:ID:PATH` without what stands before the path, and that."""
+    found = _WRAPPED.fullmatch(reference)
+    assert found
+    change: dict[str, Any] = {}
+    if found[1]:
+        change["envelope"] = "cloudevents"
+    if found[2]:
+        change |= {"framed": True, "schema_id": int(found[3]) if found[3] else None}
+    return found[4], change

@@ -116,6 +116,8 @@ class Schemas:
                 content = self._documents.load(here)
             except Broken:
                 continue  # named when a validation gets there
+            if not isinstance(content, (dict, bool)):
+                continue  # a schema of another language
             if mapping(content).keys() & {"asyncapi", "openapi"}:
                 content = _without_ids(content, {})
             base = str(mapping(content).get("$id") or mapping(content).get("id") or uri)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from mcp_backend.contracts import messages
-from mcp_backend.contracts.documents import SUFFIXES, Documents
-from mcp_backend.contracts.messages import Index
+from mcp_backend.contracts.documents import Documents
+from mcp_backend.contracts.messages import READ, Index
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import kinds, listing
@@ -56,7 +56,7 @@ class Watch:
                 if folder in folders:
                     break
                 folders.add(folder)
-        candidates = [path for path in files if path.endswith(SUFFIXES)]
+        candidates = [path for path in files if path.endswith(READ)]
         self._stamps = {path: self._stamp(path) for path in (*folders, *candidates)}
         return messages.read(Documents(self._workspace.root), candidates, self._declared)
 

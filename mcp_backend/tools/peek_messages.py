@@ -1,5 +1,6 @@
 """peek_messages: look at messages where they lie; nothing is consumed, no group or consumer is made or moved."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from mcp_backend.errors import FailedPrecondition, Json
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
-    from mcp_backend.contracts.messages import Index
+    from mcp_backend.contracts.messages import Contract, Index
+    from mcp_backend.contracts.payloads.codec import Known, Read
     from mcp_backend.engines.peeking import Peeker, Seen
+    from mcp_backend.policy import EngineSettings
 
 BYTES = 10_000
 """What the messages of an answer may take; the first is always shown, cut where it is longer."""
@@ -57,8 +60,7 @@ class PeekMessages(Tool):
         index = await contracts(app.workspace, app.policy).index()
         entries, left = list[Json](), BYTES
         following = found.following
-        for seen in found.messages:
-            entry = _entry(index, seen)
+        for seen, entry in await asyncio.to_thread(_entries, index, target.settings, found.messages):
             left -= len(json.dumps(entry, ensure_ascii=False).encode())
             if left < 0 and entries:
                 following = seen.position or None
@@ -83,7 +85,25 @@ def _has(words: Sequence[str], seen: "Seen") -> bool:
     return all(word in whole for word in words)
 
 
-def _entry(index: "Index", seen: "Seen") -> dict[str, Json]:
+def _entries(
+    index: "Index", settings: "EngineSettings", messages: "Sequence[Seen]"
+) -> "list[tuple[Seen, dict[str, Json]]]":
+    """The messages as they are shown. Compiles schemas and may ask a registry, so it belongs in a thread."""
+    from mcp_backend.contracts.payloads.registered import known
+
+    declared: dict[str, Any] = {}
+    for subject in dict.fromkeys(seen.subject for seen in messages):
+        try:
+            contract = index.contract_for(subject)
+        except FailedPrecondition:
+            declared[subject] = None
+            continue
+        payloads = [seen.payload for seen in messages if seen.subject == subject]
+        declared[subject] = known(settings, index, contract, subject, payloads, reading=True)
+    return [(seen, _entry(index, seen, declared[seen.subject])) for seen in messages]
+
+
+def _entry(index: "Index", seen: "Seen", declared: "tuple[Contract | None, Known] | None") -> dict[str, Json]:
     """One message as it is shown: decoded, cut, credentials hidden."""
     from mcp_backend.workspace.masking import masked
 
@@ -106,8 +126,12 @@ def _entry(index: "Index", seen: "Seen") -> dict[str, Json]:
     if seen.fields is not None:
         entry["fields"] = {n: clean(f"{n}: {v}").partition(": ")[2][:LONGEST] for n, v in seen.fields.items()}
     else:
-        entry |= _payload(seen.payload, clean)
-        entry |= _judged(index, seen)
+        told, read = _judged(index, seen, declared)
+        if read is not None and read.form:
+            entry |= {**_payload(json.dumps(read.value, ensure_ascii=False).encode(), clean), "encoding": read.form}
+        else:
+            entry |= _payload(seen.payload, clean)
+        entry |= told
     return entry | ({"redacted": hidden} if hidden else {})
 
 
@@ -127,20 +151,21 @@ def _payload(data: bytes, clean: Any) -> dict[str, Json]:
         return {"payload": shown, "encoding": "text"}
 
 
-def _judged(index: "Index", seen: "Seen") -> dict[str, Json]:
-    """Whether it fits the contract of where it lies."""
-    try:
-        contract = index.contract_for(seen.subject)
-    except FailedPrecondition:
-        return {}
+def _judged(
+    index: "Index", seen: "Seen", declared: "tuple[Contract | None, Known] | None"
+) -> "tuple[dict[str, Json], Read | None]":
+    """Whether it fits the contract of where it lies, and what its payload says by that."""
+    from mcp_backend.contracts.payloads import confluent
+
+    if declared is None:
+        return {}, None
+    contract, known = declared
     if contract is None:
-        return {"contract": None}
-    try:
-        value: Any = json.loads(seen.payload)
-    except ValueError:
-        value = seen.payload
-    fit = index.fit(contract, value, seen.headers)
+        framed = confluent.schema_id(seen.payload)
+        more: dict[str, Json] = {} if framed is None else {"looks_like": f"Confluent framing, schema id {framed}"}
+        return {"contract": None, **more}, None
+    fit = index.fit(contract, seen.payload, seen.headers, known)
     told: dict[str, Json] = {"contract": fit.against or contract.source}
     if fit.problems:
         told |= {"fits": False, "problems": [*fit.problems[:3]]}
-    return told | ({"unchecked": fit.unchecked} if fit.unchecked else {} if fit.problems else {"fits": True})
+    return told | ({"unchecked": fit.unchecked} if fit.unchecked else {} if fit.problems else {"fits": True}), fit.read

@@ -1,9 +1,10 @@
 """publish_message: publish to a declared destination, and say of each message whether it is stored."""
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,6 +17,8 @@ from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
+    from mcp_backend.contracts.judging import Judged
+    from mcp_backend.contracts.messages import Index
     from mcp_backend.engines.outcomes import Message
     from mcp_backend.engines.publishing import Publisher
 
@@ -80,23 +83,21 @@ class PublishMessage(Tool):
     expected_last_sequence: int | None = Field(default=None, ge=0)
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend.contracts.judging import judge_messages
         from mcp_backend.contracts.watch import contracts
-        from mcp_backend.engines.outcomes import Message
         from mcp_backend.engines.publishing import publisher
 
         target = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence)
         messages, values = self._outgoing(target.address)
         index = await contracts(app.workspace, app.policy).index()
-        contents = [(value, one.headers or {}) for value, one in zip(values, self.messages, strict=True)]
-        judged = judge_messages(index, target.address, contents, self.schema_, self.justification)
+        judged = await asyncio.to_thread(self._judge, target, index, values)
+        texts, messages = _written(messages, judged)
         recorded = dict[str, str]()
         if judged.justification_id:
             recorded = {"justification_id": judged.justification_id, "justification": self.justification or ""}
             mark = {"Mcp-Backend-Justification": judged.justification_id}
-            messages = [Message(m.subject, m.message_id, {**m.headers, **mark}, m.payload, m.order) for m in messages]
+            messages = [replace(message, headers={**message.headers, **mark}) for message in messages]
         notes = [*judged.notes, *await target.look(messages)]
-        facts = Facts(messages=judged.fits, secrets=_secrets(target.address, messages))
+        facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
         planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
         ready = _Ready(target, tuple(messages), judged.against, tuple(notes))
         return Plan(planned, facts, self._preview(target, messages), target.version(), ready, recorded)
@@ -118,6 +119,18 @@ class PublishMessage(Tool):
         if notes:
             told["notes"] = [*notes]
         return told
+
+    def _judge(self, target: "Publisher", index: "Index", values: "Sequence[Any]") -> "Judged":
+        """How the messages relate to what is declared. Reads schemas, compiles them and asks a registry for their ids,
+        so it belongs in a thread."""
+        from mcp_backend.contracts.judging import judge_messages
+        from mcp_backend.contracts.payloads.registered import known
+
+        contents = [(value, one.headers or {}) for value, one in zip(values, self.messages, strict=True)]
+        frames = [value for value in values if isinstance(value, bytes)]
+        declared = index.contract_for(target.address)
+        declared, ids = known(target.settings, index, declared, target.address, frames, reading=False)
+        return judge_messages(index, target.address, contents, self.schema_, self.justification, declared, ids)
 
     def _outgoing(self, address: str) -> "tuple[list[Message], list[Any]]":
         """The messages with their bytes and ids, and the values that contracts judge."""
@@ -159,6 +172,22 @@ class PublishMessage(Tool):
             f"{len(messages)} message(s) to {self.destination} on {where}; the first, "
             f"{messages[0].message_id}: {hide_credentials(first)}"
         )
+
+
+def _written(messages: "Sequence[Message]", judged: "Judged") -> "tuple[list[Message], list[Message]]":
+    """The messages as text, in which credentials are looked for, and as their contract wants them written."""
+    from mcp_backend.contracts.payloads.codec import json_bytes
+
+    texts, written = list[Any](), list[Any]()
+    for message, read in zip(messages, judged.read, strict=True):
+        if read is None:
+            texts.append(message)
+            written.append(message)
+            continue
+        texts.append(replace(message, payload=json_bytes(read.value)) if read.form else message)
+        payload = message.payload if read.data is None else read.data
+        written.append(replace(message, headers={**read.headers, **message.headers}, payload=payload))
+    return texts, written
 
 
 def _secrets(destination: str, messages: "Sequence[Message]") -> tuple[Secret, ...]:
