@@ -191,6 +191,27 @@ async def test_no_answer_outlives_the_smallest_change(rich: Path, connect: Conne
                 versions.add(found["version"])
 
 
+async def test_writes_of_others_leave_an_answer_as_it_is_but_for_what_was_applied(
+    rich: Path, connect: Connect, postgres_url: str
+) -> None:
+    folder = rich / "db" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "1_one.sql").write_text("-- migrate:up\nselect 1;\n-- migrate:down\nselect 1;\n")
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute(b"create table schema_migrations (version varchar primary key)")
+        async with connect(rich) as client:
+            for question in ({}, {"table": "customers"}, {"search": "state"}):
+                first = await result(client, "db_schema", **question)
+                assert first["migrations"]["applied"] == []
+                owner.execute(b"insert into schema_migrations values ('1')")
+                applied = {**first["migrations"], "applied": ["1_one"], "applied_total": 1, "pending": []}
+                applied["pending_total"] = 0
+                for _ in range(2):
+                    assert await result(client, "db_schema", **question) == {**first, "migrations": applied}
+                owner.execute(b"delete from schema_migrations")
+                assert await result(client, "db_schema", **question) == first
+
+
 async def test_an_unchanged_database_still_shows_a_new_migration_file(rich: Path, connect: Connect) -> None:
     folder = rich / "db" / "migrations"
     folder.mkdir(parents=True)

@@ -1,12 +1,13 @@
 """The fingerprint of a schema: equal for equal schemas, different for whatever a migration could change."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
-from mcp_backend.engines.pg.fingerprint import fingerprint
+from mcp_backend.engines.pg.fingerprint import comparable, fingerprint
 from mcp_backend.engines.postgresql import schema_version
 from tests.engines_fixtures import with_database
 
@@ -135,16 +136,61 @@ async def test_an_index_that_failed_to_build_shows(conn: psycopg.AsyncConnection
 async def test_an_unchanged_schema_is_not_read_again(conn: psycopg.AsyncConnection[Any]) -> None:
     await made(conn, PARTS + LINKS)
 
-    async def taken(before: Any) -> Any:
-        async with conn.transaction():
-            await conn.execute(b"set transaction isolation level repeatable read, read only")
-            return await fingerprint(conn, before)
-
-    first = await taken(None)
-    assert await taken(first) is first
+    first = await taken(conn, None)
+    assert await taken(conn, first) is first
     await conn.execute(b"insert into customers (name) values ('x')")
-    second = await taken(first)
+    second = await taken(conn, first)
     assert (second.catalog, second.version, second.seen != first.seen) == (first.catalog, first.version, True)
     await conn.execute(b"alter table orders add column note text")
-    third = await taken(second)
+    third = await taken(conn, second)
     assert third.version == await schema_version(conn) != second.version
+
+
+async def test_a_change_that_was_under_way_at_the_last_look_is_seen(
+    conn: psycopg.AsyncConnection[Any], postgres_url: str
+) -> None:
+    await made(conn, [*PARTS, "create table busy (n int)"])
+    versions: set[str] = set()
+    with psycopg.connect(postgres_url) as slow, psycopg.connect(postgres_url) as other:
+        slow.execute("insert into busy values (1)")  # from here on nothing is older than this transaction
+        seen = await taken(conn, None)
+        for change in (
+            "alter table orders rename column state to status",
+            "alter table orders alter column status set not null",
+            "comment on table orders is 'x'",
+            "alter table orders drop column total",
+        ):
+            with other.transaction():
+                other.execute("savepoint s")
+                other.execute(change.encode())
+                other.execute("release savepoint s")
+                before = seen = await taken(conn, seen)
+            seen = await taken(conn, seen)
+            assert before.version != seen.version == await schema_version(conn), change
+            versions.add(seen.version)
+            assert await taken(conn, seen) is seen
+            await conn.execute(b"insert into busy values (2)")
+            again = await taken(conn, seen)
+            assert (again.version, again.since, again.seen != seen.seen) == (seen.version, seen.since, True)
+        slow.execute("alter table busy add column m int")
+        slow.commit()
+        assert (await taken(conn, seen)).version not in versions
+
+
+async def test_what_another_server_said_is_not_compared(conn: psycopg.AsyncConnection[Any]) -> None:
+    await made(conn, PARTS)
+    first = await taken(conn, None)
+    place, _, visible = first.seen.rpartition(" ")
+    assert comparable(first, first.seen)
+    assert not comparable(first, f"{place}x {visible}")
+    assert not comparable(first, f"{place} {int(visible.split(':')[0]) + 10**9}:9:")
+    assert not comparable(first, f"{place} 3:9:")
+    elsewhere = replace(first, seen=f"elsewhere {visible}", version="another")
+    assert (await taken(conn, elsewhere)).version == first.version
+
+
+async def taken(conn: psycopg.AsyncConnection[Any], before: Any) -> Any:
+    """The fingerprint in a snapshot of its own."""
+    async with conn.transaction():
+        await conn.execute(b"set transaction isolation level repeatable read, read only")
+        return await fingerprint(conn, before)

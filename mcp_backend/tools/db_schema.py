@@ -100,16 +100,21 @@ async def show(
     root = app.workspace.root
     question: schema.Question = (table, search, after, detail)
     stamp = _stamp(detect.folder(root, engine.settings))
-    if (known := await schema.repeated(engine, question, stamp)) is not None:
-        return known
+    kept, exact = await schema.repeated(engine, question, stamp) or (None, False)
+    if kept is not None and exact:
+        return dict(kept.answer)
     try:
         async with engine.session(True, SECONDS) as conn:
             applied = await migrations.status(conn, root, engine.settings, RECENT_MIGRATIONS)
             if missing := applied.pop("missing", None):
                 applied["without_file"] = len(missing) if isinstance(missing, list) else missing
+            if kept is not None:
+                result: Result = {**kept.answer, "migrations": applied}
+                schema.renew(engine.memory, question, kept, result)
+                return result
             version, path = await schema.prepare(conn, engine.memory)
             number = conn.info.server_version
-            result: Result = {
+            result = {
                 "engine": engine.settings.name,
                 "dialect": f"postgresql {number // 10000}.{number % 10000}",
                 "environment": engine.settings.environment,

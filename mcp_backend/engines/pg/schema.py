@@ -1,9 +1,10 @@
 """What db_schema and the schema resources show, and what is remembered between two calls."""
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 from psycopg import AsyncConnection
@@ -11,7 +12,7 @@ from psycopg import AsyncConnection
 from mcp_backend.engines.pg import overview, table
 from mcp_backend.engines.pg.asking import ask
 from mcp_backend.engines.pg.columns import LEGEND, columns
-from mcp_backend.engines.pg.fingerprint import SEEN, Fingerprint, fingerprint
+from mcp_backend.engines.pg.fingerprint import SEEN, Fingerprint, catalog, comparable, fingerprint
 from mcp_backend.engines.pg.overview import Detail, Page, named
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import Json
@@ -31,11 +32,11 @@ PAGE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A whole answer, and what was true when it was given: which transactions were visible, in which schemas names
-    were looked for, and what else the caller depends on."""
+    """A whole answer, and what was true when it was given: the fingerprint, in which schemas names were looked for, and
+    what else the caller depends on."""
 
     at: float
-    seen: str
+    taken: Fingerprint
     path: str
     stamp: object
     answer: dict[str, Json]
@@ -64,14 +65,43 @@ class Memory:
     )
 
 
-async def repeated(engine: Asks, question: Question, stamp: object) -> dict[str, Json] | None:
-    """The answer to the same question from a moment ago, when one round trip shows that nothing changed since."""
-    kept = engine.memory.answers.get(question)
-    if kept is None or kept.stamp != stamp or time.monotonic() - kept.at > PAGE_SECONDS:
+async def repeated(engine: Asks, question: Question, stamp: object) -> tuple[Kept, bool] | None:
+    """The answer to the same question from a moment ago when no definition changed since, and whether nothing at all
+    did. Rows, sizes and what else moves without a change of the schema are as old as the answer; what is read from
+    tables has to be read again and given to `renew`."""
+    memory = engine.memory
+    kept, known = memory.answers.get(question), memory.fingerprint
+    if kept is None or known is None or kept.stamp != stamp or time.monotonic() - kept.at > PAGE_SECONDS:
         return None
     (reply,) = await engine.look_up([Step(SEEN.decode())])
-    same = reply.rows == [(kept.seen,)] and engine.path == kept.path
-    return dict(kept.answer) if same else None
+    seen = str(reply.rows[0][0]) if reply.rows else ""
+    if engine.path != kept.path or (known.catalog, known.since) != (kept.taken.catalog, kept.taken.since):
+        return None
+    if kept.taken.seen == seen:
+        return kept, True
+    if known.seen != seen:
+        if not await _unchanged(engine, known, seen):
+            return None
+        if memory.fingerprint is known:
+            memory.fingerprint = replace(known, seen=seen)
+    return replace(kept, taken=replace(known, seen=seen)), False
+
+
+def renew(memory: Memory, question: Question, kept: Kept, answer: dict[str, Json]) -> None:
+    """Remembers an answer of `repeated` with what was read again."""
+    memory.answers[question] = replace(kept, answer=dict(answer))
+
+
+async def _unchanged(engine: Asks, known: Fingerprint, seen: str) -> bool:
+    """Whether no definition changed: asked on several connections at once, each of which sees at least what `seen`
+    names."""
+    if not comparable(known, seen):
+        return False
+    wanted = [engine.look_up([Step("set local jit = off"), Step(query)]) for query in catalog(known.since)]
+    replies = [reply for _, reply in await asyncio.gather(*wanted)]
+    if any(reply.error is not None for reply in replies):
+        return False
+    return " ".join(str(reply.rows[0][0]) for reply in replies) == known.catalog
 
 
 def keep(memory: Memory, question: Question, path: str, stamp: object, answer: dict[str, Json]) -> None:
@@ -79,7 +109,7 @@ def keep(memory: Memory, question: Question, path: str, stamp: object, answer: d
     assert memory.fingerprint is not None, "prepare came before"
     if len(memory.answers) >= MOST_PAGES:
         memory.answers.clear()
-    memory.answers[question] = Kept(time.monotonic(), memory.fingerprint.seen, path, stamp, dict(answer))
+    memory.answers[question] = Kept(time.monotonic(), memory.fingerprint, path, stamp, dict(answer))
 
 
 async def prepare(conn: AsyncConnection[Any], memory: Memory) -> tuple[str, str]:
@@ -89,7 +119,7 @@ async def prepare(conn: AsyncConnection[Any], memory: Memory) -> tuple[str, str]
     await conn.execute(b"set local search_path = ''; set local jit = off")
     before = memory.fingerprint
     memory.fingerprint = await fingerprint(conn, before)
-    if before is None or before.catalog != memory.fingerprint.catalog:
+    if before is None or (before.catalog, before.since) != (memory.fingerprint.catalog, memory.fingerprint.since):
         memory.pages.clear()
     return memory.fingerprint.version, str(path)
 
