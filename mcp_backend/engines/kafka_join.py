@@ -35,8 +35,8 @@ class KafkaView:
         self.version = "mock" if kafka.stand_in else ""
         self.notes = [STAND_IN] if kafka.stand_in else list[str]()
         self._kafka, self._index = kafka, index
-        self._topics = {name: parts for name, parts in topics.items() if not name.startswith("__")}
-        self._groups: Mapping[str, Any] = groups["groups"]
+        self.topics = {name: parts for name, parts in topics.items() if not name.startswith("__")}
+        self.groups: Mapping[str, Any] = groups["groups"]
         self._told = "unsupported" not in groups
         if not self._told and not kafka.stand_in:
             self.notes.append(f"groups and their lag are not known: {groups['unsupported']}")
@@ -57,12 +57,12 @@ class KafkaView:
     async def choose(self, words: Sequence[str]) -> int:
         """Keeps the topics and declared names in which all words occur."""
         readers = {
-            name: [group for group, told in self._groups.items() if name in told["offsets"]] for name in self._topics
+            name: [group for group, told in self.groups.items() if name in told["offsets"]] for name in self.topics
         }
-        self._chosen = [n for n in sorted(self._topics) if _has(words, (n, *readers[n], self._of(n)))]
+        self._chosen = [n for n in sorted(self.topics) if _has(words, (n, *readers[n], self._of(n)))]
         self._missing = [
             c for c in sorted(self._contracts, key=lambda c: c.pattern.text)
-            if _has(words, (c.pattern.text, c.source)) and not any(c.pattern.matches(name) for name in self._topics)
+            if _has(words, (c.pattern.text, c.source)) and not any(c.pattern.matches(name) for name in self.topics)
         ]  # fmt: skip
         return len(self._chosen) + len(self._missing)
 
@@ -76,7 +76,7 @@ class KafkaView:
         left = [name for name in self._chosen if (4, name) >= after[:2]]
         for start in range(0, len(left), CHUNK):
             chunk = left[start : start + CHUNK]
-            places = {name: [part[0] for part in self._topics[name]] for name in chunk}
+            places = {name: [part[0] for part in self.topics[name]] for name in chunk}
             offsets = (await self._kafka.read("offsets", topics=places))["offsets"]
             configs: dict[str, Any] = {}
             if not brief and not self._kafka.stand_in:
@@ -89,19 +89,19 @@ class KafkaView:
     def totals(self) -> dict[str, Json]:
         """Sums and counts over everything, whatever page is shown."""
         counts: dict[str, int] = {}
-        for name in self._topics:
+        for name in self.topics:
             for finding in self._own(name):
                 counts[finding.id] = counts.get(finding.id, 0) + 1
         return {
-            "topics": len(self._topics), "partitions": sum(len(parts) for parts in self._topics.values()),
-            "consumers": len(self._groups), "contracts": len(self._contracts),
+            "topics": len(self.topics), "partitions": sum(len(parts) for parts in self.topics.values()),
+            "consumers": len(self.groups), "contracts": len(self._contracts),
             "findings": {**dict(sorted(counts.items()))},
         }  # fmt: skip
 
     def _topic(self, name: str, offsets: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Item]:
         held = sum(max(0, place["last"] - place["first"]) for place in offsets.values())
-        parts = self._topics[name]
-        groups = {group: told for group, told in self._groups.items() if name in told["offsets"]}
+        parts = self.topics[name]
+        groups = {group: told for group, told in self.groups.items() if name in told["offsets"]}
         entry: dict[str, Json] = {
             "name": name, "kind": "topic", "partitions": len(parts), "replicas": parts[0][2] if parts else 0,
             "messages": held, "schema": self._of(name) or None,
@@ -123,7 +123,7 @@ class KafkaView:
             yield Item((4, name, group), waiting, idle, consumer=True)
 
     def _own(self, name: str) -> Iterator[Finding]:
-        parts = self._topics[name]
+        parts = self.topics[name]
         if any(leader < 0 for _, leader, _, _ in parts):
             yield Finding("no_leader", name)
         if any(alive < replicas for _, _, replicas, alive in parts):

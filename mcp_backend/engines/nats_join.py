@@ -33,7 +33,7 @@ class Topology:
         self.version = ""
         self.notes: list[str] = []
         self._chosen: tuple[list[Held], list[Contract]] = ([], [])
-        self._nats, self._index, self._now = nats, index, now
+        self.nats, self._index, self._now = nats, index, now
         self._contracts = tuple(c for c in index.contracts() if not c.protocols or "nats" in c.protocols)
         self._first: dict[str, list[Contract]] = {}
         for contract in self._contracts:
@@ -59,12 +59,12 @@ class Topology:
 
     def told(self, error: Exception) -> BackendError:
         """The error of ours for a refusal of the server."""
-        return _told(self._nats, error)
+        return _told(self.nats, error)
 
     async def choose(self, words: Sequence[str]) -> int:
         """Keeps the streams, and the declared subjects without a stream, in which all words occur."""
         if words and len(self.streams) <= SEARCHED:
-            self._consumers = await nats_topology.consumers(self._nats, self.streams)
+            self._consumers = await nats_topology.consumers(self.nats, self.streams)
         streams = [held for held in self.streams if _has(words, self._texts(held))]
         stored = [subject(text) for held in self.streams for text in held.subjects]
         taken: dict[str, list[Pattern]] = {}
@@ -86,8 +86,8 @@ class Topology:
         for start in range(0, len(left), CHUNK):
             chunk = left[start : start + CHUNK]
             unread = [held for held in chunk if held.stream not in self._consumers]
-            self._consumers |= await nats_topology.consumers(self._nats, unread)
-            subjects = await nats_topology.stored_subjects(self._nats, chunk)
+            self._consumers |= await nats_topology.consumers(self.nats, unread)
+            subjects = await nats_topology.stored_subjects(self.nats, chunk)
             for held in chunk:
                 for item in self._stream(held, subjects.get(held.stream), brief=brief):
                     if item.position > after:
@@ -127,7 +127,7 @@ class Topology:
             yield Item((0, held.stream, consumer.name), consumer.entry(brief=brief), found, consumer=True)
 
     def _own(self, held: Held) -> Iterator[Finding]:
-        return of_stream(held, self._nats.settings.environment)
+        return of_stream(held, self.nats.settings.environment)
 
     def _of(self, held: Held) -> list[Contract]:
         """The contracts of what a stream stores."""

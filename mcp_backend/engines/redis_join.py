@@ -40,7 +40,7 @@ class RedisView:
 
     def __init__(self, redis: Redis, index: Index, held: Held) -> None:
         self.version, self.notes = redis.version, list[str]()
-        self._redis, self._index, self._held = redis, index, held
+        self._redis, self._index, self.held = redis, index, held
         self._contracts = tuple(c for c in index.contracts() if not c.protocols or c.protocols & PROTOCOLS)
         self._known: dict[str, Contract | None] = {}
         self._differing = index.declared_differently()
@@ -67,11 +67,11 @@ class RedisView:
 
     async def choose(self, words: Sequence[str]) -> int:
         """Keeps the streams, channels and declared names in which all words occur."""
-        names = {stream.name for stream in self._held.streams}
+        names = {stream.name for stream in self.held.streams}
         self._streams = [
-            s for s in self._held.streams if _has(words, (s.name, *(g.name for g in s.groups), self._of(s.name)))
+            s for s in self.held.streams if _has(words, (s.name, *(g.name for g in s.groups), self._of(s.name)))
         ]
-        self._channels = [c for c in self._held.channels if _has(words, (c.name, self._of(c.name)))]
+        self._channels = [c for c in self.held.channels if _has(words, (c.name, self._of(c.name)))]
         self._missing = sorted(
             (
                 c for c in self._contracts
@@ -90,13 +90,13 @@ class RedisView:
     def totals(self) -> dict[str, Json]:
         """Sums and counts over everything, whatever page is shown. Findings are those of the server and streams."""
         counts: dict[str, int] = {}
-        for finding in (*self._server(), *(f for stream in self._held.streams for f in self._own(stream))):
+        for finding in (*self._server(), *(f for stream in self.held.streams for f in self._own(stream))):
             counts[finding.id] = counts.get(finding.id, 0) + 1
         return {
-            "streams": len(self._held.streams),
-            "consumers": sum(len(stream.groups) for stream in self._held.streams),
-            "channels": len(self._held.channels),
-            "messages": sum(stream.length for stream in self._held.streams),
+            "streams": len(self.held.streams),
+            "consumers": sum(len(stream.groups) for stream in self.held.streams),
+            "channels": len(self.held.channels),
+            "messages": sum(stream.length for stream in self.held.streams),
             "bytes": int(self._redis.info.get("used_memory", 0)),
             "contracts": len(self._contracts),
             "findings": {**dict(sorted(counts.items()))},
@@ -131,9 +131,9 @@ class RedisView:
         name = self._redis.settings.name
         if policy.startswith("allkeys") and info.get("maxmemory", "0") != "0":
             yield Finding("may_evict", f"{name}: {policy}")
-        if info.get("aof_enabled") == "0" and (production or self._held.streams):
+        if info.get("aof_enabled") == "0" and (production or self.held.streams):
             yield Finding("not_persistent", name)
-        elif info.get("appendfsync", "always") != "always" and self._held.streams:
+        elif info.get("appendfsync", "always") != "always" and self.held.streams:
             yield Finding("loses_a_second", f"{name}: appendfsync {info['appendfsync']}")
         if info.get("role") == "slave":
             yield Finding("read_only_replica", name)

@@ -1,4 +1,4 @@
-"""topology://{engine}: the first page of what a messaging engine holds."""
+"""topology://{engine}: the first page of what a messaging engine holds, and the data pipelines through it."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from mcp_backend.tools.message_topology import page
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
     engine = app.engines.choose(values["engine"], KINDS).name
-    return json.dumps(await page(app, engine, None, None), ensure_ascii=False)
+    return json.dumps(await page(app, engine, None, None, whole=True), ensure_ascii=False)
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
@@ -20,6 +20,6 @@ async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]
 
 TOPOLOGY = Resource(
     "topology://{engine}", "topology", "Messaging topology",
-    "Streams, buckets, consumers and their contracts; `message_topology` searches and pages.", _read,
+    "Streams, consumers, contracts, pipelines from code to tables; `message_topology` searches and pages.", _read,
     complete=_complete,
 )  # fmt: skip

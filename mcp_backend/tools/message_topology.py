@@ -15,6 +15,7 @@ from mcp_backend.tools.base import Plan, Result, Tool
 if TYPE_CHECKING:
     from mcp_backend.contracts.messages import Index
     from mcp_backend.engines.topology import Finding, Item, Position, Severity, View
+    from mcp_backend.pipelines.model import Graph
 
 BYTES = 6_800
 """What destinations, consumers and findings of a page may take; the answer as a whole stays under 8,000."""
@@ -23,6 +24,9 @@ FULL = 30
 SHOWN_PLACES = 12
 """Places that one finding lists; the rest is counted."""
 BROKEN = 5
+PIPELINES = 2_600
+"""Bytes of a page that findings about pipelines may take."""
+NOTES = 3
 
 
 class MessageTopology(Tool):
@@ -58,15 +62,18 @@ class MessageTopology(Tool):
         return await page(app, plan.prepared, self.search, self.after)
 
 
-async def page(app: App, engine: str, search: str | None, after: str | None) -> Result:
-    """One page of the topology. Raises `Unavailable`, and `PermissionDenied` when this user may not look."""
+async def page(app: App, engine: str, search: str | None, after: str | None, *, whole: bool = False) -> Result:
+    """One page of the topology; the first one knows of the pipelines, `whole` with all their places. Raises
+    `Unavailable`, and `PermissionDenied` when this user may not look."""
     from mcp_backend.contracts.watch import contracts
     from mcp_backend.engines.topology import view
+    from mcp_backend.pipelines import reading as pipelines
 
     index = await contracts(app.workspace, app.policy).index()
     seen = await view(app.engines, engine, index, app.clock())
     try:
-        filling, count, following = await _fill(seen, index, search, after)
+        graph = await pipelines.read(app.engines, app.workspace, index, seen, engine) if after is None else None
+        filling, count, following = await _fill(seen, index, search, after, graph)
     except seen.failures as error:
         raise seen.told(error) from error
     result: Result = {
@@ -83,15 +90,38 @@ async def page(app: App, engine: str, search: str | None, after: str | None) -> 
     }
     if seen.notes:
         result["notes"] = [*seen.notes]
+    if graph is not None and (graph.nodes or graph.notes):
+        result["pipelines"] = _pipelines(app, engine, graph, whole=whole)
     return result
 
 
+def _pipelines(app: App, engine: str, graph: "Graph", *, whole: bool) -> dict[str, Json]:
+    """Where the pipelines can be looked at, or all of them."""
+    from mcp_backend.pipelines.reading import as_json
+    from mcp_backend.web.pipelines import keep
+
+    shown = str(keep(app.workspace, engine, graph, app.clock()))
+    if whole:
+        return {"page": shown, **as_json(graph)}
+    told: dict[str, Json] = {
+        "stages": len(graph.nodes), "findings": len(graph.findings), "resource": f"topology://{engine}", "page": shown,
+    }  # fmt: skip
+    if graph.notes:
+        told["notes"] = [*graph.notes[:NOTES]]
+    return told
+
+
 async def _fill(
-    seen: "View", index: "Index", search: str | None, after: str | None
+    seen: "View", index: "Index", search: str | None, after: str | None, graph: "Graph | None"
 ) -> "tuple[_Filling, int, str | None]":
     """The page, how many destinations were found, and the cursor of the next page."""
-    count = await seen.choose(search.lower().split() if search else [])
-    filling, cursor = _Filling(BYTES, seen.meaning), after
+    from mcp_backend.pipelines.model import MEANING
+
+    words = search.lower().split() if search else []
+    count = await seen.choose(words)
+    filling, cursor = _Filling(BYTES, {**MEANING, **seen.meaning}), after
+    if graph is not None:
+        filling.along(graph, words)
     if not after:
         filling.broken(list(index.broken.values())[:BROKEN])
     async for item in seen.items(_position(after) if after else (0, "", ""), brief=count > FULL):
@@ -121,6 +151,17 @@ class _Filling:
         for finding in item.findings:
             self.findings.setdefault(finding.id, []).append(finding.where)
         return True
+
+    def along(self, graph: "Graph", words: Sequence[str]) -> None:
+        """Findings about pipelines in which all words occur, the worst first, as long as they leave room."""
+        self.left -= 500  # where the pipelines can be looked at
+        room = PIPELINES
+        for finding in graph.findings:
+            if not all(word in finding.where.lower() for word in words):
+                continue
+            if (cost := self._cost((finding,))) <= room:
+                self.findings.setdefault(finding.id, []).append(finding.where)
+                room, self.left = room - cost, self.left - cost
 
     def broken(self, problems: Sequence[str]) -> None:
         """Contracts that cannot be read."""

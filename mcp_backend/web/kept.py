@@ -31,8 +31,8 @@ def keep(
     }  # fmt: skip
     folder = private(private(workspace.state) / "rehearsals")
     page = folder / f"{report.digest}.html"
-    _written(page, rehearsal.rendered(about))
-    _written(page.with_suffix(".json"), json.dumps(about, ensure_ascii=False))
+    written(page, rehearsal.rendered(about))
+    written(page.with_suffix(".json"), json.dumps(about, ensure_ascii=False))
     for old in sorted(folder.glob("*.json"), key=_age)[:-KEPT]:
         old.unlink(missing_ok=True)
         old.with_suffix(".html").unlink(missing_ok=True)
@@ -56,7 +56,8 @@ def newest(workspace: Workspace) -> list[str]:
     return [path.stem for path in sorted((workspace.state / "rehearsals").glob("*.json"), key=_age, reverse=True)]
 
 
-def _written(path: Path, text: str) -> None:
+def written(path: Path, text: str) -> None:
+    """Puts a file that only this user reads in place of the one before, whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

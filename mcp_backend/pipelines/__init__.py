@@ -1,0 +1,1 @@
+"""Data pipelines: who publishes what, who reads it, and which tables it ends up in."""
