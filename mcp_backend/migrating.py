@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.records import dataclass
 
-KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline", "shadow", "blocking_budget"))
+KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline", "shadow", "blocking_budget", "migration_python"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,15 @@ class Migrating:
     """`tool`: whose form the folder is in, where that can't be told from it. `unrehearsed_because`: why migrations run
     that were not rehearsed. `lock_deadline`: seconds that one transaction may spend on getting its locks. `shadow`: a
     superuser's URL (or `env:NAME`, `file:PATH`) of a server for rehearsals alone, instead of a local one.
-    `blocking_budget`: seconds that a migration may block readers or writers."""
+    `blocking_budget`: seconds that a migration may block readers or writers. `python`: the interpreter that runs
+    migrations which are programs (Alembic, Django), instead of that of the workspace's `.venv`."""
 
     tool: str = ""
     unrehearsed_because: str = ""
     lock_deadline: float = 30.0
     shadow: str = ""
     blocking_budget: float = 0.5
+    python: str = ""
 
 
 def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
@@ -35,9 +37,12 @@ def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
     shadow = table.get("shadow", "")
     if not isinstance(shadow, str):
         raise InvalidArgument(f"{file}: engines.{name}.shadow: expected env:NAME, file:PATH or a URL")
+    python = table.get("migration_python", "")
+    if not isinstance(python, str):
+        raise InvalidArgument(f'{file}: engines.{name}.migration_python: expected a program, such as ".venv/bin/python"')
     deadline = _duration(file, name, table, "lock_deadline", "30s")
     budget = _duration(file, name, table, "blocking_budget", "500ms")
-    return Migrating(tool.strip(), because.strip(), deadline, shadow.strip(), budget)
+    return Migrating(tool.strip(), because.strip(), deadline, shadow.strip(), budget, python.strip())
 
 
 def _duration(file: str, name: str, table: Mapping[str, object], key: str, default: str) -> float:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from mcp_backend.errors import BackendError, Json, NotFound
 
 if TYPE_CHECKING:
+    from mcp_backend.migrations.model import File
     from mcp_backend.policy import EngineSettings
 
 
@@ -33,8 +34,8 @@ async def status(conn: Any, root: Path, settings: "EngineSettings", newest: int 
     point = checkpoint.find(past)
     past = checkpoint.settled(past)
     state = order.state(files, past.versions, tool.key)
-    applied = [_name(file.path) for file in state.applied]
-    pending = [_name(file.path) for file in state.pending]
+    applied = [_name(file) for file in state.applied]
+    pending = [_name(file) for file in state.pending]
     if newest is not None:
         found |= {"applied_total": len(applied), "pending_total": len(pending)}
     found["applied"] = list[Json](applied if newest is None else applied[max(len(applied) - newest, 0) :])
@@ -50,6 +51,9 @@ async def status(conn: Any, root: Path, settings: "EngineSettings", newest: int 
     return found
 
 
-def _name(path: Path) -> str:
+def _name(file: "File") -> str:
     """What a migration is called where a file is meant: its folder's name in Prisma's form."""
+    path = file.path
+    if path.suffix == ".py":
+        return file.version if "." in file.version else path.stem
     return path.parent.name if path.name == "migration.sql" else path.name.removesuffix(".sql")

@@ -31,9 +31,9 @@ async def apply(
     async with engine.dedicated() as conn:
         with lost.before(conn, engine):
             await _settings(conn)
-            await _turn(conn, run)
+            await turn(conn, run)
             now = await planning.read(conn, prepared)
-            _unmoved(prepared, now.versions, await planning.world(conn, prepared, now))
+            unmoved(prepared, now.versions, await planning.world(conn, prepared, now))
             before = await snapshot.take(conn)
             looked = await preflight.look(conn, touched, limits.long)
         for index, step in enumerate(prepared.steps):
@@ -59,7 +59,7 @@ async def _settings(conn: Connection) -> None:
     await conn.execute(b"set application_name = 'mcp-backend run_migration'")
 
 
-async def _turn(conn: Connection, run: Run) -> None:
+async def turn(conn: Connection, run: Run) -> None:
     """Takes the locks, waiting at most `limits.turn` for the server that has one."""
     for key in run.prepared.history.locks:
         cursor = await conn.execute(f"select pg_catalog.pg_try_advisory_lock({key})".encode())
@@ -88,7 +88,8 @@ async def _holds(conn: Connection, run: Run) -> bool:
     return {int(row[0]) for row in rows} >= set(run.prepared.history.locks)
 
 
-def _unmoved(prepared: Prepared, versions: tuple[str, ...], now: str) -> None:
+def unmoved(prepared: Prepared, versions: tuple[str, ...], now: str) -> None:
+    """Raises `Aborted` when history or schema are not those of the plan."""
     expected = prepared.history.versions
     if versions != expected:
         came, went = sorted(set(versions) - set(expected)), sorted(set(expected) - set(versions))
@@ -112,7 +113,7 @@ async def _step(conn: Connection, run: Run, step: Step, create: tuple[str, ...])
         await conn.execute(_CLEAN)
         await _settings(conn)
         if not await _holds(conn, run):
-            await _turn(conn, run)
+            await turn(conn, run)
             now = (await planning.read(conn, run.prepared)).versions
             gone = {done.version for done in run.done}
             if set(now) ^ set(run.prepared.history.versions) != gone:

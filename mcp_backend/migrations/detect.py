@@ -1,6 +1,7 @@
 """Which tool migrates a database: from its folder, its history table and the policy. Two that fit are an error."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -47,7 +48,14 @@ async def find(conn: Connection, root: Path, settings: EngineSettings) -> tuple[
         raise InvalidArgument(
             f"{where}: no file here is a migration: {form.because}, such as 20260131120000_create_orders.sql"
         )
+    if tool.program:
+        tool = replace(tool, key=_key({file.version: index for index, file in enumerate(found)}))
     return tool, found
+
+
+def _key(places: Mapping[str, int]) -> Callable[[str], int]:
+    """Sorts versions as their files are; those without one come last."""
+    return lambda version: places.get(version, len(places))
 
 
 async def _tool(conn: Connection, place: Path, root: Path, settings: EngineSettings, form: Form) -> Tool:

@@ -11,7 +11,7 @@ from pathlib import Path
 LOOKED_AT = 200
 """Files of a folder that are looked at; a folder has one form."""
 _PLAIN = re.compile(r"([0-9]+)([^\n]*)\.sql")
-APPLIED = ("dbmate", "golang-migrate", "goose", "Flyway", "Prisma", "sqlx", "Supabase", "Drizzle")
+APPLIED = ("dbmate", "golang-migrate", "goose", "Flyway", "Prisma", "sqlx", "Supabase", "Drizzle", "Alembic", "Django")
 """Tools whose migrations are applied: the names of `tools.TOOLS`."""
 HEAD = 4096
 """Bytes at the start of a file in which its tool's marker is looked for."""
@@ -100,6 +100,7 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
     ("Flyway", _named(r"([VU][0-9][0-9._]*|R)__.+\.sql")),
     ("Alembic", _beside("script.py.mako", "alembic.ini")),
     ("Alembic", _marked(r"down_revision\b", "a down_revision")),
+    ("Django", _marked(r".*DJANGO_SETTINGS_MODULE", "DJANGO_SETTINGS_MODULE")),
     ("Django", _marked(r"from django\.db import .*migrations", "Django's import")),
     ("yoyo", _marked(r"from yoyo import", "yoyo's import")),
     ("Prisma", _inside("*/migration.sql")),

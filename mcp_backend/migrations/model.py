@@ -4,7 +4,7 @@ A `Tool` is how one tool that teams use reads its folder and writes its history;
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from mcp_backend.migrations.statements import Statement
+    from mcp_backend.migrations.wiretap.program import Command
 
 Connection: TypeAlias = Any
 """A psycopg `AsyncConnection`; the driver is imported where it is used."""
@@ -149,6 +150,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """How a tool whose migrations are programs is run. `table` is its history table.
+
+    `commands(folder, root, history, files, version, direction)` are what applies the files or takes them back;
+    `back(folder, root, history, files)` what takes back files that were just applied, nothing where that cannot be
+    said; `written(node, texts)` what a statement on the table records: a version, and whether it is applied by it.
+    """
+
+    table: str
+    commands: "Callable[[Path, Path, History, Sequence[File], str | None, Direction], tuple[Command, ...]]"
+    back: "Callable[[Path, Path, History, Sequence[File]], tuple[Command, ...]]"
+    written: Callable[[str, Sequence[str]], tuple[str, bool] | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """One migration tool.
 
@@ -156,7 +172,7 @@ class Tool:
     root)` their text; `read(conn, root, files)` the history; `record(history, file, direction, text)` what keeps it
     (`text` is what the file says). `late` tells what the tool does with a pending migration that sorts before an
     applied one: `named` may be applied by naming it, `never` not at all. `key` sorts versions. `no_down` is why there
-    is no way back, for tools that have none.
+    is no way back, for tools that have none. `program`: its migrations are run by its own command.
     """
 
     name: str
@@ -167,3 +183,4 @@ class Tool:
     key: Callable[[str], Any]
     late: Literal["named", "never"] = "named"
     no_down: str = ""
+    program: Program | None = None

@@ -56,7 +56,11 @@ async def rehearsed(
     from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
     try:
-        report = await rehearse(engine, workspace, await subject.pending(engine, workspace.root, version, direction))
+        if prepared.observed:
+            found = subject.observed(engine, prepared)
+        else:
+            found = await subject.pending(engine, workspace.root, version, direction)
+        report = await rehearse(engine, workspace, found)
     except Unavailable as error:
         raise Unavailable(
             f"the migration could not be rehearsed, so nothing was executed: {error.reason} (a person can let "
@@ -69,7 +73,7 @@ async def rehearsed(
 def keep(workspace: Workspace, report: "Report") -> Rehearsed:
     """Keeps what a report decided."""
     deciding = [h for level in _DECIDES for h in report.hazards if h.severity == level]
-    numbers = {s.number: f"{s.file}:{s.line}: " for s in report.statements if s.file}
+    numbers = {s.number: f"{s.file}:{s.line}: " if s.line else f"{s.file}: " for s in report.statements if s.file}
     touched = {(lock.relation, lock.mode): None for s in report.statements for lock in s.locks}
     kept = Rehearsed(
         report.digest, report.at_version, report.verdict, report.version_after,

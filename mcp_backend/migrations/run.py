@@ -11,6 +11,7 @@ from mcp_backend.errors import Json
 from mcp_backend.migrations.failures import Left
 from mcp_backend.migrations.model import File, History, Step, Tool
 from mcp_backend.migrations.statements import Statement
+from mcp_backend.migrations.wiretap.observed import Observed
 
 TURN_SECONDS = 30.0
 LONG_SECONDS = 60.0
@@ -31,7 +32,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What planning read: the steps, and the history and version of the world they were planned for."""
+    """What planning read: the steps, and the history and version of the world they were planned for. For a tool with
+    a program of its own, `todo` are the files that are to run and `observed` what they did on a shadow."""
 
     steps: tuple[Step, ...]
     history: History
@@ -40,6 +42,8 @@ class Prepared:
     tool: Tool
     root: Path
     files: tuple[File, ...]
+    todo: tuple[File, ...] = ()
+    observed: Observed | None = None
 
 
 @dataclass(frozen=True, slots=True)

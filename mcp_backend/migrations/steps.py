@@ -76,9 +76,13 @@ def preview(todo: tuple[Step, ...], where: str) -> str:
         for each in step.parts:
             mode = "in a transaction" if each.transaction else "outside a transaction"
             lines += [f"  {mode}:"] if not step.atomic else []
-            lines += [f"  line {s.line}: {without_passwords(s.sql)};" for s in each.statements] or ["  no statement"]
+            lines += [f"  {_at(s.line)}{without_passwords(s.sql)};" for s in each.statements] or ["  no statement"]
     text = "\n".join(lines)
     if len(text) > LONGEST_PREVIEW:
         files = ", ".join(step.file.where for step in todo)
         text = f"{text[:LONGEST_PREVIEW]}\n… cut off here; read the rest in the files themselves: {files}"
     return text
+
+
+def _at(line: int) -> str:
+    return f"line {line}: " if line else ""

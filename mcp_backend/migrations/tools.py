@@ -1,6 +1,8 @@
-"""The migration tools that are read and applied natively."""
+"""The migration tools that are applied: natively, or by their own command."""
 
+from mcp_backend.migrations.alembic import ALEMBIC
 from mcp_backend.migrations.dbmate import DBMATE
+from mcp_backend.migrations.django import DJANGO
 from mcp_backend.migrations.drizzle import DRIZZLE
 from mcp_backend.migrations.flyway import FLYWAY
 from mcp_backend.migrations.golang_migrate import GOLANG_MIGRATE
@@ -10,7 +12,7 @@ from mcp_backend.migrations.prisma import PRISMA
 from mcp_backend.migrations.sqlx import SQLX
 from mcp_backend.migrations.supabase import SUPABASE
 
-TOOLS: tuple[Tool, ...] = (DBMATE, GOLANG_MIGRATE, GOOSE, FLYWAY, PRISMA, SQLX, SUPABASE, DRIZZLE)
+TOOLS: tuple[Tool, ...] = (DBMATE, GOLANG_MIGRATE, GOOSE, FLYWAY, PRISMA, SQLX, SUPABASE, DRIZZLE, ALEMBIC, DJANGO)
 
 
 def named(name: str) -> Tool | None:

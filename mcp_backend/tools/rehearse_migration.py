@@ -1,10 +1,15 @@
 """rehearse_migration: what a migration would do to this database, seen on a shadow of it."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.tools.base import Plan, Result, Tool
+
+if TYPE_CHECKING:
+    from mcp_backend.engines.postgresql import Postgresql
+    from mcp_backend.migrations.rehearsal.subject import Observe
+    from mcp_backend.migrations.run import Prepared
 
 
 class RehearseMigration(Tool):
@@ -38,7 +43,7 @@ class RehearseMigration(Tool):
         if self.sql is not None:
             found = await subject.given(engine, root, self.sql, self.down_sql)
         else:
-            found = await subject.pending(engine, root, self.version, self.direction)
+            found = await subject.pending(engine, root, self.version, self.direction, self._observe(app, engine))
         return Plan(at_version=found.at_version, prepared=found)
 
     async def run(self, app: App, plan: Plan) -> Result:
@@ -59,6 +64,16 @@ class RehearseMigration(Tool):
             rehearsed.keep(app.workspace, report)
             more = {"second_opinion": (await second_opinion.ask(report)).as_json()}
         return {**report.as_result(), **more, "report": kept.keep(app.workspace, report, app.clock(), more)}
+
+    def _observe(self, app: App, engine: "Postgresql") -> "Observe":
+        """Runs the program of a tool whose migrations are programs."""
+
+        async def observe(prepared: "Prepared") -> "Prepared":
+            from mcp_backend.migrations.wiretap.observing import observed
+
+            return await observed(engine, app.workspace, app.policy, prepared, self.version, self.direction)
+
+        return observe
 
     async def _plan_clickhouse(self, app: App, name: str) -> Plan:
         from mcp_backend.migrations.clickhouse import subject

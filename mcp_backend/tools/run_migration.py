@@ -59,6 +59,10 @@ class RunMigration(Tool):
             return await run_migration_clickhouse.plan(self, app, settings.name)
         engine = app.engines.postgresql(settings.name)
         prepared = await planning.prepare(engine, app.workspace.root, self.version, self.direction)
+        if prepared.tool.program:
+            from mcp_backend.tools import run_migration_program
+
+            prepared = await run_migration_program.observed(self, app, settings.name, prepared)
         if not prepared.steps:
             return Plan(at_version=prepared.version, prepared=(prepared, None))
         because = settings.migrating.unrehearsed_because
@@ -81,6 +85,7 @@ class RunMigration(Tool):
             at_version=prepared.version,
             prepared=(prepared, found),
             recorded={"unrehearsed_because": because} if because else {},
+            evidence={"rehearsal": found.digest} if found else {},
         )
 
     async def run(self, app: App, plan: Plan) -> Result:
@@ -94,9 +99,14 @@ class RunMigration(Tool):
             work = run_migration_clickhouse.run(self, app, settings.name, plan)
             return await _cancellable(asyncio.create_task(work))
         prepared, found = cast("tuple[Prepared, Rehearsed | None]", plan.prepared)
+        earlier: Result = {}
+        if prepared.tool.program:
+            from mcp_backend.tools import run_migration_program
+
+            earlier = run_migration_program.interrupted(app, settings.name, prepared)
         if not prepared.steps:
             nothing = _result(plan.at_version, [], plan.at_version, 0, [])
-            return {**nothing, "note": self._nothing(), "rehearsal": {"verdict": "nothing to rehearse"}}
+            return {**nothing, "note": self._nothing(), "rehearsal": {"verdict": "nothing to rehearse"}, **earlier}
         engine = app.engines.postgresql(settings.name)
         limits = Limits(
             lock=self.lock_timeout_ms / 1000,
@@ -104,7 +114,13 @@ class RunMigration(Tool):
             deadline=engine.settings.migrating.lock_deadline,
         )
         touched = found.touched if found else ()
-        outcome = await _cancellable(asyncio.create_task(apply(engine, prepared, limits, app.progress, touched)))
+        if prepared.tool.program:
+            from mcp_backend.migrations.wiretap import applying
+
+            work = applying.apply(engine, app.workspace, app.policy, prepared, limits, app.progress, touched)
+        else:
+            work = apply(engine, prepared, limits, app.progress, touched)
+        outcome = await _cancellable(asyncio.create_task(work))
         applied: list[Json] = [
             {"version": done.version, "name": done.name, "elapsed_ms": done.elapsed_ms} for done in outcome.done
         ]
@@ -113,6 +129,9 @@ class RunMigration(Tool):
         )
         result["rehearsal"] = _verified(prepared, found, outcome.version_after, engine.settings)
         result["preflight"] = dict(outcome.preflight)
+        result |= earlier
+        if prepared.observed:
+            result["commands"] = [command.told for command in prepared.observed.commands]
         if len(applied) > MOST:
             result |= {"truncated": True, "applied_total": len(applied), "next": f"migrations://{engine.settings.name}"}
         if (dump := prepared.folder.parent / "schema.sql").is_file() and prepared.tool.name == "dbmate":

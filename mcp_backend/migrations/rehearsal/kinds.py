@@ -19,12 +19,16 @@ _LEAD = re.compile(r"(\s+|--[^\n]*(\n|$)|/\*.*?\*/)+", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """One statement, the line on which it starts, and its tree: `node` is the type of the root."""
+    """One statement, the line on which it starts (0: not known), and its tree: `node` is the type of the root. `file`
+    is where it comes from, where that is not the file of its unit. `silent`: it keeps a history, so it runs and is not
+    reported."""
 
     sql: str
     line: int
     node: str
     tree: Mapping[str, Any]
+    file: str = ""
+    silent: bool = False
 
     @property
     def control(self) -> str:

@@ -35,8 +35,8 @@ class Unit:
 
     @property
     def statements(self) -> list[Parsed]:
-        """All of them."""
-        return [statement for part in self.parts for statement in part.statements]
+        """All that are reported."""
+        return [statement for part in self.parts for statement in part.statements if not statement.silent]
 
 
 @dataclass(slots=True)
@@ -86,6 +86,9 @@ async def _transaction(
     played.transactions += 1
     await _silently(observer, create)
     for statement in part.statements:
+        if statement.silent:
+            await _silently(observer, (statement.sql,))
+            continue
         seen = _next(observer, unit, statement, played)
         await observer.run(seen)
         if seen.failed or observer.idle:
@@ -107,6 +110,9 @@ async def _plain(
 ) -> None:
     await _silently(observer, create)
     for statement in part.statements:
+        if statement.silent:
+            await _silently(observer, (statement.sql,))
+            continue
         match statement.control:
             case "begin" if observer.idle:
                 played.transactions += 1
@@ -142,7 +148,9 @@ async def _one(observer: Observer, unit: Unit, statement: Parsed, played: Played
 
 def _next(observer: Observer, unit: Unit, statement: Parsed, played: Played) -> Seen:
     number = len(played.seen) + 1
-    seen = Seen(number, statement, unit.file, 0 if observer.idle else played.transactions, observer.watch.now)
+    seen = Seen(
+        number, statement, statement.file or unit.file, 0 if observer.idle else played.transactions, observer.watch.now
+    )
     played.seen.append(seen)
     return seen
 

@@ -63,11 +63,16 @@ class Shadow:
             await conn.execute("; ".join(self._session()).encode())
         return conn
 
-    def _session(self) -> list[str]:
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of a session of the migrating role, as the target has them."""
         wanted = {"lock_timeout": "10s", "statement_timeout": "60s", "idle_in_transaction_session_timeout": "120s"}
         wanted |= {"client_connection_check_interval": "1s"}
         wanted |= {k: v for k, v in self.target.settings.items() if k not in _UNCHANGED}
-        lines = [f"set {sql.Identifier(k).as_string(None)} = {_literal(v)}" for k, v in wanted.items()]
+        return wanted
+
+    def _session(self) -> list[str]:
+        lines = [f"set {sql.Identifier(k).as_string(None)} = {_literal(v)}" for k, v in self.settings.items()]
         path = self.target.settings.get("search_path", "")
         return [*lines, f"select pg_catalog.set_config('search_path', {_literal(path)}, false)"]
 

@@ -1,7 +1,9 @@
 """What is rehearsed: the pending migrations of the repository, one of them, or SQL that was given. Reads only."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from mcp_backend.actions import ExecuteSql, digest
 from mcp_backend.engines.postgresql import Postgresql
@@ -9,6 +11,9 @@ from mcp_backend.errors import BackendError, FailedPrecondition, InvalidArgument
 from mcp_backend.migrations.model import Block, Direction
 from mcp_backend.migrations.rehearsal.kinds import split
 from mcp_backend.migrations.rehearsal.play import Part, Unit, unit_of
+from mcp_backend.migrations.run import Prepared
+
+Observe: TypeAlias = Callable[[Prepared], Awaitable[Prepared]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,11 @@ async def given(engine: Postgresql, root: Path, sql: str, down_sql: str | None) 
     )
 
 
-async def pending(engine: Postgresql, root: Path, version: str | None, direction: Direction) -> Subject:
-    """What `run_migration` would run with the same arguments, by its own plan.
+async def pending(
+    engine: Postgresql, root: Path, version: str | None, direction: Direction, observe: Observe | None = None
+) -> Subject:
+    """What `run_migration` would run with the same arguments, by its own plan. `observe` runs the program of a tool
+    that has one.
 
     Raises as its plan does, but for statements that it refuses: those are findings, so they are rehearsed.
     """
@@ -67,6 +75,8 @@ async def pending(engine: Postgresql, root: Path, version: str | None, direction
         prepared = await planning.prepare(engine, root, version, direction)
     except InvalidArgument as error:
         return await _refused(engine, root, version, direction, error)
+    if prepared.tool.program and observe:
+        return observed(engine, await observe(prepared))
     units: list[Unit] = []
     for index, step in enumerate(prepared.steps):
         parts = tuple(
@@ -91,6 +101,21 @@ async def pending(engine: Postgresql, root: Path, version: str | None, direction
     return Subject(
         _digest(planning.action(prepared, engine)), prepared.version, newest, tuple(units),
         () if missing else tuple(back), direction, refused, no_down=missing,
+    )  # fmt: skip
+
+
+def observed(engine: Postgresql, prepared: Prepared) -> Subject:
+    """What the program of a tool did on a shadow, by the plan that observed it."""
+    from mcp_backend.migrations import planning
+
+    seen, newest = prepared.observed, prepared.version.partition("@")[2]
+    if seen is None:
+        return Subject(_digest(planning.action(prepared, engine)), prepared.version, newest, (), ())
+    if seen.direction == "up" and seen.applied:
+        newest = seen.applied[-1]
+    return Subject(
+        _digest(planning.action(prepared, engine)), prepared.version, newest, seen.units, seen.back, seen.direction,
+        seen.failed, seen.unparsed, no_down=seen.no_down,
     )  # fmt: skip
 
 
