@@ -52,7 +52,7 @@ async def test_the_whole_server_in_brief(shop_analytics: Path, connect: Connect,
     tables = {table["name"]: table for table in found["tables"]}
     assert found["tables"][0]["name"] == "orders"
     assert tables["orders"] == {
-        "name": "orders", "engine": "ReplacingMergeTree", "rows": 1000, "feeds": 2, "order_by": "id, kind",
+        "name": "orders", "engine": "ReplacingMergeTree(at)", "rows": 1000, "feeds": 2, "order_by": "id, kind",
         "partition_by": "toYYYYMM(at)", "comment": "what was ordered",
         "columns": [
             "id UInt64 key -- the number of the order", "at DateTime", "old String",

@@ -157,6 +157,39 @@ async def test_a_search_looks_at_names_columns_and_comments(rich: Path, connect:
         assert await found("100%_nothing") == []
 
 
+async def test_a_table_that_is_about_something_else_shows_only_the_columns_that_were_found(
+    rich: Path, connect: Connect, postgres_url: str
+) -> None:
+    with psycopg.connect(postgres_url) as owner:
+        owner.execute(b"create table coupons (id int primary key, code text)")
+        owner.execute(b"create table fees (id int primary key, precise_coupons_cents int, units int, rate int)")
+        owner.execute(b"create view coupon_totals as select sum(precise_coupons_cents) from fees")
+    async with connect(rich) as client:
+        found = {t["name"]: t for t in (await result(client, "db_schema", search="coupon"))["tables"]}
+        assert found["coupons"]["columns"] == ["id integer pk", "code text?"]
+        assert found["fees"] == {"name": "fees", "rows": 0, "matched": ["precise_coupons_cents"]}
+        asked = await result(client, "db_schema", search="coupon", detail="columns")
+        assert all(len(table["columns"]) > 0 for table in asked["tables"])
+
+
+async def test_what_many_tables_reference_comes_first_with_their_number_and_views_after_tables(
+    repository: Path, connect: Connect, postgres_url: str
+) -> None:
+    with psycopg.connect(postgres_url) as owner:
+        owner.execute(b"create table zones (id int primary key)")
+        owner.execute(b"create view a_view as select 1 as one")
+        for number in range(200):
+            name = f"some_rather_long_name_of_a_table_{number}"
+            owner.execute(f"create table {name} (id int primary key, zone_id int references zones)".encode())
+    names_database(repository, postgres_url)
+    async with connect(repository) as client:
+        seen = await result(client, "db_schema")
+        following = await result(client, "db_schema", after=seen["next"], detail="names")
+    assert seen["tables"][0] == {"name": "zones", "rows": 0, "referenced_by": 200}
+    assert "legend" not in seen
+    assert following["tables"][-1] == {"name": "a_view", "kind": "view"}
+
+
 async def test_the_version_changes_with_the_schema_and_only_then(
     rich: Path, connect: Connect, postgres_url: str
 ) -> None:

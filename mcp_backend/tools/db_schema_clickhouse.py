@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from mcp_backend.engines.ch.schema import Detail
     from mcp_backend.engines.clickhouse import Clickhouse
 
-MIGRATIONS: Json = {"applied": [], "pending": [], "problem": "listed by the resource migrations://ENGINE"}
-
 
 async def version(engine: "Clickhouse") -> str:
     """The fingerprint of its schema now."""
@@ -28,6 +26,8 @@ async def show(
 ) -> Result:
     """As `db_schema.show`."""
     question: schema.Question = (table, search, after, detail)
+    elsewhere = f"not looked at here; the resource migrations://{engine.settings.name} lists them"
+    migrations: Json = {"applied": [], "pending": [], "problem": elsewhere}
     try:
         word = await engine.changes()
         if (known := schema.repeated(engine.memory, question, word)) is not None:
@@ -41,7 +41,7 @@ async def show(
             "version": await schema.version(engine, engine.memory),
         }
         if table is None:
-            room = most_bytes - schema.size({**result, "migrations": MIGRATIONS})
+            room = most_bytes - schema.size({**result, "migrations": migrations})
             result |= await schema.listing(engine, engine.memory, search, after, detail, room)
         else:
             shown, following = await one_table.describe(engine, await one_table.find(engine, table), after)
@@ -50,6 +50,6 @@ async def show(
                 result["next"] = following
     except ServerError as error:
         raise refusal(error, field="the catalog") from None
-    result["migrations"] = MIGRATIONS
+    result["migrations"] = migrations
     schema.keep(engine.memory, question, word, result)
     return result

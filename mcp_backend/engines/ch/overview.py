@@ -1,8 +1,9 @@
 """All tables of a server in a few thousand characters: the most useful first, as much of each as fits.
 
-Useful means large, and feeding materialized views. https://clickhouse.com/docs/operations/system-tables/tables
+Useful means large, feeding materialized views, and no view itself. https://clickhouse.com/docs/operations/system-tables/tables
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,20 +24,22 @@ KINDS = {"View": "view", "MaterializedView": "materialized view", "LiveView": "l
 
 _RELATIONS = f"""
 WITH rel AS (
-  SELECT database, name, engine, total_rows, comment, sorting_key, partition_key, length(dependencies_table) AS feeds,
+  SELECT database, name, engine, engine_full, total_rows, comment, sorting_key, partition_key,
+    length(dependencies_table) AS feeds,
     round(if(name IN ({BOOKKEEPING}), 0, log(1 + ifNull(total_rows, 0)) + 3 * log(1 + feeds)
-      + if(database = currentDatabase(), 2, 0)), 4) AS score
+      + if(database = currentDatabase(), 2, 0) + if(endsWith(engine, 'View'), 0, 0.5)), 4) AS score
   FROM system.tables WHERE {OURS} AND NOT is_temporary AND NOT startsWith(name, '.inner'))"""
 _SHOWN = """
 SELECT database, name, engine, total_rows, feeds, toString(score), toInt32(count() OVER ()), comment, sorting_key,
-  partition_key, {matched}, database = currentDatabase()
+  partition_key, {matched}, database = currentDatabase(), engine_full
 FROM {source} WHERE {beyond} ORDER BY score DESC, database, name LIMIT """
 _FOUND = f""", cols AS (
   SELECT database, table, groupArray(name) AS names,
     lower(arrayStringConcat(groupArray(concat(name, ' ', comment)), ' ')) AS about
   FROM system.columns WHERE {OURS} GROUP BY database, table
 ), found AS (
-  SELECT rel.database AS database, rel.name AS name, engine, total_rows, comment, sorting_key, partition_key, feeds,
+  SELECT rel.database AS database, rel.name AS name, engine, engine_full, total_rows, comment, sorting_key,
+    partition_key, feeds,
     cols.names AS names, lower(concat(rel.database, '.', rel.name, ' ', comment)) AS hay,
     score + 100 * arrayCount(w -> position(lower(rel.name), w) > 0, {{words:Array(String)}}) AS score
   FROM rel LEFT JOIN cols ON cols.database = rel.database AND cols.table = rel.name
@@ -65,17 +68,20 @@ GROUP BY database, table
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One table of the listing. `rows` is `None` where the engine does not know. `matched` are the columns whose names
-    a search found; `full` is the name with its database, `name` as one would write it."""
+    a search found, `by_columns`: its own name was not; `full` is the name with its database, `name` as one would write
+    it; `made` the engine with its arguments, which say what FINAL and merges do."""
 
     full: str
     name: str
     engine: str
+    made: str
     rows: int | None
     feeds: int
     comment: str
     order_by: str
     partition_by: str
     matched: tuple[str, ...]
+    by_columns: bool
     key: str
 
 
@@ -104,7 +110,7 @@ async def page(asks: Asks, search: str, after: str | None) -> Page:
     if after is None and not words and rows and rows[0][6] > len(rows) // 2:
         ((databases, prefixes),) = await asks.rows(_SUMMARY)
         summary = {"databases": dict(databases), "prefixes": dict(prefixes)}
-    return Page(tuple(map(_entry, rows)), int(rows[0][6]) if rows else 0, summary)
+    return Page(tuple(_entry(row, words) for row in rows), int(rows[0][6]) if rows else 0, summary)
 
 
 def named(entry: Entry) -> dict[str, Json]:
@@ -129,20 +135,27 @@ async def columns(asks: Asks, entries: Sequence[Entry]) -> dict[str, list[str]]:
     return {str(table): [str(line) for line in lines] for table, lines in await asks.rows(_COLUMNS, asked)}
 
 
-def _entry(row: Sequence[Any]) -> Entry:
-    database, name, engine, rows, feeds, score, _, comment, order_by, partition_by, matched, current = row
+def _entry(row: Sequence[Any], words: Sequence[str]) -> Entry:
+    database, name, engine, rows, feeds, score, _, comment, order_by, partition_by, matched, current, made = row
     return Entry(
         f"{database}.{name}",
         name if current else f"{database}.{name}",
         engine,
+        engine_name(made),
         None if rows is None else int(rows),
         int(feeds),
         comment,
         order_by,
         partition_by,
         tuple(matched),
+        bool(matched) and not any(word in name.lower() for word in words),
         f"{score}/{database}.{name}",
     )
+
+
+def engine_name(definition: str) -> str:
+    """The engine with its arguments, without what a CREATE TABLE says of it beside them."""
+    return re.split(r" (?:PARTITION|PRIMARY|ORDER|SAMPLE|TTL|SETTINGS|COMMENT) ", definition)[0]
 
 
 def _key(after: str) -> dict[str, str]:

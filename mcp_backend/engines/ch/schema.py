@@ -94,7 +94,8 @@ async def listing(
 
 
 async def _names_first(asks: Asks, page: Page, room: int, *, columns: bool) -> dict[str, Json]:
-    """Names first, because a table that is not named cannot be asked for; then columns while there is room."""
+    """Names first, because a table that is not named cannot be asked for; then columns while there is room, but for
+    tables that a search found only by some: those say that they are about something else."""
     tables: list[dict[str, Json]] = []
     left = room - (size(page.summary) if page.summary and len(page.entries) < page.total else 0) - size(LEGEND)
     for entry in page.entries:
@@ -109,6 +110,8 @@ async def _names_first(asks: Asks, page: Page, room: int, *, columns: bool) -> d
     if columns and entries and left > 0:
         lines = await overview.columns(asks, entries)
         for entry, shown in zip(entries, tables, strict=False):
+            if entry.by_columns:
+                continue
             more = _detailed(entry, lines.get(entry.full, []))
             left -= size(more)
             if left < 0:
@@ -147,6 +150,8 @@ async def _full(asks: Asks, page: Page, room: int) -> dict[str, Json]:
 
 def _detailed(entry: Entry, lines: list[str]) -> dict[str, Json]:
     more: dict[str, Json] = {"columns": [*lines]}
+    if "(" in entry.made:
+        more["engine"] = entry.made[:LONGEST_COMMENT]
     if entry.order_by:
         more["order_by"] = entry.order_by
     if entry.partition_by:

@@ -11,7 +11,7 @@ from mcp_backend.engines.ch import definition
 from mcp_backend.engines.ch.analysis import Asks
 from mcp_backend.engines.ch.definition import Definition
 from mcp_backend.engines.ch.fingerprint import OURS
-from mcp_backend.engines.ch.overview import KINDS
+from mcp_backend.engines.ch.overview import KINDS, engine_name
 from mcp_backend.errors import InvalidArgument, Json, NotFound
 
 MOST_COLUMNS = 120
@@ -126,7 +126,7 @@ async def describe(asks: Asks, name: Name, after: str | None) -> tuple[dict[str,
     sections: dict[str, Json] = {
         "name": name.shown,
         "kind": KINDS.get(engine, "table"),
-        "engine": own.get("ENGINE") or re.split(r" (?:PARTITION|PRIMARY|ORDER|SAMPLE) ", str(full))[0] or engine,
+        "engine": own.get("ENGINE") or engine_name(str(full)) or engine,
         "comment": comment,
         "columns": [*shown_columns],
         "order_by": order or own.get("ORDER", ""),

@@ -1,6 +1,6 @@
 """A whole database in a few thousand characters: the most useful tables first, as much of each as fits.
 
-Useful means large, and referenced by many others. https://www.postgresql.org/docs/current/catalog-pg-class.html
+Useful means large, referenced by many others, and no view. https://www.postgresql.org/docs/current/catalog-pg-class.html
 """
 
 import json
@@ -18,6 +18,8 @@ Detail: TypeAlias = Literal["auto", "names", "columns", "full"]
 
 MOST_NAMES = 400
 MOST_MATCHES = 8
+HUB = 5
+"""Tables that reference one from which on their number is worth its bytes."""
 
 BOOKKEEPING = (
     "{schema_migrations,ar_internal_metadata,alembic_version,django_migrations,flyway_schema_history,knex_migrations,"
@@ -48,7 +50,8 @@ with rel as (
     coalesce(ref.referenced, 0) as referenced,
     case when rel.relname = any ('{BOOKKEEPING}'::name[]) then 0
       else pg_catalog.ln(1 + greatest(coalesce(rel.tuples, part.tuples, 0), 0))
-        + 3 * pg_catalog.ln(1 + coalesce(ref.referenced, 0)) end::numeric(9, 4) as score
+        + 3 * pg_catalog.ln(1 + coalesce(ref.referenced, 0))
+        + case when rel.relkind in ('v', 'm') then 0 else 0.5 end end::numeric(9, 4) as score
   from rel left join part on part.root = rel.oid left join ref on ref.confrelid = rel.oid
 )
 """.replace("{BOOKKEEPING}", BOOKKEEPING)
@@ -95,7 +98,7 @@ _MATCHED = """(select pg_catalog.json_agg(c) from pg_catalog.unnest(pg_catalog.s
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One table of the listing. `rows` is an estimate, `None` when there is none. `matched` are the columns whose names
-    a search found."""
+    a search found; `by_columns`: its own name was not found."""
 
     oid: int
     name: str
@@ -104,6 +107,7 @@ class Entry:
     partitions: int | None
     referenced: int
     matched: tuple[str, ...]
+    by_columns: bool
     key: str
 
 
@@ -143,6 +147,7 @@ async def page(conn: AsyncConnection[Any], search: str, after: str | None) -> Pa
     entries = tuple(
         Entry(
             r["oid"], r["name"], r["kind"], r["rows"], r["parts"], r["referenced"], tuple(r["matched"] or ()),
+            bool(r["matched"]) and not any(word in r["name"].lower() for word in words),
             f"{r['score']}/{r['schema']}.{r['table']}",
         )
         for r in rows
@@ -159,7 +164,7 @@ def _key(after: str) -> Sequence[str]:
 
 
 def named(entry: Entry) -> dict[str, Json]:
-    """An entry as its name and size."""
+    """An entry as its name and size, and how many others reference it."""
     shown: dict[str, Json] = {"name": entry.name}
     if entry.kind != "r":
         shown["kind"] = KINDS[entry.kind]
@@ -167,6 +172,8 @@ def named(entry: Entry) -> dict[str, Json]:
         shown["rows"] = entry.rows
     if entry.partitions:
         shown["partitions"] = entry.partitions
+    if entry.referenced >= HUB:
+        shown["referenced_by"] = entry.referenced
     if entry.matched:
         shown["matched"] = [*entry.matched[:MOST_MATCHES]]
     return shown

@@ -167,14 +167,18 @@ async def _fitted(
 async def _columns_added(
     conn: AsyncConnection[Any], page: Page, tables: list[dict[str, Json]], left: int
 ) -> dict[str, Json]:
-    """Adds columns and comments to the first tables while they fit; what a reader needs to understand them."""
+    """Adds columns and comments to the first tables while they fit; what a reader needs to understand them. Tables that
+    a search found by some columns show only those: their own names say that they are about something else."""
     left -= size(LEGEND) + 12
     entries = page.entries[:MOST_WITH_COLUMNS]
     if left <= 0 or not entries:
         return {}
     lines, comments, enums = await columns(conn, [entry.oid for entry in entries])
     used: dict[str, Json] = {}
+    added = False
     for entry, shown in zip(entries, tables, strict=False):
+        if entry.by_columns:
+            continue
         more: dict[str, Json] = {"columns": [*lines.get(entry.oid, [])]}
         if entry.oid in comments:
             more["comment"] = comments[entry.oid][:LONGEST_COMMENT]
@@ -185,7 +189,8 @@ async def _columns_added(
         shown.pop("matched", None)
         shown |= more
         used |= labels
-    return {"legend": LEGEND, **({"enums": used} if used else {})}
+        added = True
+    return {"legend": LEGEND, **({"enums": used} if used else {})} if added else {}
 
 
 async def _with_columns(conn: AsyncConnection[Any], page: Page, room: int) -> dict[str, Json]:
