@@ -71,7 +71,8 @@ class TestEvidence:
 
 @dataclass(frozen=True, slots=True)
 class MessageFit:
-    """How a payload relates to the declared contract of its destination."""
+    """How a payload relates to the declared contract of its destination. `expired` says why its justification no
+    longer holds."""
 
     destination: str
     contract: str | None
@@ -79,6 +80,7 @@ class MessageFit:
     problems: tuple[str, ...] = ()
     justification: str | None = None
     unsafe_format: str | None = None
+    expired: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,9 +248,10 @@ def fit(**about: object) -> Facts:
         ({"contract": "orders.json", "fits": False, "problems": ("id: is required",)}, "id: is required"),
         ({}, "needs `justification`"),
         ({"justification": "  just because     "}, "needs `justification`"),
+        ({"justification": "the legacy billing host reads this", "expired": "it ended on 2026-01-01"}, "2026-01-01"),
         ({"unsafe_format": "pickle", "justification": "we have always sent it in this way"}, "cannot be justified"),
     ],
-    ids=["does not fit", "no contract", "no reason", "unsafe"],
+    ids=["does not fit", "no contract", "no reason", "expired", "unsafe"],
 )
 def test_a_message_without_a_kept_contract_is_refused(about: dict[str, object], reason: str) -> None:
     said = verdict(publish(), fit(**about))

@@ -1,10 +1,15 @@
 """Message contracts from real files: what is found, what it says of a message, and what it never does."""
 
 import base64
+import bz2
 import gzip
 import json
+import lzma
+import os
 import pickle
+import random
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -368,14 +373,41 @@ class Evil:
         return (print, ("owned",))
 
 
+def wrapped(data: bytes) -> dict[str, Any]:
+    """The same bytes in every form that a payload, as bytes or as JSON, can carry them."""
+    text = base64.b64encode(data).decode()
+    return {
+        "bytes": data, "gzip": gzip.compress(data, mtime=0), "base64": text, "deep": {"body": [text]},
+        "name": {text: 1},
+        "url-safe": base64.urlsafe_b64encode(data).decode().rstrip("="), "lines": base64.encodebytes(data).decode(),
+        "twice": base64.b64encode(text.encode()).decode(), "of gzip": base64.b64encode(gzip.compress(data)).decode(),
+        "of zlib": base64.b64encode(zlib.compress(data)).decode(),
+        "of bzip2": base64.b64encode(bz2.compress(data)).decode(),
+        "of xz": base64.b64encode(lzma.compress(data)).decode(), "hex": data.hex(), "HEX": data.hex().upper(),
+        "characters": data.decode("latin-1"), "link": f"data:application/octet-stream;base64,{text}",
+        "JSON as bytes": json.dumps({"a": text}).encode(), "JSON as text": json.dumps({"a": [text]}),
+        "JSON in gzip": gzip.compress(json.dumps({"a": text}).encode()),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("value", [{"id": 1}, [1, "x"], Evil()], ids=["dict", "list", "evil"])
+@pytest.mark.parametrize("value", [{"id": 1}, [1, "x", 2], Evil()], ids=["dict", "list", "evil"])
 def test_a_pickle_is_recognised_in_every_protocol_and_wrapping(protocol: int, value: object) -> None:
-    data = pickle.dumps(value, protocol)
-    assert unsafe_format(data) == "Python pickle"
-    assert unsafe_format(gzip.compress(data, mtime=0)) == "Python pickle"
-    if protocol >= 2:
-        assert unsafe_format({"body": [base64.b64encode(data).decode()]}) == "Python pickle"
+    for form, payload in wrapped(pickle.dumps(value, protocol)).items():
+        assert unsafe_format(payload) == "Python pickle", form
+
+
+def test_a_java_object_is_recognised_in_every_wrapping() -> None:
+    for form, payload in wrapped(b"\xac\xed\x00\x05sr\x00\x11java.util.HashMap\x05\x07").items():
+        assert unsafe_format(payload) == "Java serialisation", form
+
+
+def test_random_bytes_and_words_are_not_taken_for_code() -> None:
+    chance = random.Random(5)
+    for _ in range(int(os.environ.get("MORE_BYTES", "400"))):
+        data = chance.randbytes(chance.randint(6, 60))
+        for payload in (data, base64.b64encode(data).decode(), data.hex(), data.decode("latin-1")):
+            assert unsafe_format(payload) is None, data
 
 
 @pytest.mark.parametrize(

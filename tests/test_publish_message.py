@@ -8,6 +8,7 @@ import pickle
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from mcp_backend.engines import nats_address, nats_connection, nats_publish
+from mcp_backend.settings import workspace
 from tests.conftest import ERAS, Connect, Era
 from tests.engines_fixtures import wait_for
 from tests.natsd import Natsd, Proxy, policy
@@ -263,6 +265,50 @@ async def test_a_format_without_contract_needs_a_justification_that_is_recorded_
     assert kept[0]["justification_id"] == told["justification"]
     assert WHY in kept[0]["justification"]
     assert "abcdefgh" not in json.dumps(records)
+
+
+async def test_a_justification_names_alternatives_and_ends(place: Path, server: Natsd, connect: Connect) -> None:
+    await make_stream(server)
+    full = {"reason": WHY, "alternatives": "the orders contract has other fields", "expires": "2999-01-01"}
+    today = datetime.now(UTC).date()
+    call: Body = {"destination": "orders.note", "messages": [{"payload": "hello", "message_id": "n1"}]}
+    async with connect(place) as client, outside(server.url) as (_, jetstream):
+        far = (await publish(client, **call, justification=full))["error"]
+        for change, told in (
+            ({"expires": (today - timedelta(days=1)).isoformat()}, "ended on"),
+            ({"expires": "soon"}, "justification.expires: expected a date"),
+            ({"alternatives": ""}, "justification.alternatives: expected"),
+            ({"expires": None}, "justification.expires"), ({"reason": "because"}, "needs `justification`"),
+            ({"why": "x"}, "justification.why: unknown"),
+        ):  # fmt: skip
+            given = {**full, "expires": (today + timedelta(days=9)).isoformat(), **change}
+            assert told in (await publish(client, **call, justification=given))["error"]["reason"]
+        assert await stored(server) == []
+        given = {**full, "expires": (today + timedelta(days=9)).isoformat()}
+        told = await publish(client, **call, justification=given)
+        headers: Any = (await jetstream.get_msg("ORDERS", 1)).headers  # pyright: ignore
+        audit = (await client.read_resource("audit://recent")).contents[0]
+    assert "within 366 days" in far["reason"]
+    assert headers["Mcp-Backend-Justification"] == told["justification"]
+    assert headers["Mcp-Backend-Justification-Expires"] == given["expires"]
+    kept = next(r["recorded"] for r in json.loads(getattr(audit, "text", "[]")) if "recorded" in r)
+    assert {"alternatives": full["alternatives"], "expires": given["expires"]}.items() <= kept.items()
+
+
+async def test_a_reason_alone_holds_for_a_month_from_its_first_use(
+    place: Path, server: Natsd, connect: Connect
+) -> None:
+    await make_stream(server)
+    call: Body = {"destination": "orders.note", "messages": [{"payload": "hello"}], "justification": WHY}
+    async with connect(place) as client:
+        told = await publish(client, **call)
+        (kept,) = workspace(place).state.glob("justifications.json")
+        until = json.loads(kept.read_text())
+        assert until == {told["justification"]: (datetime.now(UTC).date() + timedelta(days=30)).isoformat()}
+        kept.write_text(json.dumps({told["justification"]: "2026-01-01"}))
+        refused = (await publish(client, **call))["error"]
+    assert "ended on 2026-01-01" in refused["reason"]
+    assert len(await stored(server)) == 1
 
 
 async def test_a_contract_named_by_the_caller_is_demanded_beside_the_declared_one(

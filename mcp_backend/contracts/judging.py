@@ -1,8 +1,7 @@
 """How the messages of one call relate to the contracts of their destination: the facts that guards judge."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_backend.contracts.messages import Contract, Fit, Index
@@ -16,13 +15,13 @@ SHOWN = 5
 @dataclass(frozen=True, slots=True)
 class Judged:
     """`against` is what each message fits, and `read` how its payload is to be written (`None`: as it was given).
-    `justification_id` is empty unless a justification was needed."""
+    `justified` tells that a justification was needed and is there."""
 
     fits: tuple[MessageFit, ...]
     against: tuple[str | None, ...]
     read: tuple[Read | None, ...]
     notes: tuple[str, ...]
-    justification_id: str = ""
+    justified: bool = False
 
 
 def judge_messages(
@@ -33,9 +32,10 @@ def judge_messages(
     justification: str | None,
     declared: Contract | None = None,
     known: Known = NOTHING_KNOWN,
+    expired: str = "",
 ) -> Judged:
     """Judges pairs of payload and headers by the `declared` contract. `schema` names another one that they must fit as
-    well: it narrows what is promised and never replaces it.
+    well: it narrows what is promised and never replaces it. `expired` says why the justification no longer holds.
 
     Raises `NotFound`, `InvalidArgument` for a `schema` that is none.
     """
@@ -51,17 +51,27 @@ def judge_messages(
             # The second sees what the first one read.
             value = found[0][1].read.value if found and found[0][1].read else payload
             found.append((contract, index.fit(contract, value, headers, known)))
-        fit = _fit(index, destination, found, justification, unsafe_format(payload), f"messages.{number}")
+        read_first = found[0][1].read if found else None
+        unsafe = _unsafe(payload, headers, read_first)
+        fit = _fit(index, destination, found, justification, unsafe, f"messages.{number}")
+        fit = replace(fit, expired=expired) if expired and fit.contract is None else fit
         wrong = not fit.fits or fit.unsafe_format is not None
         misfits += wrong
         if not wrong or misfits <= SHOWN:
             fits[fit] = None
         against.append(next((f.against for _, f in reversed(found) if f.against), None) if fit.fits else None)
-        read.append(found[0][1].read if found and fit.fits else None)
+        read.append(read_first if fit.fits else None)
         notes |= dict.fromkeys(f.unchecked for _, f in found if f.unchecked)
     needed = justification is not None and any(fit.contract is None for fit in fits)
-    name = hashlib.sha256(f"{destination}\n{justification}".encode()).hexdigest()[:12]
-    return Judged(tuple(fits), tuple(against), tuple(read), tuple(notes), f"J-{name}" if needed else "")
+    return Judged(tuple(fits), tuple(against), tuple(read), tuple(notes), needed)
+
+
+def _unsafe(payload: Any, headers: Mapping[str, str], read: Read | None) -> str | None:
+    """A format that runs code in the payload as it was given, as its contract reads and writes it, or in a header."""
+    found = unsafe_format(payload) or (unsafe_format(dict(headers)) if headers else None)
+    if found or read is None:
+        return found
+    return (unsafe_format(read.value) if read.form else None) or (read.data and unsafe_format(read.data)) or None
 
 
 def _fit(

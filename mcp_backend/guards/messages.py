@@ -29,6 +29,13 @@ def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
                 f"payload does not fit {fit.contract}: {'; '.join(fit.problems[:5])}",
                 "send what the contract says, or ask the architect (kind spec_clarification)",
             )
+        if not fit.contract and fit.expired:
+            return Verdict(
+                constraint.outcome,
+                constraint.id,
+                fit.expired,
+                "declare the contract (AsyncAPI, JSON Schema, Avro or protobuf), or justify anew what changed",
+            )
         if not fit.contract and len((fit.justification or "").strip()) < MINIMUM_JUSTIFICATION:
             missing = "; ".join(fit.problems[:5]) or f"no contract is declared for {fit.destination}"
             return Verdict(
@@ -36,7 +43,8 @@ def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
                 constraint.id,
                 f"{missing}: a message format of one's own needs `justification` "
                 f"({MINIMUM_JUSTIFICATION} characters or more: why no declared contract fits, who reads it)",
-                "declare the contract (AsyncAPI or JSON Schema), or say why in `justification`; it is recorded",
+                "declare the contract (AsyncAPI, JSON Schema, Avro or protobuf), or say why in `justification`: the "
+                "reason, the alternatives and when it expires are recorded and travel with the message",
             )
     return None
 

@@ -18,6 +18,7 @@ from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
     from mcp_backend.contracts.judging import Judged
+    from mcp_backend.contracts.justifications import Justification
     from mcp_backend.contracts.messages import Index
     from mcp_backend.engines.outcomes import Message
     from mcp_backend.engines.publishing import Publisher
@@ -49,6 +50,7 @@ class _Ready:
     messages: "tuple[Message, ...]"
     against: tuple[str | None, ...]
     notes: tuple[str, ...]
+    why: "Justification | None" = None
 
 
 class PublishMessage(Tool):
@@ -77,8 +79,10 @@ class PublishMessage(Tool):
     schema_: str | None = Field(
         default=None, alias="schema", max_length=500, description="file[#message] of a contract it must also fit"
     )
-    justification: str | None = Field(
-        default=None, max_length=2000, description="why a format without contract, and who reads it; recorded"
+    justification: Any = Field(
+        default=None,
+        description="why no contract, who reads it; or {reason, alternatives, expires}; recorded",
+        json_schema_extra={"anyOf": [{"type": "string"}, {"type": "object"}]},
     )
     expected_last_sequence: int | None = Field(default=None, ge=0)
 
@@ -89,17 +93,17 @@ class PublishMessage(Tool):
         target = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence)
         messages, values = self._outgoing(target.address)
         index = await contracts(app.workspace, app.policy).index()
-        judged = await asyncio.to_thread(self._judge, target, index, values)
+        judged, why = await asyncio.to_thread(self._judge, app, target, index, values)
         texts, messages = _written(messages, judged)
-        recorded = dict[str, str]()
-        if judged.justification_id:
-            recorded = {"justification_id": judged.justification_id, "justification": self.justification or ""}
-            mark = {"Mcp-Backend-Justification": judged.justification_id}
-            messages = [replace(message, headers={**message.headers, **mark}) for message in messages]
-        notes = [*judged.notes, *await target.look(messages)]
+        recorded, notes = dict[str, str](), [*judged.notes]
+        if why:
+            recorded = why.recorded()
+            messages = [replace(message, headers={**message.headers, **why.headers()}) for message in messages]
+            notes.append(f"{why.id} holds until {why.expires}: have a contract declared by then")
+        notes += await target.look(messages)
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
         planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
-        ready = _Ready(target, tuple(messages), judged.against, tuple(notes))
+        ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why)
         return Plan(planned, facts, self._preview(target, messages), target.version(), ready, recorded)
 
     async def run(self, app: App, plan: Plan) -> Result:
@@ -107,6 +111,10 @@ class PublishMessage(Tool):
 
         ready: _Ready = plan.prepared
         target = ready.target
+        if ready.why:
+            from mcp_backend.contracts.justifications import remember
+
+            await asyncio.to_thread(remember, app.workspace.state, ready.why)
         outcomes = await target.send(ready.messages)
         results = [target.entry(*item) for item in zip(ready.messages, outcomes, ready.against, strict=True)]
         delivery = target.delivery()
@@ -120,17 +128,25 @@ class PublishMessage(Tool):
             told["notes"] = [*notes]
         return told
 
-    def _judge(self, target: "Publisher", index: "Index", values: "Sequence[Any]") -> "Judged":
-        """How the messages relate to what is declared. Reads schemas, compiles them and asks a registry for their ids,
-        so it belongs in a thread."""
+    def _judge(
+        self, app: App, target: "Publisher", index: "Index", values: "Sequence[Any]"
+    ) -> "tuple[Judged, Justification | None]":
+        """How the messages relate to what is declared, and the justification where one was needed. Reads schemas,
+        compiles them and asks a registry for their ids, so it belongs in a thread."""
         from mcp_backend.contracts.judging import judge_messages
+        from mcp_backend.contracts.justifications import justification
         from mcp_backend.contracts.payloads.registered import known
 
+        why, today = None, app.clock().date()
+        if self.justification is not None:
+            why = justification(self.justification, target.address, index.files(), app.workspace.state, today)
         contents = [(value, one.headers or {}) for value, one in zip(values, self.messages, strict=True)]
         frames = [value for value in values if isinstance(value, bytes)]
         declared = index.contract_for(target.address)
         declared, ids = known(target.settings, index, declared, target.address, frames, reading=False)
-        return judge_messages(index, target.address, contents, self.schema_, self.justification, declared, ids)
+        reason, expired = (why.reason, why.problem(today)) if why else (None, "")
+        judged = judge_messages(index, target.address, contents, self.schema_, reason, declared, ids, expired)
+        return judged, why if judged.justified else None
 
     def _outgoing(self, address: str) -> "tuple[list[Message], list[Any]]":
         """The messages with their bytes and ids, and the values that contracts judge."""
