@@ -2,7 +2,6 @@
 redis-py, FastStream; statements in strings, asyncpg's copies, clickhouse-connect's inserts, models of SQLAlchemy."""
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mcp_backend.pipelines import clients, statements
@@ -11,10 +10,13 @@ from mcp_backend.pipelines.nodes import AT_ONCE, CONVERTS, text_of, walk, words
 from mcp_backend.pipelines.python_nodes import (
     arguments,
     callee,
+    decorators,
     in_class,
     in_transaction,
+    inside_of,
     keyword,
     last,
+    owner_of,
     parameters,
     spelled,
 )
@@ -71,7 +73,7 @@ class _Reading:
             elif node.type == "class_definition":
                 self._class(node)
             elif node.type == "function_definition":
-                functions.append((node, self._owner(node)))
+                functions.append((node, owner_of(node)))
         found = [self._function(node, owner) for node, owner in functions]
         top = self._function(self._root, "", name="")
         return Source(self._path, tuple(f for f in (*found, top) if f is not None), self._constants, self._statements)
@@ -114,15 +116,6 @@ class _Reading:
         if fields:
             self._shapes[text_of(name)] = frozenset(fields)
 
-    def _owner(self, node: "Node") -> str:
-        outer = node.parent
-        while outer is not None and outer.type != "function_definition":
-            if outer.type == "class_definition":
-                name = outer.child_by_field_name("name")
-                return text_of(name) if name is not None else ""
-            outer = outer.parent
-        return ""
-
     def _function(self, node: "Node", owner: str, name: str | None = None) -> Function | None:
         """What one function does; for the module itself, what stands outside of all. `None` when that is nothing."""
         publishes: list[Publish] = []
@@ -133,7 +126,7 @@ class _Reading:
         calls: list[tuple[str, tuple[Text, ...], frozenset[str] | None, int]] = []
         side_by_side = False
         local: dict[str, Node] = {}
-        inside = list(self._inside(node))
+        inside = list(inside_of(node))
         for part in inside:
             if part.type == "assignment" and (left := part.child_by_field_name("left")) is not None:
                 right = part.child_by_field_name("right")
@@ -164,7 +157,7 @@ class _Reading:
                     if given:
                         fields = next((f for a in arguments(part) if (f := self._fields(a, local)) is not None), None)
                         calls.append((method, given, fields, part.start_point[0] + 1))
-        for decorator in self._decorators(node):
+        for decorator in decorators(node):
             method, receiver = callee(decorator)
             if method == "subscriber":
                 consumes += self._consume(decorator, method, receiver)
@@ -182,25 +175,6 @@ class _Reading:
             | frozenset(text_of(part).strip("\"'") for part in inside if part.type == "string_content"),
             frozenset(converted), side_by_side, tuple(calls),
         )  # fmt: skip
-
-    def _inside(self, node: "Node") -> "Iterator[Node]":
-        """Every node of a function that belongs to no other function inside of it."""
-        todo = list(reversed(node.children))
-        while todo:
-            part = todo.pop()
-            if part.type == "function_definition":
-                continue
-            if part.type == "decorated_definition" and part.named_children[-1].type == "function_definition":
-                continue
-            yield part
-            todo += reversed(part.children)
-
-    def _decorators(self, node: "Node") -> "list[Node]":
-        outer = node.parent
-        if node.type != "function_definition" or outer is None or outer.type != "decorated_definition":
-            return []
-        return [c.named_children[0] for c in outer.named_children
-                if c.type == "decorator" and c.named_children and c.named_children[0].type == "call"]  # fmt: skip
 
     def _publish(self, call: "Node", method: str, receiver: str, local: "dict[str, Node]") -> Publish | None:
         if method not in PUBLISH or not receiver:

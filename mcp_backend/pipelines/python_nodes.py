@@ -1,6 +1,7 @@
 """Looks at the syntax tree of a Python source."""
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mcp_backend.pipelines.model import Text
@@ -101,3 +102,36 @@ def spelled(node: "Node | None") -> Text | None:
     if node.type == "call" and callee(node)[0] in ("encode", "str"):
         return spelled(node.child_by_field_name("function"))
     return None
+
+
+def owner_of(node: "Node") -> str:
+    """The class that a function is a method of, or nothing."""
+    outer = node.parent
+    while outer is not None and outer.type != "function_definition":
+        if outer.type == "class_definition":
+            name = outer.child_by_field_name("name")
+            return text_of(name) if name is not None else ""
+        outer = outer.parent
+    return ""
+
+
+def inside_of(node: "Node") -> "Iterator[Node]":
+    """Every node of a function that belongs to no other function inside of it."""
+    todo = list(reversed(node.children))
+    while todo:
+        part = todo.pop()
+        if part.type == "function_definition":
+            continue
+        if part.type == "decorated_definition" and part.named_children[-1].type == "function_definition":
+            continue
+        yield part
+        todo += reversed(part.children)
+
+
+def decorators(node: "Node") -> "list[Node]":
+    """The decorators of a function that are calls."""
+    outer = node.parent
+    if node.type != "function_definition" or outer is None or outer.type != "decorated_definition":
+        return []
+    return [c.named_children[0] for c in outer.named_children
+            if c.type == "decorator" and c.named_children and c.named_children[0].type == "call"]  # fmt: skip
