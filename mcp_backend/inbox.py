@@ -49,7 +49,7 @@ class Inbox:
             "status": row["status"],
             "title": plain(row["title"]),
             "assignee": row["assignee"],
-            "people": list(self._people(row)),
+            "people": list(self.people(row)),
             "blocking": bool(row["blocking"]),
             "asked_by": row["asker"],
             "opened": _iso(row["opened"]),
@@ -76,7 +76,7 @@ class Inbox:
     async def page(self, row: Row, now: float) -> str:
         """One escalation as a person reads it: what is asked, the evidence, and what follows from each answer."""
         asked = f"asked by {row['asker']} {span(now - row['opened'])} ago"
-        people = ", ".join(self._people(row))
+        people = ", ".join(self.people(row))
         whom = row["assignee"].replace("_", " ") + (f" ({people})" if people else "")
         details = cast("dict[str, Any]", json.loads(row["details"]))
         lines = [
@@ -112,7 +112,7 @@ class Inbox:
         """Records the reader's decision. Raises as `escalations.decide` does."""
         return await escalations.decide(
             self.store, row["id"], status=status, answer=answer, by=self.reader, channel=channel, now=now,
-            constraint=self._constraint(row), people=self._people(row),
+            constraint=self._constraint(row), people=self.people(row),
         )  # fmt: skip
 
     async def acknowledge(self, row: Row, *, channel: str, now: float) -> Row:
@@ -171,7 +171,8 @@ class Inbox:
     def _constraint(self, row: Row) -> Constraint | None:
         return self.policy.constraint(row["constraint_id"]) if row["constraint_id"] else None
 
-    def _people(self, row: Row) -> tuple[str, ...]:
+    def people(self, row: Row) -> tuple[str, ...]:
+        """Those who may answer; empty when the policy names nobody."""
         return routing.entitled(row, self.policy)
 
     def _kind(self, row: Row) -> Kind | None:

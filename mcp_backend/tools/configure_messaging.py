@@ -72,7 +72,9 @@ class ConfigureMessaging(Tool):
         action = Configure(settings.name, settings.environment, tuple(one.text() for one in todo))
         preview = "\n".join(f"{one.wanted}: {_words(one)}" for one in todo)
         where = f"{settings.name} ({settings.environment})"
-        return Plan((action,) if todo else (), facts, f"{where}\n{preview}", at_version, (target, planned))
+        evidence: dict[str, Json] = {"changes": [one.shown() for one in todo]}
+        actions = (action,) if todo else ()
+        return Plan(actions, facts, f"{where}\n{preview}", at_version, (target, planned), evidence=evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
         planned: list[Planned]

@@ -11,6 +11,7 @@ from mcp_backend.actions import PushCommits
 from mcp_backend.app import App
 from mcp_backend.errors import Aborted, FailedPrecondition, Json, OutcomeUnknown, Unavailable
 from mcp_backend.facts import Facts, RefFacts
+from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mcp_backend.workspace.remotes import Refs, Remote
 
 SHOWN = 50
+DIFF_BYTES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class GitPush(Tool):
         action = PushCommits(self.remote, ref, commits or (commit,), forced, found.paths)
         prepared = Prepared(repository, remote, branch, before, commit, commits, lost, forced)
         facts = Facts(owners=found.owners, secrets=found.secrets, special_files=found.special, refs=known)
-        return Plan((action,), facts, _preview(prepared, there), before or "", prepared)
+        evidence: dict[str, Json] = {"diff": _diff(prepared)} if forced else {}
+        return Plan((action,), facts, _preview(prepared, there), before or "", prepared, evidence=evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import repository_hooks
@@ -132,6 +135,17 @@ def _preview(prepared: Prepared, there: "Refs") -> str:
         gone = listed(prepared.lost) or "  commits that are not known here"
         words += f"\nforced: {prepared.branch} there goes from {prepared.before} to {prepared.commit} and loses\n{gone}"
     return words
+
+
+def _diff(prepared: Prepared) -> str:
+    """What the branch there would become, against what it is, where that is known here."""
+    from mcp_backend.workspace import git
+
+    options = ("--no-ext-diff", "--no-textconv", "--no-color", "--submodule=short", "-M")
+    if not prepared.lost or prepared.before is None:
+        return ""
+    data = git.run(prepared.repository, "diff", *options, prepared.before, prepared.commit, limit=DIFF_BYTES)
+    return hide_credentials(data.decode("utf-8", "replace"))
 
 
 def _pushed(prepared: Prepared) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_backend.actions import PublishMessage as Publish
 from mcp_backend.app import App
-from mcp_backend.errors import InvalidArgument
+from mcp_backend.errors import InvalidArgument, Json
 from mcp_backend.facts import Facts, Secret
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 SHOWN_SECRETS = 20
+SHOWN_MESSAGES, SHOWN_BYTES = 20, 4000
 LOOKED_AT_TOGETHER = 200_000
 """Bytes of messages that are searched for credentials at once."""
 
@@ -104,7 +105,8 @@ class PublishMessage(Tool):
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
         planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
         ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why)
-        return Plan(planned, facts, self._preview(target, messages), target.version(), ready, recorded)
+        preview, evidence = self._preview(target, messages), _evidence(messages, judged.against)
+        return Plan(planned, facts, preview, target.version(), ready, recorded, evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.engines.outcomes import raise_if_nothing_happened
@@ -204,6 +206,21 @@ def _written(messages: "Sequence[Message]", judged: "Judged") -> "tuple[list[Mes
         payload = message.payload if read.data is None else read.data
         written.append(replace(message, headers={**read.headers, **message.headers}, payload=payload))
     return texts, written
+
+
+def _evidence(messages: "Sequence[Message]", against: "Sequence[str | None]") -> dict[str, Json]:
+    """The first messages as a person looks at them before they approve."""
+    shown: list[Json] = [
+        {
+            "destination": one.subject,
+            "message_id": one.message_id,
+            "headers": {**one.headers},
+            "schema": against[index],
+            "payload": hide_credentials(one.payload[:SHOWN_BYTES].decode("utf-8", "replace")),
+        }
+        for index, one in enumerate(messages[:SHOWN_MESSAGES])
+    ]
+    return {"messages": shown, "messages_total": len(messages)}
 
 
 def _secrets(destination: str, messages: "Sequence[Message]") -> tuple[Secret, ...]:

@@ -33,6 +33,7 @@ async def plan(request: "RunMigration", app: App, name: str) -> Plan:
         at_version=at_version,
         prepared=(planned, found),
         recorded={"unrehearsed_because": because} if because else {},
+        evidence={"rehearsal": found.digest} if found else {},
     )
 
 

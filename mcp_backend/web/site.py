@@ -6,16 +6,17 @@ and, to change anything, come from this origin with the token of its session.
 """
 
 import asyncio
+import base64
 import hmac
 import json
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias, cast
-from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,18 +24,21 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from mcp_backend import audit
-from mcp_backend.errors import BackendError, FailedPrecondition, InvalidArgument, NotFound
-from mcp_backend.inbox import TAIL, Inbox
+from mcp_backend.errors import BackendError, NotFound
+from mcp_backend.inbox import Inbox
 from mcp_backend.store import Row
-from mcp_backend.terminal import plain
-from mcp_backend.web import pages
-from mcp_backend.web.pages import Reader
+from mcp_backend.web import forms, kept, pages
+from mcp_backend.web.markup import Reader, page, text
+from mcp_backend.web.one import one as one_page
+from mcp_backend.web.pages import FILTERS
+from mcp_backend.web.rehearsal import rendered
 
 COOKIE = "mcp-backend-inbox"
-BODY_LIMIT = 100_000
-LOOK_SECONDS = 0.5
-"""How often the store is asked whether another process wrote to it."""
 ALIVE_SECONDS = 15.0
+RECORDS = 100
+"""Records of the audit on one page."""
+LOOKS = 50
+"""How many hundreds of records one page looks through for those of a kind."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -44,7 +48,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-WAYS = {"approved", "denied", "answered"}
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -85,13 +88,13 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
             session = request.cookies.get(COOKIE, "")
             if session not in door.sessions:
                 words = "<h1>This page is for one person</h1><p>Open the link that the terminal shows.</p>"
-                return _html(pages.page("Closed", words), 403)
+                return _html(page("Closed", words), 403)
             try:
                 return await handler(request, Reader(inbox.reader, token(session)))
             except BackendError as error:
                 code = 404 if isinstance(error, NotFound) else 400
-                body = f"<h1>That did not work</h1><p>{pages.text(error.reason)}</p>"
-                return _html(pages.page("Error", body, Reader(inbox.reader, "")), code)
+                body = f"<h1>That did not work</h1><p>{text(error.reason)}</p>"
+                return _html(page("Error", body, Reader(inbox.reader, "")), code)
 
         return _here(guarded, host)
 
@@ -99,10 +102,14 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
         session = door.enter(request.query_params.get("key", ""))
         if session is None:
             words = "<h1>This link was used, or is none</h1><p>The terminal shows the one that works.</p>"
-            return _html(pages.page("Closed", words), 403)
+            return _html(page("Closed", words), 403)
         response = RedirectResponse("/", 303, headers=HEADERS)
         response.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
         return response
+
+    async def shown(row: Row, reader: Reader, problem: str = "") -> str:
+        steps = await inbox.history(row)
+        return await asyncio.to_thread(one_page, inbox, row, steps, _now(), reader, problem=problem)
 
     async def waiting(request: Request, reader: Reader) -> Response:
         return _html(pages.listing(await inbox.waiting(_now()), _now(), reader))
@@ -112,24 +119,28 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
         return _html(pages.listing(rows[::-1], _now(), reader, decided=True))
 
     async def one(request: Request, reader: Reader) -> Response:
-        return _html(pages.one(inbox, await inbox.one(request.path_params["id"]), _now(), reader))
+        return _html(await shown(await inbox.one(request.path_params["id"]), reader))
 
     async def decide(request: Request, reader: Reader) -> Response:
         row = await inbox.one(request.path_params["id"])
         try:
-            form = await _form(request, host, reader)
-            await _decide(inbox, row, form)
+            form = await forms.sent(request, host, reader)
+            await forms.act(inbox, row, form, _now())
         except BackendError as error:
-            fresh = await inbox.one(row["id"])
-            return _html(pages.one(inbox, fresh, _now(), reader, problem=error.reason), 400)
+            return _html(await shown(await inbox.one(row["id"]), reader, error.reason), 400)
         return RedirectResponse(f"/escalations/{row['id']}", 303, headers=HEADERS)
 
     async def log(request: Request, reader: Reader) -> Response:
         count, breaks = await audit.verify(inbox.store)
         whole = f"{count} records, the chain holds." if not breaks else f"Broken: {breaks[0].problem}."
-        rows = await inbox.store.rows("audit_recent", limit=300)
-        records = [cast("dict[str, Any]", json.loads(row["record"])) for row in rows]
-        return _html(pages.audit(records, whole, reader))
+        kind, before = request.query_params.get("show", ""), request.query_params.get("before", "")
+        records, older = await _records(inbox, kind, int(before) if before.isdecimal() else sys.maxsize)
+        return _html(pages.audit(records, whole, reader, shown=kind if kind in FILTERS else "", older=older))
+
+    async def rehearsal(request: Request, reader: Reader) -> Response:
+        about = await asyncio.to_thread(kept.read, inbox.place, request.path_params["digest"])
+        content = rendered(cast("Mapping[str, Any]", about))
+        return HTMLResponse(content, headers={**HEADERS, "Content-Security-Policy": _own_style(content)})
 
     async def changes(request: Request, reader: Reader) -> Response:
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
@@ -141,6 +152,7 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
             Route("/", inside(waiting)),
             Route("/decided", inside(decided)),
             Route("/audit", inside(log)),
+            Route("/rehearsals/{digest}", inside(rehearsal)),
             Route("/changes", inside(changes)),
             Route("/escalations/{id}", inside(one), methods=["GET"]),
             Route("/escalations/{id}", inside(decide), methods=["POST"]),
@@ -171,50 +183,41 @@ def _file(name: str, kind: str) -> Handler:
     return read
 
 
-async def _form(request: Request, host: str, reader: Reader) -> dict[str, str]:
-    """The fields of a form that this site sent. Raises `InvalidArgument` for any other."""
-    origin = request.headers.get("origin", "")
-    if origin.partition("://")[2] != request.headers.get("host", host):
-        raise InvalidArgument("this form was not sent from a page of this site")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise InvalidArgument(f"the form is larger than {BODY_LIMIT:,} bytes")
-    try:
-        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=20)
-    except ValueError as error:
-        raise InvalidArgument("the form cannot be read") from error
-    found = {name: values[-1] for name, values in fields.items()}
-    if not hmac.compare_digest(found.get("token", "").encode(), reader.token.encode()):
-        raise InvalidArgument("this form belongs to another session: reload the page")
-    return found
+async def _records(inbox: Inbox, kind: str, before: int) -> tuple[list[dict[str, Any]], int]:
+    """A page of audit records of a kind, and where the next one begins, 0 at the end."""
+    wanted, found = FILTERS.get(kind), list[dict[str, Any]]()
+    for _ in range(LOOKS):
+        rows = await inbox.store.rows("audit_before", seq=before, limit=RECORDS)
+        for row in rows:
+            record = cast("dict[str, Any]", json.loads(row["record"]))
+            if wanted is None or record.get("event") in wanted:
+                found.append(record)
+            before = int(row["seq"])
+            if len(found) == RECORDS:
+                return found, before
+        if len(rows) < RECORDS:
+            return found, 0
+    return found, before
 
 
-async def _decide(inbox: Inbox, row: Row, form: dict[str, str]) -> None:
-    way = form.get("way", "")
-    if way not in WAYS or (way == "answered") == (row["kind"] == "approval"):
-        raise InvalidArgument("choose one of the buttons of this page")
-    answer = plain(form.get("answer", "").replace("\r\n", "\n")).strip()
-    if way == "answered" and not answer:
-        raise InvalidArgument("the answer is empty")
-    if way == "approved" and form.get("tail", "").strip().casefold() != row["digest"][-TAIL:]:
-        raise FailedPrecondition("that is not the end of the digest: nothing was decided")
-    await inbox.decide(row, status=way, answer=answer, channel="web", now=_now())
+def _own_style(content: str) -> str:
+    """The policy for a page that carries its style in itself: that very style, and nothing else."""
+    style = content.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )
 
 
 async def _changes(inbox: Inbox) -> AsyncGenerator[str]:
-    """An event each time another process wrote to the store (https://html.spec.whatwg.org/#server-sent-events)."""
-    seen, quiet = inbox.store.data_version(), 0.0
+    """An event each time somebody wrote to the store (https://html.spec.whatwg.org/#server-sent-events)."""
+    seen = inbox.store.mark()
     yield "retry: 2000\n\n"
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        quiet += LOOK_SECONDS
-        if (version := inbox.store.data_version()) != seen:
-            seen, quiet = version, 0.0
+        if await inbox.store.changed(seen, ALIVE_SECONDS):
+            seen = inbox.store.mark()
             yield "event: change\ndata:\n\n"
-        elif quiet >= ALIVE_SECONDS:
-            quiet = 0.0
+        else:
             yield ": still here\n\n"
 
 
