@@ -8,16 +8,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+import anyio
+
 from mcp_backend import instances, persona, policy
 from mcp_backend.engines import Engines
 from mcp_backend.persona import Persona
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace, user, workspace
-from mcp_backend.store import Store, open_store
+from mcp_backend.store import Store, apart, open_store
 from mcp_backend.workspace import detect
 
 Progress: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]
 """`(done, total, words)`: tells the host how far a long call is."""
+RECORDING_SECONDS = 5.0
+"""How long the store stays open for calls that were cancelled and are about to record that."""
 
 
 async def silent(done: float, total: float | None, words: str) -> None:
@@ -49,7 +53,9 @@ class App:
     caller: Caller = field(default_factory=Caller)
     progress: Progress = silent
     interrupted: list[str] = field(default_factory=list[str])
-    """Calls of servers that died before they could record an outcome, found at this start; emptied once told."""
+    """Calls of servers that died before they could record an outcome; emptied once told."""
+    live: set[str] = field(default_factory=set[str])
+    """The calls that run in this process now."""
 
     def now(self) -> float:
         """Seconds since the epoch, by the app's clock."""
@@ -69,26 +75,35 @@ def read_policy(place: Workspace, start: Path) -> Policy:
 
 @asynccontextmanager
 async def open_app(start: Path, clock: Callable[[], datetime] = utc_now) -> AsyncGenerator[App]:
-    """The app of the workspace that `start` belongs to. Engines open on first use; the store opens now."""
+    """The app of the workspace that `start` belongs to. Engines open on first use, and so does a store elsewhere."""
     place = workspace(start)
     settings = read_policy(place, start)
-    store = open_store(place.state)
+    apart(settings.store, settings.engines.values())
+    store = open_store(place.state, settings.store)
     identifier = secrets.token_hex(6)
     engines = Engines(settings.engines, place)
     try:
-        with instances.alive(place.state, identifier):
-            interrupted = await instances.report_interrupted(store, place.state, clock())
-            yield App(
-                policy=settings,
-                persona=persona.load(),
-                workspace=place,
-                engines=engines,
-                store=store,
-                clock=clock,
-                instance=identifier,
-                caller=Caller(principal=user()),
-                interrupted=interrupted,
-            )
+        interrupted, live = list[str](), set[str]()
+        async with instances.alive(store, identifier, clock, live, interrupted):
+            try:
+                yield App(
+                    policy=settings,
+                    persona=persona.load(),
+                    workspace=place,
+                    engines=engines,
+                    store=store,
+                    clock=clock,
+                    instance=identifier,
+                    caller=Caller(principal=user()),
+                    interrupted=interrupted,
+                    live=live,
+                )
+            finally:
+                with anyio.move_on_after(RECORDING_SECONDS, shield=True):
+                    while live:
+                        await anyio.sleep(0.01)
     finally:
-        await engines.close()
-        store.close()
+        try:
+            await engines.close()
+        finally:
+            store.close()

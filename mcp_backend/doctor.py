@@ -51,7 +51,7 @@ async def examine(place: Workspace, start: Path) -> list[Finding]:
     looks: Iterable[Callable[[], Awaitable[Finding]]] = [
         *((lambda e=engine: _engine(e, place)) for engine in settings.engines.values()),
         lambda: asyncio.to_thread(_frontend, place, settings),
-        lambda: _store(place),
+        lambda: _store(place, settings),
     ]
     from mcp_backend import doctor_hosts
 
@@ -226,14 +226,17 @@ def _promises(settings: Policy) -> Finding:
     return Finding("promises", "note" if open_ones else "ok", words, dict(states))
 
 
-async def _store(place: Workspace) -> Finding:
+async def _store(place: Workspace, settings: Policy) -> Finding:
     """Whether the store can be written and its audit chain holds."""
     from mcp_backend import audit
     from mcp_backend.seals import Seals, seals
-    from mcp_backend.store import open_store
+    from mcp_backend.store import apart, open_store
 
+    shared = settings.store
+    where = f"{shared.url} (workspace {shared.workspace})" if shared.url else str(place.state)
     try:
-        store = open_store(place.state)
+        apart(shared, settings.engines.values())
+        store = open_store(place.state, shared)
     except BackendError as error:
         return Finding("store", "bad", error.reason)
     try:
@@ -245,15 +248,16 @@ async def _store(place: Workspace) -> Finding:
             sealed = Seals((), 0)
         count, breaks = await audit.verify(store, sealed.own)
     except (sqlite3.Error, BackendError) as error:
-        return Finding("store", "bad", f"{place.state} cannot be used: {error}")
+        return Finding("store", "bad", f"{where} cannot be used: {error}")
     finally:
         store.close()
-    facts: dict[str, Json] = {"records": count, "breaks": len(breaks), "folder": str(place.state)}
+    facts: dict[str, Json] = {"records": count, "breaks": len(breaks), "folder": str(place.state),
+                              "shared": shared.url or None}  # fmt: skip
     if breaks:
         return Finding(
             "store", "bad", f"the audit log is broken: {breaks[0].problem} (`mcp-backend audit verify`)", facts
         )
-    return Finding("store", "ok", f"writable, {count} audit records, the chain holds; {place.state}", facts)
+    return Finding("store", "ok", f"writable, {count} audit records, the chain holds; {where}", facts)
 
 
 async def _sandbox(settings: Policy, place: Workspace) -> Finding:

@@ -5,12 +5,12 @@
 whatever a call wants of them. Asking a person needs no scope.
 """
 
-import time
 from collections.abc import Iterable
 
 from mcp_backend.actions import Action
 from mcp_backend.engines import Engines
 from mcp_backend.errors import PermissionDenied, Unavailable
+from mcp_backend.store import Store
 from mcp_backend.tools import Tool
 
 EVERYTHING = "mcp-backend"
@@ -63,22 +63,9 @@ def _check_environment(scopes: frozenset[str] | None, environment: str) -> None:
     raise PermissionDenied(f"engines of {environment} need the scope {PRODUCTION}, which this token does not have")
 
 
-class Rate:
-    """How many calls each principal may still make: a bucket that refills evenly and can be emptied at once."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._most = float(per_minute)
-        self._left: dict[str, tuple[float, float]] = {}
-
-    def take(self, principal: str) -> None:
-        """Takes one. Raises `Unavailable` telling when the next is there."""
-        now = time.monotonic()
-        left, before = self._left.get(principal, (self._most, now))
-        left = min(self._most, left + (now - before) * self._most / 60)
-        if left < 1:
-            wait = (1 - left) * 60 / self._most
-            raise Unavailable(
-                f"more than {self._most:.0f} calls a minute by {principal}: this one was not made, the next may in "
-                f"{wait:.1f} s"
-            )
-        self._left[principal] = (left - 1, now)
+async def take_call(store: Store, principal: str, per_minute: int) -> None:
+    """Takes one of the calls that a principal may make. Raises `Unavailable` telling when the next may come."""
+    if wait := await store.take(principal, per_minute):
+        raise Unavailable(
+            f"more than {per_minute} calls a minute by {principal}: this one was not made, the next may in {wait:.1f} s"
+        )

@@ -18,7 +18,7 @@ from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
 from mcp_backend.resources import RESOURCES, Resource
-from mcp_backend.scopes import Rate, check_resource, engines_for, lacking
+from mcp_backend.scopes import check_resource, engines_for, lacking, take_call
 from mcp_backend.tools import TOOLSETS, Tool, enabled
 from mcp_backend.watching import SCHEMA, Audience
 
@@ -40,7 +40,6 @@ def build(options: Options) -> Server[App]:
     tools = enabled(options.toolsets, read_only=options.read_only)
     engineer = persona.load()
     shown = [(tool, _tool(tool)) for tool in tools.values()]
-    rates: dict[int, Rate] = {}
     audience = Audience()
     fixed = [r for r in RESOURCES if not r.template]
     templates = [r for r in RESOURCES if r.template]
@@ -69,8 +68,7 @@ def build(options: Options) -> Server[App]:
         app = replace(_app(ctx), progress=ctx.session.report_progress)
         try:
             if app.caller.scopes is not None:
-                allowed = app.policy.http.calls_per_minute
-                rates.setdefault(allowed, Rate(allowed)).take(app.caller.principal)
+                await take_call(app.store, app.caller.principal, app.policy.http.calls_per_minute)
             return _result(await call(app, tool, params.arguments or {}), is_error=False)
         except BackendError as error:
             return _result({"error": error.as_json()}, is_error=True)
@@ -203,7 +201,7 @@ async def _picture(app: App, base: str) -> str:
     from mcp_backend.workspace import picture, receipts
 
     try:
-        recent = await receipts.recent(app.store, app.workspace.state)
+        recent = await receipts.recent(app.store)
         return await asyncio.to_thread(picture.of, app.workspace, app.policy, base.strip(), recent)
     except BackendError as error:
         raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data=error.as_json()) from error
@@ -270,6 +268,8 @@ def _caller(ctx: Context) -> Caller:
     client = f"{params.client_info.name} {params.client_info.version}" if params else "unknown"
     user = ctx.request.scope.get("user") if ctx.request is not None else None
     token = getattr(user, "access_token", None)
+    session = ctx.request.headers.get("mcp-session-id", ctx.lifespan_context.instance) if ctx.request else ""
+    session = session[:64] or f"{os.getpid()}"
     if token is None:
-        return Caller(principal=ctx.lifespan_context.caller.principal, client=client, session=f"{os.getpid()}")
-    return Caller(str(token.subject or token.client_id), client, f"{os.getpid()}", frozenset(token.scopes))
+        return Caller(principal=ctx.lifespan_context.caller.principal, client=client, session=session)
+    return Caller(str(token.subject or token.client_id), client, session, frozenset(token.scopes))

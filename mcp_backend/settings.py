@@ -42,10 +42,10 @@ def state_folder(root: Path) -> Path:
         Path(home) if home else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "mcp-backend"
     )
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-")[:24] or "root"
-    return base / f"{name}-{_sha256(os.fsencode(root))[:12]}"
+    return base / f"{name}-{sha256(os.fsencode(root))[:12]}"
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
     """In hexadecimal, by the module that `hashlib` falls back to: a hook would load all of OpenSSL for one name."""
     try:
         module = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256")

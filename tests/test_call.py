@@ -15,7 +15,8 @@ import pytest
 from mcp_backend import server
 from mcp_backend.actions import ExecuteSql, WriteFile
 from mcp_backend.app import App, Caller, open_app
-from mcp_backend.call import SHOWN, call
+from mcp_backend.call import call
+from mcp_backend.entry import SHOWN
 from mcp_backend.errors import Internal, InvalidArgument, NotFound, OutcomeUnknown, PermissionDenied, Unavailable
 from mcp_backend.facts import Facts, Ownership
 from mcp_backend.tools.base import Plan, Result, Tool

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_backend.settings import Workspace
-from mcp_backend.store import open_store
+from mcp_backend.store import local, open_store
 from mcp_backend.workspace import receipts
 from tests.conftest import Connect, git
 from tests.service import DISCOUNT, PYTEST, add_feature, ask, refused, write
@@ -119,7 +119,7 @@ async def test_a_changed_test_counts_only_when_it_ran(service: Path, connect: Co
 
 
 async def test_two_first_users_of_a_workspace_agree_on_one_key(tmp_path: Path) -> None:
-    keys = {receipts._key(tmp_path / "state") for _ in range(3)}  # pyright: ignore[reportPrivateUsage]
+    keys = {local.key(tmp_path / "state") for _ in range(3)}
     assert len(keys) == 1
     assert sorted(p.name for p in (tmp_path / "state").iterdir()) == ["receipt.key"]
 
@@ -127,8 +127,6 @@ async def test_two_first_users_of_a_workspace_agree_on_one_key(tmp_path: Path) -
 async def test_the_newest_come_first(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for number in range(3):
-        await receipts.add(
-            store, tmp_path, tree=f"{number}", command="c", scope="all", passed=True, body={}, now=number
-        )
-    assert [receipt.tree for receipt in await receipts.recent(store, tmp_path, 2)] == ["2", "1"]
+        await receipts.add(store, tree=f"{number}", command="c", scope="all", passed=True, body={}, now=number)
+    assert [receipt.tree for receipt in await receipts.recent(store, 2)] == ["2", "1"]
     store.close()

@@ -10,14 +10,14 @@ from mcp_backend.resources.base import Resource
 async def _read(app: App, values: Mapping[str, str]) -> str:
     from mcp_backend.workspace import receipts
 
-    receipt = await receipts.get(app.store, app.workspace.state, values["id"])
+    receipt = await receipts.get(app.store, values["id"])
     return json.dumps(receipt.body, ensure_ascii=False)
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
     from mcp_backend.workspace import receipts
 
-    return [receipt.id for receipt in await receipts.recent(app.store, app.workspace.state)]
+    return [receipt.id for receipt in await receipts.recent(app.store)]
 
 
 RECEIPT = Resource(

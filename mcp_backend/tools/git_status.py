@@ -45,7 +45,7 @@ class GitStatus(Tool):
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import receipts
 
-        recent = await receipts.recent(app.store, app.workspace.state)
+        recent = await receipts.recent(app.store)
         return await asyncio.to_thread(self._read, app, recent)
 
     def _read(self, app: App, recent: "Sequence[Receipt]") -> Result:

@@ -186,7 +186,7 @@ async def _no_receipt(
         return (
             f"the work tree changed during the run: {', '.join(changed[:3])}; ignore what tests write, then run again"
         )
-    earlier = await receipts.recent(app.store, app.workspace.state)
+    earlier = await receipts.recent(app.store)
     full = next((r for r in earlier if r.scope == "all" and r.passed and r.command == prepared.declared), None)
     hooks, settings = await asyncio.to_thread(steering.changed, prepared.trees, prepared.head, before.id)
     files = full.files if full else dict[str, int]()
@@ -204,7 +204,7 @@ async def _kept(app: App, prepared: _Prepared, run: "Run", tree: "Tree | None", 
         return None
     outcome = run.outcome
     receipt = await receipts.add(
-        app.store, app.workspace.state, tree=tree.id, command=prepared.declared, scope=prepared.scope,
+        app.store, tree=tree.id, command=prepared.declared, scope=prepared.scope,
         passed=passed, now=app.now(),
         body={
             "counts": {"passed": outcome.passed, "failed": outcome.failed, "errors": outcome.errors,

@@ -1,11 +1,10 @@
-"""Receipts of test runs: what ran, on which tree, how it ended. Signed with a key of the workspace's state, so that
-nobody who can only write to the repository, or to a shared store, can make one up.
+"""Receipts of test runs: what ran, on which tree, how it ended. Signed with a key of the store, so that nobody who can
+only write to the repository can make one up.
 """
 
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from mcp_backend.errors import Json, NotFound
-from mcp_backend.settings import private
 from mcp_backend.store import Row, Store
 
 Scope: TypeAlias = Literal["all", "selection", "affected"]
@@ -46,7 +44,6 @@ class Receipt:
 
 async def add(
     store: Store,
-    state: Path,
     *,
     tree: str,
     command: str,
@@ -59,7 +56,7 @@ async def add(
     identifier = f"r_{secrets.token_hex(5)}"
     text = json.dumps({**body, "id": identifier, "tree": tree, "command": command, "scope": scope, "passed": passed,
                        "at": now}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))  # fmt: skip
-    mac = _mac(_key(state), text)
+    mac = _mac(await store.key(), text)
     async with store.transaction():
         await store.run(
             "receipt_add",
@@ -74,17 +71,17 @@ async def add(
     return Receipt(identifier, tree, command, scope, passed, json.loads(text), now)
 
 
-async def recent(store: Store, state: Path, limit: int = RECENT) -> list[Receipt]:
+async def recent(store: Store, limit: int = RECENT) -> list[Receipt]:
     """The newest genuine receipts, newest first."""
-    key = _key(state)
+    key = await store.key()
     rows = await store.rows("receipts_recent", limit=limit)
     return [receipt for row in rows if (receipt := _read(row, key)) is not None]
 
 
-async def get(store: Store, state: Path, identifier: str) -> Receipt:
+async def get(store: Store, identifier: str) -> Receipt:
     """One receipt. Raises `NotFound` when there is none of that id, or its signature does not fit."""
     row = await store.row("receipt_get", id=identifier)
-    receipt = _read(row, _key(state)) if row else None
+    receipt = _read(row, await store.key()) if row else None
     if receipt is None:
         raise NotFound(f"no receipt {identifier[:40]!r}; run_tests makes one, git_status names the newest")
     return receipt
@@ -110,22 +107,3 @@ def _read(row: Row, key: bytes) -> Receipt | None:
 
 def _mac(key: bytes, text: str) -> str:
     return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-
-
-def _key(state: Path) -> bytes:
-    """The key of the workspace, made on first use; complete or absent, whoever makes it first."""
-    path = private(state) / "receipt.key"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        made = path.with_name(f"receipt.key.{secrets.token_hex(4)}")
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-        try:
-            os.link(made, path)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
-        return path.read_bytes()

@@ -1,0 +1,54 @@
+-- name: running_add
+with beat as (
+  insert into instance (id, seen) values (:instance, clock_timestamp())
+  on conflict (id) do update set seen = excluded.seen
+)
+insert into running (call, instance, tool, what) values (:call, :instance, :tool, :what);
+
+-- name: instance_seen
+insert into instance (id, seen) values (:instance, clock_timestamp())
+on conflict (id) do update set seen = excluded.seen;
+
+-- name: instance_gone
+delete from instance where id = :instance;
+
+-- name: instances_forget
+delete from instance
+where seen < clock_timestamp() - interval '1 day' and not exists (select 1 from running r where r.instance = instance.id);
+
+-- name: instance_alive
+select 1 as alive from instance where id = :instance and seen > clock_timestamp() - make_interval(secs => :seconds);
+
+-- name: secret_get
+select value from secret where name = :name;
+
+-- name: secret_add
+insert into secret (name, value) values (:name, :value) on conflict (name) do nothing;
+
+-- name: rate_take
+insert into rate as r (principal, tokens, at) values (:principal, :most - 1, clock_timestamp())
+on conflict (principal) do update
+set tokens = least(:most, r.tokens + extract(epoch from excluded.at - r.at) * :most / 60) - 1, at = excluded.at
+where least(:most, r.tokens + extract(epoch from excluded.at - r.at) * :most / 60) >= 1
+returning tokens;
+
+-- name: rate_wait
+select (1 - least(:most, tokens + extract(epoch from clock_timestamp() - at) * :most / 60)) * 60 / :most as seconds
+from rate where principal = :principal;
+
+-- name: rehearsal_keep
+insert into rehearsal (digest, at_version, decided, about) values (:digest, :at_version, :decided, :about)
+on conflict (digest) do update
+set at_version = excluded.at_version, decided = excluded.decided, about = excluded.about, made = clock_timestamp();
+
+-- name: rehearsals_forget
+delete from rehearsal where digest in (select digest from rehearsal order by made desc offset :kept);
+
+-- name: rehearsal_get
+select digest, at_version, decided, about from rehearsal where starts_with(digest, :digest) order by made desc limit 1;
+
+-- name: rehearsals_newest
+select digest from rehearsal order by made desc limit :limit;
+
+-- name: answers
+select 1 as answers;
