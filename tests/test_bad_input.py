@@ -18,6 +18,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "publish_message": {"destination": "orders.created", "messages": [{"payload": {"a": 1}}]},
     "peek_messages": {"destination": "orders.created"},
     "configure_messaging": {"changes": [{"kind": "stream", "name": "ORDERS", "config": {"subjects": ["orders.>"]}}]},
+    "call_api": {"target": "http://127.0.0.1:9", "path": "/"},
     "git_branch": {"name": "topic"},
     "git_rebase": {"onto": "main", "action": "status"},
     "git_commit": {"message": "change"},

@@ -2,6 +2,7 @@
 
 from mcp_backend.tools.api_contract import ApiContract
 from mcp_backend.tools.base import TOOLSETS, Plan, Result, Tool, Toolset
+from mcp_backend.tools.call_api import CallApi
 from mcp_backend.tools.check_contract import CheckContract
 from mcp_backend.tools.check_escalation import CheckEscalation
 from mcp_backend.tools.configure_messaging import ConfigureMessaging
@@ -39,6 +40,7 @@ TOOLS: tuple[type[Tool], ...] = (
     ConfigureMessaging,
     ApiContract,
     CheckContract,
+    CallApi,
     GitStatus,
     GitCommit,
     GitBranch,

@@ -21,6 +21,10 @@ TOOLSETS: tuple[Toolset, ...] = (
 )  # fmt: skip
 
 
+LONGEST = 200_000
+"""Characters of any text of a request that has no limit of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a call would do. `run` does exactly `actions`; `prepared` carries what planning read, so that nothing is
@@ -47,7 +51,7 @@ class Tool(BaseModel):
     """One request to a tool. Subclasses set the class variables; the first sentence of the docstring is enough to
     choose the tool by."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=200_000)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_max_length=LONGEST)
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -69,7 +73,7 @@ class Tool(BaseModel):
 
     @classmethod
     def input_schema(cls) -> dict[str, Any]:
-        """The fields as JSON Schema 2020-12, without the titles a reader does not need."""
+        """The fields as JSON Schema 2020-12, without the titles and the general limit that a reader does not need."""
         schema = cls.model_json_schema()
         schema.pop("title", None)
         schema.pop("description", None)
@@ -92,7 +96,9 @@ class Tool(BaseModel):
 def _without_titles(node: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in node.items():
-        if key == "title" and isinstance(value, str):
+        if (key == "title" and isinstance(value, str)) or (key == "maxLength" and value == LONGEST):
+            continue
+        if key == "propertyNames" and value == {"maxLength": LONGEST}:
             continue
         if key in ("properties", "$defs"):
             kept[key] = {name: _without_titles(child) for name, child in cast("dict[str, Any]", value).items()}

@@ -40,7 +40,10 @@ class Answer:
 
     def json(self) -> Any:
         """The body as JSON. Raises `ValueError`."""
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
 
 @dataclass(frozen=True, slots=True)
