@@ -174,7 +174,7 @@ def contract(path: str, place: Workspace) -> str:
 
 
 def _from(before: str, after: str) -> str:
-    return f"<br><del>{text(before)}</del> <ins>{text(after)}</ins>" if before or after else ""
+    return f"<br><del>{text(before)}</del> → <ins>{text(after)}</ins>" if before or after else ""
 
 
 def _changes(path: str, place: Workspace) -> list[tuple[str, str, str, str, str]] | None:
