@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_backend.contracts.gate.found import Placed
-from mcp_backend.contracts.openapi.model import Api
+from mcp_backend.contracts.openapi.model import Api, Operation
 from mcp_backend.contracts.service.go import Handlers
 from mcp_backend.contracts.service.go_routes import GoRoute, Routes
 from mcp_backend.contracts.service.go_source import Module, parsed
@@ -55,8 +55,19 @@ def found(api: Api, of: GoApp, base: str) -> list[Placed]:
         for key, deviation in handlers.structs.found.items():
             if key not in known:
                 known.add(key)
-                placed.append(_placed(of.module, deviation, operation.name, route, sure=sure))
+                certain = sure and _certain(handlers, operation, deviation)
+                placed.append(_placed(of.module, deviation, operation.name, route, sure=certain))
     return placed
+
+
+def _certain(handlers: Handlers, operation: Operation, deviation: Deviation) -> bool:
+    """A pointer need not be nil; a status counts when the handler itself sends it, an error only where the document
+    describes errors."""
+    if deviation.id != "status-undocumented":
+        return deviation.id != "null-not-allowed"
+    error = deviation.where[-3:] >= "400"
+    careful = any(status[0] == "4" for status in operation.responses)
+    return deviation.where not in handlers.helped and (careful or not error)
 
 
 def _shared(module: Module, route: GoRoute) -> bool:

@@ -5,6 +5,7 @@ and did not in the old one is the change's doing. What cannot be read is not ver
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from mcp_backend.workspace.canonical import canonical
 from mcp_backend.workspace.trees import Difference, Trees
 
 _KIND = "kind:1"
+_ANNOTATION = re.compile(rb"(?m)^\s*(//\s*@Router\s+/|(//\s*)?swagger:(meta|operation|route)\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def _specs(tree: TreeFiles) -> list[_Spec]:
         candidates = [p for p in candidates if specs.likely(p)][: specs.MANY]
     kind_of = tree.about(candidates, _KIND, _kind_of)
     made = generated.specifications(source.files, lambda path: source.texts([path]).get(path))
+    annotated = tree.about([p for p in tree.oids if p.endswith(".go")], "annotated:1", _annotated)
     found: list[_Spec] = []
     for path, kind in kind_of.items():
         if kind != "openapi":
@@ -78,8 +81,14 @@ def _specs(tree: TreeFiles) -> list[_Spec]:
         except Broken:
             continue  # what it says is not known, so nothing deviates from it
         if api.operations:
-            found.append(_Spec(path, api, canonical(path) in made or "HTTPValidationError" in api.schemas))
+            by_code = canonical(path) in made or "HTTPValidationError" in api.schemas
+            found.append(_Spec(path, api, by_code or (api.swagger and any(annotated.values()))))
     return found
+
+
+def _annotated(data: bytes) -> bool:
+    """Whether comments of Go are where a document is written: swag, go-swagger."""
+    return _ANNOTATION.search(data) is not None
 
 
 def _kind_of(data: bytes) -> str:

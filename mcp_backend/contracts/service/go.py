@@ -78,6 +78,12 @@ class Handlers:
         self._module = module
         self.structs = Structs(self._f, module)
         self.unverified: list[Unverified] = []
+        self.helped: set[str] = set()
+        """Statuses that a function sends which a handler calls, perhaps for others."""
+        # What helpers send and read is asked for once, not for each handler that calls them.
+        self._sent_in: dict[int, frozenset[int]] = {}
+        self._read_in: dict[int, frozenset[str]] = {}
+        self._known: dict[tuple[str, tuple[str, ...]], set[str]] = {}
 
     def look(self, operation: Operation, route: GoRoute) -> None:
         body = self._body(route.handler)
@@ -87,13 +93,20 @@ class Handlers:
             )
             return
         bodies = [*self._reached(body, 0)]
-        place = f"{route.file}:{int(body.start_point[0]) + 1}"
+        place = f"{self._file(route)}:{int(body.start_point[0]) + 1}"
         self._statuses(operation, body, bodies, place)
         self._query(operation, bodies, place)
         for status, response in operation.responses.items():
             schema = next((s for m, s in response.content.items() if "json" in m and s is not None), None)
             if status[0] == "2" and schema is not None:
                 self._response(operation, status, schema, body)
+
+    def _file(self, route: GoRoute) -> str:
+        """The file of a handler: another one than that of its route where it is a function of its own."""
+        if route.handler.type not in ("identifier", "selector_expression"):
+            return route.file
+        function = self._module.function(text(route.handler).rpartition(".")[2])
+        return function.path if function else route.file
 
     def _body(self, handler: GoNode) -> GoNode:
         """The block of a handler: a literal, a function, a method, or what a wrapper wraps."""
@@ -130,8 +143,9 @@ class Handlers:
                     yield from self._reached(inner, depth + 1)
 
     def _statuses(self, operation: Operation, body: GoNode, bodies: list[GoNode], place: str) -> None:
-        sent = set(_statuses(body))
-        inner = {code for one in bodies[1:] for code in _statuses(one) if code >= 400}
+        sent = self._codes(body)
+        inner = {code for one in bodies[1:] for code in self._codes(one) if code >= 400}
+        self.helped |= {f"{operation.name} {code}" for code in inner - sent}
         success = {code for code in sent if code < 300}
         documented = set(operation.responses)
         if not success and not sent & set(range(300, 400)) and _writes(body, bodies):
@@ -144,14 +158,27 @@ class Handlers:
                 "status-undocumented", "different", where, ", ".join(operation.responses), f"{code} ({place})"
             )
 
+    def _codes(self, block: GoNode) -> frozenset[int]:
+        if block.id not in self._sent_in:
+            self._sent_in[block.id] = frozenset(_statuses(block))
+        return self._sent_in[block.id]
+
+    def _names(self, block: GoNode) -> frozenset[str]:
+        if block.id not in self._read_in:
+            self._read_in[block.id] = frozenset(self._read_names(block))
+        return self._read_in[block.id]
+
     def _query(self, operation: Operation, bodies: list[GoNode], place: str) -> None:
-        texts = {name for one in bodies for name in self._read_names(one)}
+        texts = {name for one in bodies for name in self._names(one)}
+        if all(p.where != "query" or p.name in texts for p in operation.parameters):
+            return
         whole = "\n".join(text(b) for b in bodies)
+        words = set(re.findall(r"\w+", whole))
         bound = {
             name
             for kind in self._module.types
             for name in self._tags(kind, ("form", "query", "schema", "url", "param"))
-            if re.search(rf"\b{kind}\b", whole)
+            if kind in words
         }
         for parameter in operation.parameters:
             if parameter.where != "query" or parameter.name in texts or parameter.name in bound:
@@ -176,6 +203,11 @@ class Handlers:
             yield from (found for n in inside if (found := self._module.string(n)) is not None)
 
     def _tags(self, kind: str, keys: tuple[str, ...]) -> set[str]:
+        if (kind, keys) not in self._known:
+            self._known[kind, keys] = self._tagged(kind, keys)
+        return self._known[kind, keys]
+
+    def _tagged(self, kind: str, keys: tuple[str, ...]) -> set[str]:
         node, _ = self._module.types[kind]
         found = dict[str, str]()
         for part in walk(node) if node is not None else ():
@@ -203,6 +235,8 @@ class Handlers:
             called = text(node.child_by_field_name("function")).rpartition(".")[2]
             arguments = children(node.child_by_field_name("arguments"))
             if not re.search(r"(?i)json|encode|respond|render|write|reply|ok$", called) or not arguments:
+                continue
+            if re.search(r"(?i)bind|decode|unmarshal|parse|read|valid", called):  # it takes a body
                 continue
             if any(code >= 300 for code in _statuses(node)):
                 continue

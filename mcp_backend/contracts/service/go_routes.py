@@ -19,6 +19,9 @@ _NEW = re.compile(
 _ROUTER = re.compile(
     r"(chi\.(Router|Mux)|http\.ServeMux|gin\.(Engine|RouterGroup|IRouter|IRoutes)|echo\.(Echo|Group)|mux\.Router|fiber\.(App|Router)|httprouter\.Router)$"
 )
+_MAKES = re.compile(rb"\b(chi|http|gin|echo|mux|fiber|httprouter)\.(New|Default|Handle)")
+"""What a function has to say to begin with routes of its own, unless it is handed a router."""
+_MOUNTS = re.compile(rb"\b(Mount|Handle|StripPrefix|Route)\(")
 _PATTERN = re.compile(r"^(?:([A-Z]+)\s+)?(?:[\w.-]+)?(/.*)$")
 _DEPTH = 12
 
@@ -44,7 +47,9 @@ class Routes:
         self._seen: set[tuple[str, int, str]] = set()
         self._visited: set[tuple[str, int]] = set()
         handed = self._handed()
-        every = [f for functions in module.functions.values() for f in functions]
+        every = [
+            f for some in module.functions.values() for f in some if self._routers(f) or _MAKES.search(f.node.text)
+        ]
         # Functions that make a router come first; those that only fill one are followed from there.
         for function in sorted(every, key=lambda f: (bool(self._routers(f)), f.name != "main")):
             if (function.path, function.line) in self._visited or (
@@ -61,7 +66,7 @@ class Routes:
         found: set[str] = set()
         for functions in self._module.functions.values():
             for function in functions:
-                for node in walk(function.node):
+                for node in walk(function.node) if _MOUNTS.search(function.node.text) else ():
                     if node.type == "call_expression" and _name(node) in ("Mount", "Handle", "StripPrefix", "Route"):
                         for argument in _arguments(node):
                             found |= {_name(inner) for inner in walk(argument) if inner.type == "call_expression"}
