@@ -15,8 +15,11 @@ async def observed(request: "RunMigration", app: App, name: str, prepared: "Prep
     from mcp_backend.migrations.wiretap.observing import observed
 
     engine = app.engines.postgresql(name)
-    found = await observed(engine, app.workspace, app.policy, prepared, request.version, request.direction)
-    if engine.settings.migrating.unrehearsed_because and found.observed and found.observed.failed:
+    unjudged = bool(engine.settings.migrating.unrehearsed_because)
+    found = await observed(
+        engine, app.workspace, app.policy, prepared, request.version, request.direction, back=not unjudged
+    )
+    if unjudged and found.observed and found.observed.failed:
         raise FailedPrecondition(f"{found.observed.failed}. It was tried on a shadow; nothing was executed")
     return found
 

@@ -51,13 +51,15 @@ class _Stage:
     used: Program
     sorting: Sorting
     direction: Direction
+    back: bool
 
 
 async def observed(
     engine: Postgresql, workspace: Workspace, policy: Policy, prepared: Prepared, version: str | None,
-    direction: Direction,
+    direction: Direction, *, back: bool = True,
 ) -> Prepared:  # fmt: skip
-    """The plan with what the program does: its steps, and everything an approval and a rehearsal need.
+    """The plan with what the program does: its steps, and everything an approval and a rehearsal need. `back`: the way
+    back is tried, too.
 
     Raises `FailedPrecondition` when the program cannot be run or does something other than what was asked for,
     `Unavailable` when no shadow can be made.
@@ -66,7 +68,7 @@ async def observed(
     assert used is not None, "a tool with a program of its own"
     if direction == "up" and not prepared.todo and (version or prepared.tool.name == "Alembic"):
         return prepared  # Django alone knows of migrations of installed packages
-    stage = _Stage(engine, workspace, policy, prepared, used, Sorting(engine.look_up), direction)
+    stage = _Stage(engine, workspace, policy, prepared, used, Sorting(engine.look_up), direction, back)
     commands = used.commands(prepared.folder, workspace.root, prepared.history, prepared.todo, version, direction)
     parameters = dict((await engine.place()).parameters)
     async with engine.session(True, SECONDS) as source:
@@ -151,7 +153,7 @@ async def _told(stage: _Stage, copy: Shadow, commands: tuple[Command, ...], hear
         direction, commands, tuple(sent), heard.recorder.given, applied, seeing.said(commands, sent, ran), parts,
         no_down=direction == "down", failed=heard.failed, unparsed=unparsed,
     )  # fmt: skip
-    if direction == "up" and not heard.failed and not _kept(stage, result):
+    if stage.back and direction == "up" and not heard.failed and not _kept(stage, result):
         back, no_down = await _back(stage, copy, ran)
         result = replace(result, back=back, no_down=no_down)
     labelled = list(zip(sent, seeing.labels(sent, used, names, otherwise), strict=True))

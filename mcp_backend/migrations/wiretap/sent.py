@@ -1,6 +1,6 @@
 """What one statement is to whoever listens: a read, a setting, a part of a transaction's control, or an effect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
@@ -14,11 +14,13 @@ Kind: TypeAlias = Literal["read", "setting", "begin", "commit", "rollback", "sav
 
 HARMLESS = frozenset(
     {
-        "application_name", "bytea_output", "client_encoding", "client_min_messages", "datestyle", "extra_float_digits",
-        "intervalstyle", "standard_conforming_strings", "timezone",
+        "application_name", "bytea_output", "client_min_messages", "datestyle", "extra_float_digits", "intervalstyle",
+        "session characteristics", "timezone", "transaction",
     }
 )  # fmt: skip
 """Settings that a driver makes when it connects, or not, as the server's own are."""
+_READ_BY = {"standard_conforming_strings": ("on", "true"), "client_encoding": ("utf8", "utf-8", "unicode")}
+"""Those that all judging rests on, and the values they may be set to."""
 _CONTROL: Mapping[str, Kind] = {
     "TRANS_STMT_BEGIN": "begin", "TRANS_STMT_START": "begin", "TRANS_STMT_COMMIT": "commit",
     "TRANS_STMT_ROLLBACK": "rollback", "TRANS_STMT_SAVEPOINT": "savepoint", "TRANS_STMT_RELEASE": "savepoint",
@@ -81,9 +83,9 @@ class Sorting:
         if node in _CURSORS:
             return "read"
         if node == "VariableSetStmt":
-            name = str(tree.get("name", "")).lower()
-            return "setting" if name in HARMLESS or name in ("transaction", "session characteristics") else "effect"
-        if node == "SelectStmt" and _sets(tree) in HARMLESS:
+            given = [str(_constant(argument)) for argument in tree.get("args", ())]
+            return "setting" if _harmless(str(tree.get("name", "")), given) else "effect"
+        if node == "SelectStmt" and _harmless(*_sets(tree)):
             return "setting"
         try:
             if node == "DeclareCursorStmt":
@@ -95,17 +97,26 @@ class Sorting:
         return "effect" if inner.why or await analysis.effect(inner, self._ask) else "read"
 
 
-def _sets(tree: Mapping[str, Any]) -> str:
-    """The setting that `SELECT set_config(name, value, …)` sets, and nothing else."""
+def _harmless(name: str, values: Sequence[str]) -> bool:
+    allowed = _READ_BY.get(name.lower())
+    if allowed is None:
+        return name.lower() in HARMLESS
+    return bool(values) and values[0].lower() in allowed
+
+
+def _sets(tree: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The setting that `SELECT set_config(name, value, …)` sets, and nothing else; with its value."""
     if set(tree) - {"targetList", "limitOption", "op"} or len(tree.get("targetList", ())) != 1:
-        return ""
+        return "", []
     call = tree["targetList"][0].get("ResTarget", {}).get("val", {}).get("FuncCall", {})
     name = [part.get("String", {}).get("sval", "") for part in call.get("funcname", ())]
     given = call.get("args", ())
     if name[-1:] != ["set_config"] or name[:-1] not in ([], ["pg_catalog"]) or len(given) != 3:
-        return ""
+        return "", []
     plain = [_constant(argument) for argument in given]
-    return plain[0].lower() if all(text is not None for text in plain) and plain[0] else ""
+    if any(text is None for text in plain):
+        return "", []
+    return str(plain[0]), [str(plain[1])]
 
 
 def _constant(node: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from mcp_backend.errors import BackendError, Unavailable
+from mcp_backend.errors import BackendError, InvalidArgument, Unavailable
 from mcp_backend.migrations.wiretap import protocol, upstream
 from mcp_backend.migrations.wiretap.judges import Judge
 from mcp_backend.migrations.wiretap.protocol import Message
@@ -138,6 +138,8 @@ class Tap:
     async def _down(self, writer: asyncio.StreamWriter, server: Upstream, talk: Talk) -> None:
         while (message := await protocol.read(server.reader)) is not None:
             talk.down(message)
+            if message.kind == b"S":
+                _as_required(message)
             writer.write(message.raw)
             await writer.drain()
         self.lost = self.lost or talk.inside or bool(talk.waiting)
@@ -148,6 +150,13 @@ class Tap:
             task.cancel()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=upstream.SECONDS)
+
+
+def _as_required(message: Message) -> None:
+    """Raises `InvalidArgument` when the session's settings are no longer those that statements are read by."""
+    name, value = (part.decode("utf-8", "replace") for part in message.body.split(b"\0")[:2])
+    if name in upstream.REQUIRED and value.upper() != upstream.REQUIRED[name].upper():
+        raise InvalidArgument(f"the command set {name} to {value}, with which its statements cannot be judged")
 
 
 @asynccontextmanager

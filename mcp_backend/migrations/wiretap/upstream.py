@@ -23,6 +23,8 @@ from mcp_backend.migrations.wiretap.protocol import Message
 from mcp_backend.settings import hide_credentials
 
 SECONDS = 10.0
+REQUIRED = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
+"""What statements are read by: with other settings the server would read other statements in the same bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ async def open_session(place: Place, parameters: Mapping[str, str]) -> Upstream:
     Raises `Unavailable` with what the server says, never with the password.
     """
     options = [text for text in (place.settings.get("options", ""), parameters.get("options", "")) if text]
-    asked = {**parameters, **place.settings, "user": place.user, "database": place.database}
+    asked = {**parameters, **place.settings, **REQUIRED, "user": place.user, "database": place.database}
     asked |= {"options": " ".join(options)} if options else {}
     try:
         async with asyncio.timeout(SECONDS):
