@@ -39,16 +39,17 @@ async def measure() -> list[str]:
         place = workspace(root)
         database = await embedded.lease("postgresql", place)
         try:
-            _fill(database.url)
+            fill(database.url, 0, TABLES)
             return await _measure(root, database.url)
         finally:
             database.close()
             await embedded.stop("postgresql", place, force=True)
 
 
-def _fill(url: str) -> None:
+def fill(url: str, start: int, end: int) -> None:
+    """Makes the tables `t{n}_entries` for n from `start` to below `end`, each but the first with a foreign key."""
     with psycopg.connect(url) as connection:
-        for n in range(TABLES):
+        for n in range(start, end):
             reference = f"parent_id bigint references t{n // 2}_entries, " if n else ""
             connection.execute(
                 f"create table t{n}_entries (id bigint primary key, {reference}name text not null, state text, "
