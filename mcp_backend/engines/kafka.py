@@ -8,6 +8,7 @@ import itertools
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -107,7 +108,9 @@ class Kafka:
                 if again:
                     raise self.unavailable(str(error), "client") from error
             except Failed as error:
-                cause = "credentials" if "AUTH" in error.name or "SASL" in str(error).upper() else "unreachable"
+                text = f"{error.name} {error}".upper()
+                cause = "credentials" if "AUTHENTICAT" in text or "SASL" in text else "unreachable"
+                cause = "tls" if "_SSL" in text.replace("SASL_SSL", "") else cause
                 raise self.unavailable(f"{self.servers}: {error}", cause) from error
         raise AssertionError("the second time either answers or raises")
 
@@ -161,6 +164,7 @@ class Kafka:
         field = f"engines.{self.settings.name}.url"
         if not self.stand_in:
             settings = client_settings(resolve(self.settings.url, field=field), field=field)
+            settings = with_access(settings, self.settings, self._workspace.root)
         else:
             from mcp_backend.engines.embedded import lease
 
@@ -192,9 +196,11 @@ class Kafka:
         """The error for an engine that does not answer."""
         self._down_since = self._down_since or datetime.now(UTC)
         since = self._down_since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        help_ = "A person corrects the credentials that the engine's url refers to" if cause == "credentials" else (
-            "Repeat the call when the broker is back"
-        )  # fmt: skip
+        entry = "of the engine's entry of the policy"
+        help_ = {
+            "credentials": f"A person corrects the credentials {entry}",
+            "tls": f"A person corrects the certificates {entry}, or its url",
+        }.get(cause, "Repeat the call when the broker is back")
         details: dict[str, Json] = {"engine": self.settings.name, "cause": cause, "since": since}
         text = hide_credentials(f"{problem}; not usable since {since}. {help_}")
         return Unavailable(f"engine {self.settings.name} (kafka): {text}", details=details)
@@ -248,3 +254,24 @@ def client_settings(url: str, *, field: str) -> dict[str, Any]:
     elif tls:
         settings["security.protocol"] = "SSL"
     return settings | query
+
+
+def with_access(client: Mapping[str, Any], settings: EngineSettings, root: Path) -> dict[str, Any]:
+    """librdkafka's settings with what the policy says beside the URL; it goes before credentials in the URL. Raises
+    `InvalidArgument` naming the key, never what the reference stands for."""
+    access, name = settings.access, settings.name
+    found = dict(client)
+    user, password = access.text("username", name), access.text("password", name)
+    protocol = str(found.get("security.protocol", "PLAINTEXT"))
+    if user:
+        found |= {"sasl.username": user, "sasl.password": password}
+        found["sasl.mechanism"] = access.sasl_mechanism or found.get("sasl.mechanism") or "PLAIN"
+        protocol = protocol if protocol.startswith("SASL") else "SASL_SSL" if protocol == "SSL" else "SASL_PLAINTEXT"
+    elif access.sasl_mechanism:
+        found["sasl.mechanism"] = access.sasl_mechanism
+    names = {"tls_ca": "ssl.ca.location", "tls_cert": "ssl.certificate.location", "tls_key": "ssl.key.location"}
+    files = {option: path for key, option in names.items() if (path := access.file(key, name, root))}
+    if files:
+        found |= files
+        protocol = "SASL_SSL" if protocol.startswith("SASL") else "SSL"
+    return found | ({"security.protocol": protocol} if protocol != "PLAINTEXT" else {})

@@ -34,14 +34,18 @@ class Worker:
     def _error(self, error: Any) -> None:
         self.trouble = f"{error.name()}: {error.str()}"
 
+    def failed(self, name: str, text: str) -> Fields:
+        """What went wrong, and what a client says of its connections when it is polled."""
+        _ = self._admin and self._admin.poll(0)
+        return {"failed": name, "text": text, "trouble": self.trouble}
+
     def producer(self) -> Any:
         """The one producer, idempotent, with a thread that polls it."""
         with self._lock:
             if self._producer is None:
                 made: Any = Producer({
                     **self.settings, "enable.idempotence": True, "acks": "all", "linger.ms": 0,
-                    "message.timeout.ms": 8000, "socket.timeout.ms": 3000,
-                    "allow.auto.create.topics": False,
+                    "message.timeout.ms": 8000, "socket.timeout.ms": 3000, "allow.auto.create.topics": False,
                 })  # fmt: skip
                 self._producer = made
                 threading.Thread(target=self._poll, args=(made,), daemon=True).start()
@@ -75,10 +79,8 @@ class Worker:
         found = self.admin().list_topics(timeout=float(asked.get("seconds", 4)))
         topics: Fields = {}
         for name, topic in found.topics.items():
-            partitions = topic.partitions.values()
-            topics[name] = [
-                [p.id, p.leader, len(p.replicas), len(p.isrs)] for p in sorted(partitions, key=lambda p: p.id)
-            ]
+            partitions = sorted(topic.partitions.values(), key=lambda p: p.id)
+            topics[name] = [[p.id, p.leader, len(p.replicas), len(p.isrs)] for p in partitions]
         return {"cluster": found.cluster_id, "brokers": len(found.brokers), "topics": topics}
 
     def publish(self, asked: Fields) -> Fields:
@@ -283,9 +285,9 @@ def main() -> None:
         try:
             told = operations[asked["do"]](asked)
         except KafkaException as error:
-            told = {"failed": error.args[0].name(), "text": error.args[0].str(), "trouble": worker.trouble}
+            told = worker.failed(error.args[0].name(), error.args[0].str())
         except (ValueError, TypeError, KeyError, TimeoutError, RuntimeError) as error:
-            told = {"failed": type(error).__name__, "text": str(error), "trouble": worker.trouble}
+            told = worker.failed(type(error).__name__, str(error))
         with writing:
             out.write(json.dumps({"id": asked["id"], **told}) + "\n")
             out.flush()

@@ -127,7 +127,10 @@ class Nats:
     async def _addresses(self, *, again: bool) -> tuple[Address, ...]:
         field = f"engines.{self.settings.name}.url"
         if not self.settings.url.startswith("embedded:"):
-            return addresses(resolve(self.settings.url, field=field), field=field)
+            from mcp_backend.engines.nats_access import with_access
+
+            found = addresses(resolve(self.settings.url, field=field), field=field)
+            return with_access(found, self.settings, self._workspace.root)
         from mcp_backend.engines.embedded import lease
 
         if again and self._lease:
@@ -142,8 +145,8 @@ class Nats:
         self._down_since = self._down_since or datetime.now(UTC)
         since = self._down_since.isoformat(timespec="seconds").replace("+00:00", "Z")
         help_ = {
-            "credentials": "a person corrects the user or password that the engine's url refers to",
-            "tls": "a person corrects the certificate, or the engine's url",
+            "credentials": "a person corrects the credentials that the engine's entry of the policy refers to",
+            "tls": "a person corrects the certificates of the engine's entry of the policy, or its url",
         }.get(cause, "repeat the call when the server is back")
         return Unavailable(
             f"engine {self.settings.name} (nats): {problem}; not usable since {since}. {help_[0].upper()}{help_[1:]}",

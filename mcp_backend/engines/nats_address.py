@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,7 +29,8 @@ class CannotOpen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One server of a NATS URL, without its credentials, which are kept apart and never shown."""
+    """One server of a NATS URL, without its credentials, which are kept apart and never shown. `seed` is that of an
+    NKey, alone or for `jwt`; `context` how TLS is done, `certified` with a certificate of our own."""
 
     host: str
     port: int
@@ -36,6 +38,10 @@ class Address:
     user: str | None = None
     password: str | None = None
     token: str | None = None
+    seed: str | None = None
+    jwt: str | None = None
+    context: ssl.SSLContext | None = None
+    certified: bool = False
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nats import errors
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
 from mcp_backend.engines.nats_address import CLOSE_SECONDS, OPEN_SECONDS, Address, CannotOpen, greeting, words
@@ -79,6 +79,10 @@ class Connection:
         info = await greeting(address)
         if address.tls and not (info.get("tls_required") or info.get("tls_available")):
             raise CannotOpen("tls", f"{address} offers no TLS, and the URL demands it")
+        if info.get("tls_verify") and not address.certified:
+            raise CannotOpen(
+                "tls", f"{address} demands a certificate of the client: tls_cert and tls_key of the policy"
+            )
         connection = cls(address, info)
         await connection._open()
         return connection
@@ -189,7 +193,8 @@ class Connection:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._client.connect(
                     servers=[f"{'tls' if address.tls else 'nats'}://{address}"],
-                    user=address.user, password=address.password, token=address.token,
+                    user=address.user, password=address.password, token=address.token, tls=address.context,
+                    nkeys_seed_str=None if address.jwt else address.seed, user_credentials=_credentials(address),
                     name="mcp-backend", allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0,
                     connect_timeout=2, pending_size=0, error_cb=self._on_error, closed_cb=self._on_closed,
                 )  # fmt: skip
@@ -237,6 +242,16 @@ class Connection:
             self.lost_at = datetime.now(UTC)
         for waiting in list(self._waiting.values()):
             waiting.fail(Lost(why))
+
+
+def _credentials(address: Address) -> RawCredentials | None:
+    """A JWT and its seed in the form that nats-py reads."""
+    if address.jwt is None:
+        return None
+    return RawCredentials(
+        f"-----BEGIN NATS USER JWT-----\n{address.jwt}\n------END NATS USER JWT------\n"
+        f"-----BEGIN USER NKEY SEED-----\n{address.seed}\n------END USER NKEY SEED------\n"
+    )
 
 
 def _sorted(error: Exception, trouble: list[Exception], address: Address) -> CannotOpen:

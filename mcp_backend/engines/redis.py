@@ -12,10 +12,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_backend.engines.redis_address import Address, address
+from mcp_backend.engines.redis_address import Address, address, ended_early, of_settings
 from mcp_backend.errors import Json, Unavailable
 from mcp_backend.policy import EngineSettings
-from mcp_backend.settings import Workspace, hide_credentials, resolve
+from mcp_backend.settings import Workspace, hide_credentials
 
 if TYPE_CHECKING:
     from mcp_backend.engines.embedded import Lease
@@ -110,16 +110,17 @@ class Redis:
             except (NotSent, Unanswered, Refused) as error:
                 await client.aclose()
                 if problem is None:
-                    cause = error.cause if isinstance(error, NotSent) else "timeout"
+                    early = ended_early(self.where, str(error)) if isinstance(error, Unanswered) else ""
+                    cause = error.cause if isinstance(error, NotSent) else "tls" if early else "timeout"
                     if isinstance(error, Refused):
                         cause = "credentials" if error.code in ("NOAUTH", "NOPERM", "WRONGPASS") else "protocol"
-                    problem = NotSent(cause, f"{self.where}: {error}")
+                    problem = NotSent(cause, f"{self.where}: {early or error}")
             except BaseException:
                 await client.aclose()
                 raise
             if self._lease is None:
                 break
-        assert problem is not None, "an address either opens or tells why not"
+        assert problem is not None
         raise self.unavailable(str(problem), problem.cause) from problem
 
     async def _greeting(self, client: Any) -> dict[str, str]:
@@ -138,9 +139,8 @@ class Redis:
         return info
 
     async def _address(self, *, again: bool) -> Address:
-        field = f"engines.{self.settings.name}.url"
         if not self.settings.url.startswith("embedded:"):
-            return address(resolve(self.settings.url, field=field), field=field)
+            return of_settings(self.settings, self._workspace.root)
         from mcp_backend.engines.embedded import lease
 
         if self._lease and (again or self._lease.lost):
@@ -148,7 +148,7 @@ class Redis:
             self._lease = None
         if self._lease is None:
             self._lease = await lease("redis", self._workspace)
-        return address(self._lease.url, field=field)
+        return address(self._lease.url, field=f"engines.{self.settings.name}.url")
 
     async def refresh(self) -> None:
         """Reads `INFO` again when it is older than some seconds: persistence, memory, role."""
@@ -232,8 +232,8 @@ class Redis:
         self._down_since = self._down_since or datetime.now(UTC)
         since = self._down_since.isoformat(timespec="seconds").replace("+00:00", "Z")
         help_ = {
-            "credentials": "a person corrects the user or password that the engine's url refers to",
-            "tls": "a person corrects the certificate, or the engine's url",
+            "credentials": "a person corrects the credentials that the engine's entry of the policy refers to",
+            "tls": "a person corrects the certificates of the engine's entry of the policy, or its url",
         }.get(cause, "repeat the call when the server is back")
         details: dict[str, Json] = {"engine": self.settings.name, "cause": cause, "since": since}
         text = f"{problem}; not usable since {since}. {help_[0].upper()}{help_[1:]}"

@@ -4,12 +4,15 @@ https://www.iana.org/assignments/uri-schemes/prov/redis and redis-py's own query
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.policy import EngineSettings
+from mcp_backend.settings import resolve
 
 Topology = Literal["single", "unix", "cluster", "sentinel"]
 EXPECTED = (
@@ -88,6 +91,35 @@ def address(url: str, *, field: str) -> Address:
         sentinel_password=query.get("sentinel_password"),
         tls_options=MappingProxyType(options),
     )
+
+
+def of_settings(settings: EngineSettings, root: Path) -> Address:
+    """The address of an engine of the policy; what stands beside the URL goes before credentials in the URL. Raises
+    `InvalidArgument` naming the key, never what the reference stands for."""
+    access, name = settings.access, settings.name
+    field = f"engines.{name}.url"
+    where = found = address(resolve(settings.url, field=field), field=field)
+    if access.password:
+        user = access.text("username", name) or where.user
+        found = replace(found, user=user, password=access.text("password", name))
+    elif access.username:
+        found = replace(found, user=access.text("username", name))
+    options = dict(where.tls_options)
+    for key, option in (("tls_ca", "ssl_ca_certs"), ("tls_cert", "ssl_certfile"), ("tls_key", "ssl_keyfile")):
+        if path := access.file(key, name, root):
+            options[option] = path
+    if options != dict(where.tls_options):
+        found = replace(found, tls=True, tls_options=MappingProxyType(options))
+    return found
+
+
+def ended_early(where: Address, told: str) -> str:
+    """Words for a server that ends a connection right after TLS came about: with TLS 1.3 it looks at the certificate of
+    the client only then, and its reason is lost with the connection. Empty where that is not it."""
+    ended = any(word in told.lower() for word in ("reset", "closed", "broken pipe", "eof"))
+    if not where.tls or "ssl_certfile" in where.tls_options or not ended:
+        return ""
+    return "it ended the connection right after TLS came about: perhaps it demands a certificate (tls_cert, tls_key)"
 
 
 def _node(text: str, default: int) -> tuple[str, int]:
