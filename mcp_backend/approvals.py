@@ -25,17 +25,23 @@ async def spend(store: Store, digest: str, at_version: str, now: float) -> Appro
     """Takes an unspent, unexpired approval for exactly this digest at this version, or `None`.
 
     A clock that was set back does not make an approval live longer: time does not go back behind the last record of
-    the audit. Raises `PermissionDenied` when the audit does not hold the decision that the approval came from.
+    the audit. Raises `PermissionDenied` when the audit does not hold the decision that the approval came from, or
+    holds a call that used it: then somebody wrote into the store.
     """
     latest = max(now, await audit.latest(store) - audit.SKEW)
     row = await store.row("approval_spend", digest=digest, at_version=at_version, now=latest)
     if row is None:
         return None
     decision = {"event": "approved", "escalation": row["escalation"], "digest": digest, "at_version": at_version}
-    if not await audit.holds(store, row["record"], {**decision, "by": row["approver"]}):
+    decision |= {"by": row["approver"], "expires": row["expires"]}
+    mark = f'%"id":"{row["id"]}"%'
+    if (
+        not await audit.holds(store, row["record"], decision)
+        or await store.row("audit_naming", after=row["record"], mark=mark) is not None
+    ):
         raise PermissionDenied(
-            f"the approval {row['id']} is in the store, but no decision of a person in the audit made it: it counts "
-            "for nothing. A person runs `mcp-backend audit verify`"
+            f"the approval {row['id']} is in the store, but by the audit no person gave it for this call, or it was "
+            "used already: it counts for nothing. A person runs `mcp-backend audit verify`"
         )
     return Approval(row["id"], row["escalation"], row["approver"], row["channel"])
 

@@ -241,7 +241,10 @@ async def decide(
         await routing.noted(store, identifier, now, status, by, channel)
         at = datetime.fromtimestamp(now, UTC).isoformat()
         decision = {"event": status, "escalation": identifier, "digest": row["digest"], "by": by}
-        more = {"kind": row["kind"], "channel": channel, "at_version": row["at_version"]}
+        more: dict[str, Json] = {"kind": row["kind"], "channel": channel, "at_version": row["at_version"]}
+        expires = now + seconds(constraint.expires if constraint else "4h")
+        if status == "approved":
+            more["expires"] = expires
         seq = await audit.append(store, {"at": at, **decision, **more})
         if row["kind"] == "approval" and status == "approved":
             await store.run(
@@ -253,7 +256,7 @@ async def decide(
                 approver=by,
                 channel=channel,
                 granted=now,
-                expires=now + seconds(constraint.expires if constraint else "4h"),
+                expires=expires,
                 record=seq,
             )
     return await get(store, identifier)

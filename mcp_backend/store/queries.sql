@@ -21,6 +21,9 @@ select seq, record, hash from audit where seq = :seq;
 -- name: audit_before
 select seq, record from audit where seq < :seq order by seq desc limit :limit;
 
+-- name: audit_naming
+select seq from audit where seq > :after and record like :mark limit 1;
+
 -- name: audit_recent
 select seq, record from audit order by seq desc limit :limit;
 
@@ -125,7 +128,7 @@ update approval set spent = :now
 where id = (select id from approval
             where digest = :digest and at_version = :at_version and spent is null and expires > :now limit 1)
   and spent is null
-returning id, escalation, digest, approver, channel, record;
+returning id, escalation, approver, channel, expires, record;
 
 -- name: approval_of
 select id, approver, channel, granted, expires, spent from approval where escalation = :escalation;
