@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from mcp_backend import questions
 from mcp_backend.errors import FailedPrecondition, NotFound, Unavailable
 from mcp_backend.store import Row
 from mcp_backend.terminal import plain
@@ -133,6 +134,8 @@ def _written(row: Row) -> str:
     listed = _OPTIONS.get(row["kind"], "")
     options = cast("list[object]", details.get(listed) or [])
     rest = {name: value for name, value in details.items() if name != listed}
+    if contracts := questions.agreed(details):
+        rest[questions.AGREED] = [f"{o['operation']} of {o['spec']} (contract {o['digest'][:12]})" for o in contracts]
     lines = [
         "---", "status: accepted", f"date: {when}", f"decision-makers: {_line(row['answered_by'])}",
         f"consulted: {_line(row['asker'])}", f"escalation: {row['id']}", f"kind: {row['kind']}",

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mcp_backend import questions
+
 FIELDS: Mapping[str, str] = {
     "spec_clarification": "spec_ref",
     "frontend_contract": "contract",
@@ -28,6 +30,9 @@ _LINES = re.compile(
 
 def quoted(root: Path, kind: str, details: Mapping[str, Any]) -> str:
     """What a question of this kind quotes, as it is kept; empty when it names no file of the repository."""
+    if contracts := questions.agreed(details):
+        kept = [{name: str(one[name]) for name in ("spec", "operation", "digest")} for one in contracts]
+        return json.dumps({"contracts": kept}, ensure_ascii=False)
     reference = details.get(FIELDS.get(kind, ""))
     if not isinstance(reference, str):
         return ""
@@ -45,6 +50,11 @@ def changed(root: Path, quote: str) -> str:
     if not quote:
         return ""
     kept = json.loads(quote)
+    if "contracts" in kept:
+        from mcp_backend.contracts import agreed
+
+        moved = (o["spec"] for o in kept["contracts"] if agreed.digest(root, o["spec"], o["operation"]) != o["digest"])
+        return str(next(moved, ""))
     text = _text(root, kept["path"])
     if text is not None and (kept["sha256"] == _sha256(text) or (kept["part"] and kept["part"] in text)):
         return ""

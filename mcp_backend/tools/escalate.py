@@ -22,6 +22,7 @@ DETAILS_LIMIT = 20_000
 class _Ready:
     kind: Kind
     recorded: list[decisions.Decision]
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,28 @@ class Escalate(Tool):
             )
         if len(json.dumps(self.details, ensure_ascii=False)) > DETAILS_LIMIT:
             raise InvalidArgument(f"details: expected at most {DETAILS_LIMIT} characters of JSON; name files and lines")
-        return Plan(prepared=_Ready(kind, await asyncio.to_thread(decisions.all_of, app.workspace.root)))
+        details = await asyncio.to_thread(self._with_contracts, app)
+        return Plan(prepared=_Ready(kind, await asyncio.to_thread(decisions.all_of, app.workspace.root), details))
+
+    def _with_contracts(self, app: App) -> Mapping[str, Any]:
+        """The details; of a question about a contract with the operations they name, as they are now."""
+        if self.kind != "frontend_contract":
+            return self.details
+        from mcp_backend.contracts import agreed
+
+        given = {name: value for name, value in self.details.items() if name != questions.AGREED}
+        found = agreed.found(app.workspace, given)
+        return {**given, questions.AGREED: found} if found else given
 
     async def run(self, app: App, plan: Plan) -> Result:
         if isinstance(plan.prepared, _Reply):
             return await self._replied(app, plan.prepared)
         ready: _Ready = plan.prepared
-        digest = questions.question_digest(self.kind, self.title_, self.question, self.details)
+        digest = questions.question_digest(self.kind, self.title_, self.question, ready.details)
         if decision := decisions.answering(ready.recorded, digest):
             return _recorded(decision, ready.kind)
         row, new = await escalations.open_question(
-            app.store, ready.kind, self.title_, self.question, self.details, blocking=self.blocking,
+            app.store, ready.kind, self.title_, self.question, ready.details, blocking=self.blocking,
             asker=app.caller.principal, now=app.now(), root=app.workspace.root,
         )  # fmt: skip
         assignee = str(row["assignee"])
