@@ -13,6 +13,8 @@ LOOKED_AT = 200
 _PLAIN = re.compile(r"([0-9]+)([^\n]*)\.sql")
 APPLIED = ("dbmate", "golang-migrate", "goose", "Flyway", "Prisma", "sqlx", "Supabase", "Drizzle", "Alembic", "Django")
 """Tools whose migrations are applied: the names of `tools.TOOLS`."""
+PROGRAMS = ("Alembic", "Django")
+"""Those of them whose migrations are programs, run by the tool's own command."""
 HEAD = 4096
 """Bytes at the start of a file in which its tool's marker is looked for."""
 

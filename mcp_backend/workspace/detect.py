@@ -173,19 +173,25 @@ def _folders(files: Sequence[str]) -> dict[str, list[str]]:
 
 def _applied(workspace: Workspace, files: Sequence[str]) -> str | None:
     """The folder of migrations that can be applied: the first in dbmate's form
-    (https://github.com/amacneil/dbmate#creating-migrations), otherwise the only one of another tool."""
+    (https://github.com/amacneil/dbmate#creating-migrations), otherwise the only one of another tool, of one whose
+    migrations are programs last."""
     folders = _folders(files)
     for folder, names in folders.items():
         first = next((name for name in names if name.endswith(".sql")), None)
         if first and _DBMATE.search(listing.text(workspace.root, first, 4096) or ""):
             return folder or "."
-    if not folders:
+    marked = any(path.rpartition("/")[2] in ("alembic.ini", "manage.py") for path in files)
+    if not folders and not marked:
         return None
     from mcp_backend.migrations import forms
+    from mcp_backend.migrations import found as programs
 
     places = {folder: workspace.root / folder for folder in folders}
-    found = [f for f, place in places.items() if place.is_dir() and forms.form(place, FEW).tool in forms.APPLIED]
-    return (found[0] or ".") if len(found) == 1 else None
+    tools = {f: forms.form(place, FEW).tool for f, place in places.items() if place.is_dir()}
+    found = [f for f, tool in tools.items() if tool in forms.APPLIED and tool not in forms.PROGRAMS]
+    if found:
+        return (found[0] or ".") if len(found) == 1 else None
+    return programs.folder(workspace.root, files) if marked else None
 
 
 def _migrations(workspace: Workspace, files: Sequence[str]) -> tuple[Migrations, ...]:
