@@ -88,7 +88,9 @@ def _record(
         name = str(field["name"])
         if name in value:
             result[name] = datum(field["type"], value[name], named, f"{where}.{name}", found)
-        elif "default" not in field:
+        elif "default" in field:  # the library takes it as a value of Python, and bytes are text there
+            result[name] = datum(field["type"], field["default"], named, f"{where}.{name}", found)
+        else:
             found.append(f"{where}: {name!r} is required")
     return result
 
