@@ -1,6 +1,8 @@
 # ruff: noqa: E501 - a specification is read best in few lines
 """call_api over HTTP: the answer is judged by the contract, credentials stay hidden, nothing leaves the checked address."""
 
+import asyncio
+import gzip
 import hashlib
 import json
 import socket
@@ -13,6 +15,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from mcp_backend.contracts.calling import addresses
+from mcp_backend.contracts.calling.line import Line, within
+from mcp_backend.contracts.calling.over_http import exchange
+from mcp_backend.policy import Policy
 from tests.conftest import ERAS, Connect, Era
 from tests.service import ask, refused, write
 
@@ -286,6 +292,73 @@ async def test_a_write_that_died_midway_is_unknown_and_a_read_is_repeated(orders
     assert "may or may not have had its effect" in write_["reason"]
     assert "only reads" in read["reason"]
     assert "unknown" in audit
+
+
+async def test_a_call_that_the_host_cancels_ends_its_connection() -> None:
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                while connection.recv(65_536):
+                    heard.set()
+            ended.set()
+
+        heard = threading.Event()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        target = addresses.place(f"http://127.0.0.1:{server.getsockname()[1]}", Policy(), "rest")
+        line = Line(target, 30)
+        call = asyncio.create_task(
+            within(line, 30, lambda: exchange(line, "GET", "/", {}, b"", reads=True), reads=True)
+        )
+        assert await asyncio.to_thread(heard.wait, 20)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert await asyncio.to_thread(ended.wait, 20)
+        thread.join()
+
+
+async def test_answers_that_are_no_whole_http_are_told(orders: Path, connect: Connect) -> None:
+    packed = gzip.compress(b'{"id": 1, "total": 5}')
+    json_ = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    raw = {
+        "garbage": b"\x00\x01\x02\r\n\r\n",
+        "nothing": b"",
+        "short": json_ + b'Content-Length: 50\r\n\r\n{"id": 1',
+        "chunked": json_ + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"id"\r\n',
+        "packed": json_ + b"Content-Encoding: gzip\r\n\r\n" + packed,
+        "bomb": json_ + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * 30_000_000),
+        "none": b"HTTP/1.1 404 Not Found\r\n\r\n",
+        "unchanged": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 900\r\n\r\n",
+        "many": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    }
+    found: dict[str, Any] = {}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for content in raw.values():
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(content)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        async with connect(orders) as client:
+            for name in raw:
+                url = f"http://127.0.0.1:{server.getsockname()[1]}/v1/orders/1"
+                answer = await client.call_tool("call_api", {"target": url})
+                content: dict[str, Any] = answer.structured_content or {}
+                found[name] = content.get("error", content)
+        thread.join()
+    assert {found[n]["code"] for n in ("garbage", "nothing", "many")} == {"unavailable"}
+    for name in ("short", "chunked", "bomb"):
+        assert (found[name]["status"], found[name]["truncated"], found[name]["verdict"]) == (200, True, "unverified")
+    assert (found["packed"]["verdict"], found["packed"]["body"]) == ("matches", {"id": 1, "total": 5})
+    assert (found["none"]["verdict"], found["unchanged"]["truncated"]) == ("matches", False)
 
 
 async def test_time_is_over_for_a_service_that_drips(orders: Path, connect: Connect) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mcp_backend import escalations
+from mcp_backend.app import open_app
 from mcp_backend.contracts.calling import addresses
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.policy import EngineSettings, Policy
@@ -196,3 +198,51 @@ def test_a_bare_host_and_port_is_understood_and_engines_that_are_not_set_are_pas
     assert (target.origin, target.refused) == ("grpc://localhost:50051", "")
     with pytest.raises(InvalidArgument):
         addresses.place("localhost", Policy(), "grpc")
+
+
+async def approve(root: Path, escalation: str) -> str:
+    """What a person does at a terminal: looks at the question and says yes. The question as it was shown."""
+    async with open_app(root) as app:
+        asked = await escalations.get(app.store, escalation)
+        await escalations.decide(
+            app.store, escalation, status="approved", answer="", by="ana", channel="terminal", now=app.now(),
+            constraint=app.policy.constraint("data-consistency"),
+        )  # fmt: skip
+        return str(json.loads(asked["details"])["preview"])
+
+
+async def test_an_approved_request_is_sent_once_exactly_as_it_was_shown(
+    repository: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_TOKEN", "tok-1a2b3c4d5e")
+    with serving(says({}, 201)) as (url, seen):
+        write(repository, {"mcp-backend.toml": f'[services.orders]\nurl = "{url}"\nenvironment = "staging"\n'})
+        async with connect(repository) as client:
+            call: dict[str, Any] = {
+                "target": "orders", "method": "POST", "path": "/orders", "body": {"total": 7},
+                "headers": {"Authorization": "Bearer env:ORDERS_TOKEN"},
+            }  # fmt: skip
+            asked = await refused(client, "call_api", **call)
+            shown = await approve(repository, asked["escalation"])
+            other = await refused(client, "call_api", **{**call, "headers": {}})
+            sent = await ask(client, "call_api", **call)
+            again = await refused(client, "call_api", **call)
+    assert f"POST {url}/orders (staging)" in shown
+    assert '{"total":7}' in shown
+    assert "tok-1a2b3c4d5e" not in shown
+    assert other["escalation"] != asked["escalation"]
+    assert (sent["status"], seen) == (201, ["POST /orders"])
+    assert again["code"] == "failed_precondition"
+
+
+async def test_check_contract_sends_no_credential_of_another_program(
+    repository: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tok-1a2b3c4d5e")
+    with serving(says({})) as (url, seen):
+        async with connect(repository) as client:
+            for reference in ("env:AWS_SECRET_ACCESS_KEY", "file:/etc/hostname"):
+                error = await refused(client, "check_contract", url=url, headers={"X-A": reference})
+                assert error["code"] == "invalid_argument"
+                assert error["reason"].startswith("headers.X-A")
+    assert seen == []

@@ -210,7 +210,12 @@ async def test_a_server_that_is_down_or_does_not_describe_itself_is_told(
             silent = await refused(client, "call_api", target=target, protocol="grpc", operation="orders.v1.Orders/Get")
     async with connect(repository) as client:
         down = await refused(client, "call_api", target=target, protocol="grpc", operation="orders.v1.Orders/Get")
-    assert (silent["code"], down["code"]) == ("not_found", "unavailable")
+    write(repository, {"proto/orders.proto": PROTO})
+    with serving(says({})) as (http, _):
+        async with connect(repository) as client:
+            other = await refused(client, "call_api", target=http, protocol="grpc", operation="Pay")
+    assert (silent["code"], down["code"], other["code"]) == ("not_found", "unavailable", "unavailable")
+    assert "before the request was sent" in other["reason"]
     assert "nothing was sent" in down["reason"]
 
 

@@ -82,7 +82,7 @@ class CallApi(Tool):
         assert request is not None, "a refused address is never run"
         line = Line(ready.target, self.timeout_seconds)
         began = time.monotonic()
-        got = await within(line, self.timeout_seconds, lambda: request.send(line))
+        got = await within(line, self.timeout_seconds, lambda: request.send(line), reads=request.reads)
         result = await asyncio.to_thread(self._result, ready, request, got)
         result["elapsed_ms"] = round((time.monotonic() - began) * 1000, 1)
         return result
@@ -104,7 +104,7 @@ class CallApi(Tool):
         facts = Facts(service=ServiceFacts(request.url, request.reads, request.why))
         return Plan(
             (action,), facts, self._preview(request, target, sent), prepared=_Ready(target, sent, request),
-            recorded={"headers": ", ".join(n for n, _ in sent.shown), "references": ", ".join(references.named)},
+            recorded={"references": ", ".join(references.named)} if references.named else {},
         )  # fmt: skip
 
     def _request(self, app: App, target: "Target", references: Any) -> "tuple[Request, Headers]":
@@ -143,7 +143,7 @@ class CallApi(Tool):
         lines = [f"{request.verb} {request.url} ({target.environment})", *(f"{n}: {v}" for n, v in sent.shown)]
         if request.content:
             text = request.content.decode("utf-8", "replace")
-            lines += ["", Hider(sent.secrets).text(text[:20_000])]
+            lines += ["", f"{len(request.content)} bytes:", Hider(sent.secrets).text(text[:20_000])]
         return "\n".join(lines)
 
     def _result(self, ready: _Ready, request: "Request", got: "Got") -> Result:

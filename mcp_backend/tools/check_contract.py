@@ -53,7 +53,7 @@ class CheckContract(Tool):
     after: NonNegativeInt | None = None
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend import settings
+        from mcp_backend.contracts.calling.headers import References
         from mcp_backend.workspace import naming
 
         given = [name for name in ("base", "implementation", "url") if getattr(self, name) is not None]
@@ -63,7 +63,11 @@ class CheckContract(Tool):
                 f"running service; got {' and '.join(given) or 'none'}"
             )
         path = (naming.readable(self.path, app.workspace.root) or ".") if self.path else ""
-        headers = {n: settings.resolve(v, field=f"headers.{n}") for n, v in (self.headers or {}).items()}
+        references = References(app.policy, app.workspace, None)
+        headers = {
+            n: references.read(f"headers.{n}", v) if v.startswith(("env:", "file:")) else v
+            for n, v in (self.headers or {}).items()
+        }
         actions: tuple[Action, ...] = ()
         if self.implementation is not None:
             _application(self.implementation)

@@ -91,17 +91,20 @@ def lost(line: Line, reads: bool, why: str) -> Exception:
     return Unavailable(f"{at}: {why} before it answered; the request only reads, so repeat it")
 
 
-async def within(line: Line, seconds: float, work: Callable[[], T]) -> T:
+async def within(line: Line, seconds: float, work: Callable[[], T], *, reads: bool) -> T:
     """What `work` gives, in a thread of its own. When time is over, or the call is cancelled, the line is cut, and
-    `work` ends by that."""
+    `work` ends by that. Raises `DeadlineExceeded` or `OutcomeUnknown` where it does not."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         done, _ = await asyncio.wait({running}, timeout=seconds)
         if not done:
             line.late = True
             line.cut()
-        return await asyncio.shield(running)
+            done, _ = await asyncio.wait({running}, timeout=CONNECT_SECONDS + 1)
+        if not done:
+            raise lost(line, reads, "timeout_seconds passed")
+        return running.result()
     except asyncio.CancelledError:
         line.cut()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.wait({running}, timeout=CONNECT_SECONDS + 1)
         raise

@@ -170,6 +170,8 @@ def _called(
         status, details, trailers = raised.code().name, str(raised.details() or ""), raised.trailing_metadata() or ()
         late = line.late or status == "DEADLINE_EXCEEDED"
         gone = status == "UNAVAILABLE" or (status == "UNKNOWN" and "removed" in details)
+        if gone and details.startswith("failed to connect to all addresses"):
+            line.sent = False  # there was a connection, but no HTTP/2 on it
         if (late or gone or status == "CANCELLED") and not (answers and rpc.server_streaming):
             line.late = late
             why = "timeout_seconds passed" if late else f"the connection ended ({details[:120]})"

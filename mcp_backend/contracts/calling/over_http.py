@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -88,12 +89,19 @@ def exchange(line: Line, method: str, path: str, headers: Mapping[str, str], con
         line.sent = True
         connection.endheaders(content or None)
         answer = connection.getresponse()
-        status, given = answer.status, {name.lower(): value for name, value in answer.getheaders()}
+        status = answer.status
+        for name, value in answer.getheaders():
+            given[name.lower()] = f"{given[name.lower()]}, {value}" if name.lower() in given else value
         while len(body) <= LIMIT and (piece := answer.read1(65_536)):
             body += piece
         expected = given.get("content-length", "")
-        whole = len(body) <= LIMIT and (method == "HEAD" or not expected.isdigit() or len(body) >= int(expected))
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        bare = method == "HEAD" or status in (204, 304)  # RFC 9110 section 6.4.1
+        whole = len(body) <= LIMIT and (bare or not expected.isdigit() or len(body) >= int(expected))
+        if whole and given.get("content-encoding", "") in ("gzip", "deflate"):  # though identity was asked for
+            unpacking = zlib.decompressobj(wbits=47)
+            body = unpacking.decompress(body, LIMIT)
+            whole = not unpacking.unconsumed_tail
+    except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
         if not status:
             why = "timeout_seconds passed" if line.late or isinstance(error, TimeoutError) else "the connection ended"
             line.late = line.late or isinstance(error, TimeoutError)
