@@ -21,11 +21,18 @@ LIMITS = {
 """Under `readonly = 1` no request can bring settings, so the limits are the profile's."""
 
 
+CATALOG = ("parts", "mutations", "dictionaries")
+"""System tables that db_schema shows something of; each shows a user only what is about tables it may see. Servers
+whose `select_from_system_db_requires_grant` is on, as it is by default, keep them back."""
+
+
 def script(user: str, databases: Iterable[str]) -> str:
     """For an administrator, to run with clickhouse-client --multiquery: makes the user, lets it read, nothing else."""
     name = identifier(user)
     settings = ", ".join(f"{setting} = {value}" for setting, value in LIMITS.items())
-    granted = "\n".join(f"GRANT SELECT, SHOW, dictGet ON {identifier(d)}.* TO {name};" for d in databases)
+    grants = [f"SELECT, SHOW, dictGet ON {identifier(database)}.*" for database in databases]
+    grants += [f"SELECT ON system.{table}" for table in CATALOG]
+    granted = "\n".join(f"GRANT {grant} TO {name};" for grant in grants)
     return f"""CREATE SETTINGS PROFILE IF NOT EXISTS {name} SETTINGS {settings};
 CREATE USER IF NOT EXISTS {name} IDENTIFIED WITH sha256_password BY '{{its password}}' SETTINGS PROFILE {name};
 ALTER USER {name} SETTINGS PROFILE {name};

@@ -10,6 +10,7 @@ from typing import Any
 from mcp_backend.engines.ch import definition
 from mcp_backend.engines.ch.analysis import Asks
 from mcp_backend.engines.ch.definition import Definition
+from mcp_backend.engines.ch.errors import NOT_GRANTED, ServerError
 from mcp_backend.engines.ch.fingerprint import OURS
 from mcp_backend.engines.ch.overview import KINDS, engine_name
 from mcp_backend.errors import InvalidArgument, Json, NotFound
@@ -109,9 +110,11 @@ async def near(asks: Asks, table: str) -> list[str]:
 async def describe(asks: Asks, name: Name, after: str | None) -> tuple[dict[str, Json], str | None]:
     """Everything about a table, and the column to go on after when there are too many for one answer."""
     asked = {"database": name.database, "name": name.table}
+    withheld: list[Json] = []
     about, columns, parts, views, read_by, mutations, dictionary = await asyncio.gather(
-        asks.rows(_TABLE, asked), asks.rows(_COLUMNS, asked), asks.rows(_PARTS, asked), asks.rows(_VIEWS),
-        asks.rows(_READ_BY), asks.rows(_MUTATIONS, asked), asks.rows(_DICTIONARY, asked),
+        asks.rows(_TABLE, asked), asks.rows(_COLUMNS, asked), _granted(asks, _PARTS, asked, withheld),
+        asks.rows(_VIEWS), asks.rows(_READ_BY), _granted(asks, _MUTATIONS, asked, withheld),
+        _granted(asks, _DICTIONARY, asked, withheld),
     )  # fmt: skip
     if not about:
         raise NotFound("table: it was dropped just now")
@@ -152,9 +155,22 @@ async def describe(asks: Asks, name: Name, after: str | None) -> tuple[dict[str,
             {"id": i, "command": command, "parts_left": left, "failed": str(reason)[:300] or None}
             for i, command, left, reason in mutations
         ],
+        "not_granted": sorted(withheld, key=str),
     }
     always = ("columns", "order_by", "rows") if KINDS.get(engine, "table") == "table" else ("columns",)
     return {k: v for k, v in sections.items() if v not in (None, "", [], {}) or k in always}, following
+
+
+async def _granted(asks: Asks, sql: str, asked: dict[str, str], withheld: list[Json]) -> list[list[Any]]:
+    """The rows of a system table beside the catalog, which many users may not read: none then, and its name is
+    `withheld`."""
+    try:
+        return await asks.rows(sql, asked)
+    except ServerError as error:
+        if error.code not in NOT_GRANTED:
+            raise
+        withheld.extend(re.findall(r"FROM (system\.\w+)", sql)[:1])
+        return []
 
 
 def _parts(name: str) -> tuple[str, str]:
