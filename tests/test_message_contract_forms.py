@@ -17,6 +17,7 @@ from mcp_backend.contracts.payloads.misfit import Misfit
 from mcp_backend.contracts.watch import Watch
 from mcp_backend.errors import FailedPrecondition, NotFound
 from mcp_backend.settings import workspace
+from tests.engines_fixtures import wait_for
 
 LIBRARY: Any = importlib.import_module("fastavro")
 ORDER: dict[str, Any] = {
@@ -96,6 +97,13 @@ async def contracts(root: Path, declared: dict[str, str] | None = None) -> Index
     return await Watch(workspace(root), declared or {}).index()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """The contracts for tests that only ask."""
+    declared = {"orders": "cloudevents:schemas/order.schema.json"}
+    return wait_for(contracts(tmp_path_factory.mktemp("contracts"), declared))
+
+
 def fit(index: Index, destination: str, payload: Any, headers: dict[str, str] | None = None, **known: Any) -> Fit:
     return index.fit(contract(index, destination), payload, headers or {}, Known(**known))
 
@@ -143,10 +151,10 @@ async def test_avro_is_written_as_its_library_reads_it_and_read_back(tmp_path: P
         ({"extra": 1}, "$: unknown field 'extra'; known: id, price, at, note, state, items"),
     ],
 )
-async def test_what_avro_cannot_hold_is_named_with_its_place_and_without_the_value(
-    tmp_path: Path, change: dict[str, Any], problem: str
+def test_what_avro_cannot_hold_is_named_with_its_place_and_without_the_value(
+    shared: Index, change: dict[str, Any], problem: str
 ) -> None:
-    found = fit(await contracts(tmp_path), "api.avro", {**VALUE, **change})
+    found = fit(shared, "api.avro", {**VALUE, **change})
     assert found.problems == (problem,)
 
 
@@ -200,10 +208,8 @@ async def test_protobuf_is_written_by_the_repositorys_own_files_and_read_back(tm
         (b"hello", "$: not a message of type shop.v1.Order"),
     ],
 )
-async def test_what_no_protobuf_message_holds_is_named_without_the_value(
-    tmp_path: Path, payload: Any, problem: str
-) -> None:
-    assert fit(await contracts(tmp_path), "api.proto", payload).problems == (problem,)
+def test_what_no_protobuf_message_holds_is_named_without_the_value(shared: Index, payload: Any, problem: str) -> None:
+    assert fit(shared, "api.proto", payload).problems == (problem,)
 
 
 async def test_a_policy_entry_for_a_type_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
@@ -255,10 +261,8 @@ async def test_a_structured_event_is_checked_as_envelope_and_as_data(tmp_path: P
         ({"data_base64": "e30="}, "$: data and data_base64 exclude each other"),
     ],
 )
-async def test_an_event_that_breaks_the_specification_is_refused(
-    tmp_path: Path, change: dict[str, Any], problem: str
-) -> None:
-    assert problem in fit(await contracts(tmp_path), "api.event", {**EVENT, **change}).problems
+def test_an_event_that_breaks_the_specification_is_refused(shared: Index, change: dict[str, Any], problem: str) -> None:
+    assert problem in fit(shared, "api.event", {**EVENT, **change}).problems
 
 
 @pytest.mark.parametrize(
@@ -273,10 +277,10 @@ async def test_an_event_that_breaks_the_specification_is_refused(
         ("kafka", {"content-type": "application/cloudevents-batch+json"}, "a batch of events"),
     ],
 )
-async def test_an_event_in_headers_is_judged_by_the_binding_of_its_system(
-    tmp_path: Path, engine: str, headers: dict[str, str], problem: str
+def test_an_event_in_headers_is_judged_by_the_binding_of_its_system(
+    shared: Index, engine: str, headers: dict[str, str], problem: str
 ) -> None:
-    index = await contracts(tmp_path, {"orders": "cloudevents:schemas/order.schema.json"})
+    index = shared
     found = fit(index, "orders", {"id": 1}, headers, engine=engine)
     assert problem in "\n".join(found.problems) if problem else found.against
     wrong = fit(index, "orders", {}, headers, engine=engine).problems

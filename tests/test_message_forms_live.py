@@ -14,6 +14,8 @@ from mcp.client import Client
 from nats.aio.client import Client as NatsClient
 from nats.js import JetStreamContext
 
+from mcp_backend.contracts.payloads import avro, protobuf
+from mcp_backend.contracts.protobuf import compiling
 from mcp_backend.engines import embedded
 from mcp_backend.settings import workspace
 from tests.conftest import ERAS, Connect, Era
@@ -187,6 +189,29 @@ async def test_what_runs_code_or_is_a_secret_is_found_inside_other_forms(
         assert token not in (told := await refused("o.proto", payload={"by": f"token {token}"}))
         assert "permission_denied" in told
         assert (await there.stream_info("UNSAFE")).state.messages == 0
+
+
+async def test_without_the_package_of_a_form_nothing_is_sent_and_the_extra_is_named(
+    place: Path, brokers: tuple[Natsd, Redisd], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {"asyncapi": "3.0.0", "channels": {"a": {"address": "p.avro", "messages": {"M": {"payload": {
+        "schemaFormat": "application/vnd.apache.avro;version=1.9.0", "schema": {"type": "long"}}}}}}}  # fmt: skip
+    (place / "asyncapi.json").write_text(json.dumps(document))
+    for module in (avro, compiling):
+        monkeypatch.setattr(module, "find_spec", {}.get)  # finds no package
+    compiled = protobuf._pool.cache_info()  # pyright: ignore[reportPrivateUsage]
+    async with stream(brokers[0].url, "BARE", "o.>", "p.>") as there, connect(place) as client:
+        await there.publish("p.avro", b"\x02")
+        for name in ("o.avro", "o.proto", "p.avro"):
+            told = await call(
+                client, "publish_message", engine="nats", destination=name, messages=[{"payload": 1}],
+                justification="nobody can check it without the package",
+            )  # fmt: skip
+            assert "mcp-backend[contracts]" in told["error"]["reason"], told
+        (seen,) = (await call(client, "peek_messages", engine="nats", destination="p.avro"))["messages"]
+        assert "mcp-backend[contracts]" in seen["unchecked"]
+        assert (await there.stream_info("BARE")).state.messages == 1
+    assert protobuf._pool.cache_info() == compiled  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mcp_backend.contracts.patterns import Pattern, subject
 from mcp_backend.contracts.payloads.codec import NOTHING_KNOWN, Codecs, Known, Read
 from mcp_backend.contracts.payloads.misfit import Misfit
 from mcp_backend.contracts.schemas import Place, Schemas
-from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
+from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 
 HEAD = 65_536
 """Bytes of a file that are looked at to see what it is."""
@@ -138,7 +138,8 @@ class Index:
         return sorted(found | {_unwrapped(reference)[0].partition("#")[0] for reference in self.declared.values()})
 
     def fit(self, contract: Contract, payload: Any, headers: Mapping[str, str], known: Known = NOTHING_KNOWN) -> Fit:
-        """Whether a message fits. `payload` is a JSON value, or the bytes of a message that is not given as JSON."""
+        """Whether a message fits. `payload` is a JSON value, or the bytes of a message that is not given as JSON.
+        Raises `Unavailable` where the package that reads its schema is missing."""
         unchecked = (
             [m.unchecked for m in contract.messages if m.unchecked] or [] if contract.messages else ["no message"]
         )
@@ -241,10 +242,10 @@ class Index:
         language: Language = "avro" if path.endswith(".avsc") else "protobuf"
         where = f"{path}#{name}" if name else path
         message = MessageSchema(where, name or destination, Place(path, name), language=language, written="binary")
-        if language == "avro":
-            self.codecs.avro(Place(path, name))
-        else:
-            self.codecs.protobuf(message)
+        try:
+            _ = self.codecs.avro(Place(path, name)) if language == "avro" else self.codecs.protobuf(message)
+        except Unavailable as error:
+            raise Broken(error.reason) from error
         return Contract(where, pattern, origin, (message,))
 
     def _object(self, path: str, pointer: str) -> MessageSchema:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from pydantic import Field
 
 from mcp_backend.app import App
-from mcp_backend.errors import FailedPrecondition, Json
+from mcp_backend.errors import FailedPrecondition, Json, Unavailable
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
@@ -164,7 +164,10 @@ def _judged(
         framed = confluent.schema_id(seen.payload)
         more: dict[str, Json] = {} if framed is None else {"looks_like": f"Confluent framing, schema id {framed}"}
         return {"contract": None, **more}, None
-    fit = index.fit(contract, seen.payload, seen.headers, known)
+    try:
+        fit = index.fit(contract, seen.payload, seen.headers, known)
+    except Unavailable as error:
+        return {"contract": contract.source, "unchecked": error.reason}, None
     told: dict[str, Json] = {"contract": fit.against or contract.source}
     if fit.problems:
         told |= {"fits": False, "problems": [*fit.problems[:3]]}

@@ -13,7 +13,6 @@ from mcp_backend.contracts.payloads.avro import Schema
 from mcp_backend.contracts.payloads.cloudevents import Event
 from mcp_backend.contracts.payloads.misfit import Misfit
 from mcp_backend.contracts.schemas import Place, Schemas
-from mcp_backend.errors import Unavailable
 
 NO_ID = "the id of its schema is not known: declare it (confluent:ID:PATH) or name a schema_registry of the engine"
 
@@ -59,7 +58,7 @@ class Codecs:
 
     def read(self, message: MessageSchema, payload: Any, headers: Mapping[str, str], known: Known) -> Read:
         """`payload` is a JSON value, or the bytes of a message. Raises `Misfit`, and `Broken` for a schema that cannot
-        be used."""
+        be used, `Unavailable` where the package that reads it is missing."""
         found = self._read(message, payload, headers, known)
         kind = message.language if message.written == "binary" else ""
         framing = "Confluent framing" if message.framed else ""
@@ -173,7 +172,7 @@ class Codecs:
         return message.language == "json_schema" and _names(self._documents, message.payload, "specversion", 0)
 
     def avro(self, place: Place) -> Schema:
-        """The Avro schema of a place. Raises `Broken`."""
+        """The Avro schema of a place. Raises `Broken`, `Unavailable` without the extra."""
         if place not in self._avro:
             content: Any
             if place.path.endswith(".avsc"):
@@ -186,10 +185,7 @@ class Codecs:
                     content = content[0]  # pyright: ignore[reportUnknownVariableType]
             else:
                 content = self._documents.follow(place.path, place.pointer)[2]
-            try:
-                self._avro[place] = avro.schema(content, str(place), self._lookup)
-            except Unavailable as error:
-                raise Broken(error.reason) from error
+            self._avro[place] = avro.schema(content, str(place), self._lookup)
         return self._avro[place]
 
     def take_avro(self, place: Place, schema: Schema) -> None:
@@ -197,29 +193,25 @@ class Codecs:
         self._avro[place] = schema
 
     def protobuf(self, message: MessageSchema) -> Any:
-        """The protobuf type of a message. Raises `Broken`."""
+        """The protobuf type of a message. Raises `Broken`, `Unavailable` without the extra."""
         from mcp_backend.contracts.payloads import protobuf
 
         assert message.payload
         place = message.payload
         if place not in self._protobuf:
-            try:
-                if place.path.endswith(".proto"):
-                    wanted = place.pointer.strip("/")
-                    found = self._named_or_only(place.path, wanted, message.name)
-                else:
-                    content = at(self._documents.load(place.path), place.pointer, place.path)
-                    # What a registry gave has its imports with it.
-                    others: dict[str, str] = mapping(content).get("imports") or {}
-                    content = mapping(content).get("text", content)
-                    if not isinstance(content, str):
-                        raise Broken(f"{place}: expected the text of a .proto file, or a reference to one")
-                    try:
-                        found = protobuf.type_in(content, message.name, str(place), others, self._documents)
-                    except Broken:
-                        found = protobuf.type_in(content, "", str(place), others, self._documents)
-            except Unavailable as error:
-                raise Broken(error.reason) from error
+            if place.path.endswith(".proto"):
+                found = self._named_or_only(place.path, place.pointer.strip("/"), message.name)
+            else:
+                content = at(self._documents.load(place.path), place.pointer, place.path)
+                # What a registry gave has its imports with it.
+                others: dict[str, str] = mapping(content).get("imports") or {}
+                content = mapping(content).get("text", content)
+                if not isinstance(content, str):
+                    raise Broken(f"{place}: expected the text of a .proto file, or a reference to one")
+                try:
+                    found = protobuf.type_in(content, message.name, str(place), others, self._documents)
+                except Broken:
+                    found = protobuf.type_in(content, "", str(place), others, self._documents)
             self._protobuf[place] = found
         return self._protobuf[place]
 
