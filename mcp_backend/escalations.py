@@ -263,14 +263,20 @@ async def decide(
 
 
 def _may_approve(row: Row, by: str, channel: str, constraint: Constraint | None, people: tuple[str, ...]) -> None:
-    if by == row["asker"] and channel not in SEATED:
+    vouched = channel == "elicitation" and constraint is not None and channel in constraint.channels
+    if by == row["asker"] and channel not in SEATED and not vouched:
         raise PermissionDenied(f"{by} asked for this: somebody else approves it, or the same person at a terminal")
     if constraint and constraint.channels and channel not in constraint.channels:
         raise PermissionDenied(
             f"{constraint.id} is approved through {', '.join(constraint.channels)}, not through {channel}"
         )
-    if people and not any(by.casefold() in _names(entry) for entry in people):
+    if not among(people, by):
         raise PermissionDenied(f"{row['id']} is for {row['assignee']} ({', '.join(people)}), not for {by}")
+
+
+def among(people: tuple[str, ...], by: str) -> bool:
+    """Whether somebody is one of the people of the policy, or the policy names nobody."""
+    return not people or any(by.casefold() in _names(entry) for entry in people)
 
 
 def _names(entry: str) -> set[str]:

@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_backend import __version__, persona
 from mcp_backend.app import App, Caller, open_app
-from mcp_backend.call import call
+from mcp_backend.asking_host import conversed
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
 from mcp_backend.resources import RESOURCES, Resource
 from mcp_backend.scopes import check_resource, engines_for, lacking, take_call
@@ -61,7 +61,9 @@ def build(options: Options) -> Server[App]:
             tools=[seen for tool, seen in shown if scopes is None or not lacking(scopes, tool)]
         )
 
-    async def call_tool(ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(
+        ctx: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
         tool = tools.get(params.name)
         if tool is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
@@ -69,7 +71,8 @@ def build(options: Options) -> Server[App]:
         try:
             if app.caller.scopes is not None:
                 await take_call(app.store, app.caller.principal, app.policy.http.calls_per_minute)
-            return _result(await call(app, tool, params.arguments or {}), is_error=False)
+            body = await conversed(ctx, app, tool, params)
+            return body if isinstance(body, types.InputRequiredResult) else _result(body, is_error=False)
         except BackendError as error:
             return _result({"error": error.as_json()}, is_error=True)
 
