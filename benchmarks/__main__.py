@@ -5,10 +5,11 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import changed_code, faults, fence, overhead, rehearsal, schema, schema_clickhouse, search
+from benchmarks import changed_code, contracts, faults, fence, overhead, rehearsal, schema, schema_clickhouse, search
 
 BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (
     overhead.measure, schema.measure, schema_clickhouse.measure, fence.measure, search.measure, changed_code.measure,
+    contracts.measure,
     rehearsal.measure,
     faults.measure,
 )  # fmt: skip
