@@ -198,7 +198,7 @@ async def test_without_the_package_of_a_form_nothing_is_sent_and_the_extra_is_na
         "schemaFormat": "application/vnd.apache.avro;version=1.9.0", "schema": {"type": "long"}}}}}}}  # fmt: skip
     (place / "asyncapi.json").write_text(json.dumps(document))
     for module in (avro, compiling):
-        monkeypatch.setattr(module, "find_spec", {}.get)  # finds no package
+        monkeypatch.setattr(module, "find_spec", dict[str, None]().get)  # finds no package
     compiled = protobuf._pool.cache_info()  # pyright: ignore[reportPrivateUsage]
     async with stream(brokers[0].url, "BARE", "o.>", "p.>") as there, connect(place) as client:
         await there.publish("p.avro", b"\x02")

@@ -105,7 +105,10 @@ class PublishMessage(Tool):
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
         planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
         ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why)
-        preview, evidence = self._preview(target, messages), _evidence(messages, judged.against)
+        shown = messages
+        if any(read and read.form for read in judged.read):  # a person reads what the bytes say
+            shown = [replace(message, payload=text.payload) for message, text in zip(messages, texts, strict=True)]
+        preview, evidence = self._preview(target, shown), _evidence(shown, judged.against)
         return Plan(planned, facts, preview, target.version(), ready, recorded, evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
