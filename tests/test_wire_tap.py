@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrations.wiretap import tap
 from mcp_backend.migrations.wiretap.judges import Enforcer, Judge, Recorder
 from mcp_backend.migrations.wiretap.same import canonical, same, savepoint
-from mcp_backend.migrations.wiretap.sent import Sorting
+from mcp_backend.migrations.wiretap.sent import Kind, Sent, Sorting
 from mcp_backend.migrations.wiretap.tap import USER, Tap
 from mcp_backend.migrations.wiretap.upstream import Place
 from mcp_backend.migrations.wiretap.values import inlined
@@ -183,6 +184,42 @@ async def test_what_still_runs_when_the_tap_ends_is_cancelled_in_the_server(benc
         async with asyncio.timeout(30):
             while await bench.ask(f"select count(*) from pg_stat_activity where pid = {pid[0]}"):
                 await asyncio.sleep(0.01)
+
+
+async def test_a_statement_that_is_in_nobodys_way_waits_for_its_lock_and_no_other_does(bench: Bench) -> None:
+    await bench.rehearsed(MAKE)
+    place = replace(bench.place, settings={"lock_timeout": "50ms"})
+    async with tap.opened(place, Recorder(), Sorting(bench.engine.look_up)) as opened, bench.program(opened) as conn:
+        await conn.set_autocommit(True)
+        async with await AsyncConnection.connect(bench.url) as other:
+            await other.execute("insert into tapped (note) values ('x')")
+            waiting = asyncio.create_task(conn.execute("create index concurrently tapped_note on tapped (note)"))
+            async with asyncio.timeout(30):
+                while not await bench.ask("select count(*) from pg_locks where not granted"):
+                    await asyncio.sleep(0.01)
+            done, _ = await asyncio.wait({waiting}, timeout=0.2)
+            assert not done
+            await other.commit()
+        await waiting
+        async with await AsyncConnection.connect(bench.url) as other:
+            await other.execute("select * from tapped")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                await conn.execute("alter table tapped add x int")
+    assert await bench.ask("select indisvalid from pg_index where indexrelid = 'tapped_note'::regclass") is True
+
+
+def test_a_run_that_rolled_back_begins_again_where_it_last_committed() -> None:
+    def sent(sql: str, kind: Kind = "effect", transaction: int = 1) -> Sent:
+        return Sent(sql, kind, inside=True, transaction=transaction)
+
+    steps = [sent("create table a ()"), sent("commit", "commit"), sent("create table b ()"), sent("commit", "commit")]
+    enforcer = Enforcer(steps, Recorder().given)
+    assert [enforcer.judge(one) for one in steps[:3]] == ["", "", ""]
+    assert enforcer.judge(Sent("rollback", "rollback", inside=True)) == ""
+    enforcer.again()
+    assert [enforcer.judge(one) for one in steps[2:]] == ["", ""]
+    assert enforcer.whole
+    assert "not the one that was rehearsed" in enforcer.judge(sent("create table c ()"))
 
 
 def test_values_of_the_run_may_differ_and_no_others() -> None:

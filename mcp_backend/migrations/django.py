@@ -72,16 +72,17 @@ def files(folder: Path, root: Path) -> tuple[File, ...]:
 def migrations(folder: Path, root: Path) -> tuple[Migration, ...]:
     """The same with what each comes after. Raises `InvalidArgument` when a file cannot be read."""
     base = manager(folder, root).parent
-    paths = [path for place in sorted(_folders(base)) for path in sorted(place.glob("*.py"))]
+    paths = [path for place in sorted(folders(base)) for path in sorted(place.glob("*.py"))]
     wanted = [path for path in paths if path.name != "__init__.py"]
     found = [one for path in wanted if (one := _migration(path, folder, root)) is not None]
     reading.once(one.file for one in found)
     return tuple(_ordered({one.file.version: one for one in found}))
 
 
-def _folders(base: Path) -> Iterator[Path]:
-    for place, folders, _ in os.walk(base):
-        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith(".")]
+def folders(base: Path) -> Iterator[Path]:
+    """The folders of migrations below one, whatever app they are of."""
+    for place, inner, _ in os.walk(base):
+        inner[:] = [name for name in inner if name not in _SKIPPED and not name.startswith(".")]
         if os.path.basename(place) == "migrations":
             yield Path(place)
 

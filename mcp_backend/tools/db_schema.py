@@ -135,11 +135,20 @@ async def show(
     return result
 
 
+def _places(folder: Path) -> list[Path]:
+    """The folders that are looked at: of a Django project, those of its apps' migrations."""
+    if (folder / "manage.py").is_file():
+        from mcp_backend.migrations.django import folders
+
+        return sorted(folders(folder))
+    return [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())]
+
+
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """The files of a folder of migrations, with what tells that one was changed."""
     found: list[tuple[str, int, int]] = []
     try:
-        for place in (folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())):
+        for place in _places(folder):
             with os.scandir(place) as entries:
                 for entry in entries:
                     about = entry.stat(follow_symlinks=False)

@@ -64,15 +64,15 @@ async def apply(
             before = await snapshot.take(conn)
             looked = await preflight.look(conn, touched, limits.long)
         place = await _place(engine, conn, limits)
-        interrupted.begin(workspace, name, prepared)
         judge = _Judge(seen)
-        try:
-            await _commands(run, workspace, policy, place, judge, seen, progress)
-        except BackendError as error:
-            said = await _said(run, conn, judge, error)
-            if not isinstance(said, OutcomeUnknown):
-                interrupted.end(workspace, name)
-            raise said from None
+        with interrupted.noted(workspace, name, prepared):
+            try:
+                await _commands(run, workspace, policy, place, judge, seen, progress)
+            except BackendError as error:
+                said = await _said(run, conn, judge, error)
+                if not isinstance(said, OutcomeUnknown):
+                    interrupted.end(workspace, name)
+                raise said from None
         run.done.extend(judge.done(prepared))
         interrupted.end(workspace, name)
         with lost.after(engine, run.done):

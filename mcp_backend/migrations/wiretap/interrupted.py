@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -11,15 +12,28 @@ from mcp_backend.errors import Json
 from mcp_backend.migrations.run import Prepared
 from mcp_backend.settings import Workspace, private
 
+_RUNNING: set[Path] = set()
+"""Notes of runs of this process that go on now."""
 
-def begin(workspace: Workspace, engine: str, prepared: Prepared) -> None:
-    """Notes that a run begins, and in what world."""
+
+@contextmanager
+def noted(workspace: Workspace, engine: str, prepared: Prepared) -> Generator[None]:
+    """Notes that a run begins, and in what world, until `end` is called."""
+    place = _place(workspace, engine)
+    _RUNNING.add(place)
+    try:
+        _begin(place, prepared)
+        yield
+    finally:
+        _RUNNING.discard(place)
+
+
+def _begin(place: Path, prepared: Prepared) -> None:
     todo = list(prepared.observed.applied) if prepared.observed else []
     note = {
         "began": datetime.now(UTC).isoformat(timespec="seconds"), "pid": os.getpid(), "todo": todo,
         "direction": prepared.observed.direction if prepared.observed else "up", "at_version": prepared.version,
     }  # fmt: skip
-    place = _place(workspace, engine)
     part = place.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps(note))
     part.replace(place)
@@ -39,7 +53,7 @@ def found(workspace: Workspace, engine: str, applied: Collection[str], at_versio
         began = str(note["began"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if pid != os.getpid() and _alive(pid):
+    if _place(workspace, engine) in _RUNNING or (pid != os.getpid() and _alive(pid)):
         return None
     done = [version for version in todo if (version in applied) == up]
     left = [version for version in todo if version not in done]

@@ -1,5 +1,6 @@
 """One session's side of the talk: which statements are prepared and bound, what runs, and how it ended."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ class Talk:
     sorting: Sorting
     waiting: deque[Sent] = field(default_factory=deque[Sent])
     inside: bool = False
+    waits_long: bool = False
+    """Whether the session's lock timeout is off, for a statement that may wait."""
+    settled: asyncio.Event | None = None
+    """Set once the server has answered the tap's own statement; what it says until then is not for the program."""
     _statements: dict[str, Prepared] = field(default_factory=dict[str, Prepared])
     _portals: dict[str, str] = field(default_factory=dict[str, str])
     _described: deque[str] = field(default_factory=deque[str])
@@ -57,6 +62,18 @@ class Talk:
             case _:
                 pass
         return ""
+
+    async def patient(self, message: Message) -> bool | None:
+        """Whether what begins now, outside a transaction, may wait long for its lock; None when nothing begins."""
+        if message.kind not in (b"Q", b"P") or self.inside or self.waiting:
+            return None
+        body = Reading(message.body)
+        sql = body.text() if message.kind == b"Q" else (body.text(), body.text())[1]
+        try:
+            found = split(sql)
+        except InvalidArgument:
+            return None
+        return len(found) == 1 and found[0].apart and (found[0].concurrent or found[0].node == "VacuumStmt")
 
     def down(self, message: Message) -> None:
         """A message of the server."""

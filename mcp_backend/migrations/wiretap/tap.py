@@ -121,10 +121,23 @@ class Tap:
             self._running.pop(server, None)
             server.writer.close()
 
+    async def _patience(self, server: Upstream, talk: Talk, message: Message) -> None:
+        """Before a statement that lets reads and writes go on while it waits, and after it, the lock timeout is set:
+        such a one would be in nobody's way, and ended by its timeout it leaves an invalid index."""
+        wanted = await talk.patient(message)
+        if wanted is None or wanted == talk.waits_long or not (short := self.place.settings.get("lock_timeout")):
+            return
+        talk.waits_long, talk.settled = wanted, asyncio.Event()
+        text = f"set lock_timeout = '{'0' if wanted else short}'"
+        server.writer.write(Message(b"Q", text.encode() + b"\0").raw)
+        await talk.settled.wait()
+        talk.settled = None
+
     async def _up(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Upstream, talk: Talk
     ) -> None:
         while (message := await protocol.read(reader)) is not None:
+            await self._patience(server, talk, message)
             if refused := await talk.up(message):
                 self.trouble = self.trouble or refused
                 writer.write(protocol.error("57014", f"mcp-backend: {refused}"))
@@ -137,6 +150,10 @@ class Tap:
 
     async def _down(self, writer: asyncio.StreamWriter, server: Upstream, talk: Talk) -> None:
         while (message := await protocol.read(server.reader)) is not None:
+            if talk.settled is not None:  # the answer to a setting of the tap's own
+                if message.kind == b"Z":
+                    talk.settled.set()
+                continue
             talk.down(message)
             if message.kind == b"S":
                 _as_required(message)
