@@ -17,7 +17,7 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.workspace import evidence, kinds
 
 Json: TypeAlias = Any
-FORM = "7"
+FORM = "8"
 """Changes whenever the answers do."""
 _TESTING = re.compile(r"(?i)(^|/)(\w+[_-])?tests?(/|$)|(^|/)(conftest|tests?)\.py$|(^|/)(mocks?|fakes?)/|(^|/)vendor/")
 _LARGEST = 1_000_000
@@ -111,30 +111,35 @@ def _go(tree: TreeFiles, paths: Sequence[str]) -> list[App]:
 
     apps: list[App] = []
     folders = go.modules(paths)
+    routing = tree.about([p for p in paths if p.endswith(".go")], "routing:1", go.routing)
     for folder in folders:
-        inside = [p for p in paths if p.endswith(".go") and (not folder or p.startswith(f"{folder}/"))]
+        inside = [p for p in routing if not folder or p.startswith(f"{folder}/")]
         inside = [p for p in inside if not any(len(o) > len(folder) and p.startswith(f"{o}/") for o in folders)]
-        digest = _digest(tree, inside)
-        key = f"go:{FORM}:{digest}"
-        made: list[go.GoApp] = []
-
-        def build(inside: list[str] = inside, made: "list[go.GoApp]" = made) -> "go.GoApp":
-            if not made:
-                made.append(go.app(tree.source(), inside))
-            return made[0]
-
+        # Packages without a router have no part in the routes: a change there leaves them as they were.
+        packages = {p.rpartition("/")[0] for p in inside if routing[p]}
+        chosen = [p for p in inside if p.rpartition("/")[0] in packages]
+        key = f"go:{FORM}:{_digest(tree, chosen)}"
         said: Json = tree.kept.get([key]).get(key)
-        if said is None:
+        if said is None and chosen:
             try:
-                app = build()
+                app = go.app(tree.source(), chosen)
             except Unavailable:
                 continue  # without the grammar of Go, nothing of it is verified
             said = [[[r.method, r.path, f"{r.file}:{r.line}"] for r in app.routes], len(app.lost)]
             tree.kept.put({key: said})
-        if said[0]:
-            apps.append(App(f"go:{folder}", tuple(Route(*row) for row in said[0]), said[1], digest,
-                            lambda api, base, build=build: go.found(api, build(), base)))  # fmt: skip
+        if said and said[0]:
+            routes = tuple(Route(*row) for row in said[0])
+            apps.append(App(f"go:{folder}", routes, said[1], _digest(tree, inside), _go_details(tree, inside)))
     return apps
+
+
+def _go_details(tree: TreeFiles, paths: Sequence[str]) -> Callable[[Api, str], list[Placed]]:
+    def details(api: Api, base: str) -> list[Placed]:
+        from mcp_backend.contracts.gate import go
+
+        return go.found(api, go.app(tree.source(), paths), base)
+
+    return details
 
 
 def _digest(tree: TreeFiles, paths: Iterable[str]) -> str:

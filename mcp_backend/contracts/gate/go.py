@@ -17,6 +17,21 @@ from mcp_backend.contracts.words import Deviation
 _PLACE = re.compile(r"([^\s(]+\.go):(\d+)")
 
 
+_ROUTER = re.compile(
+    rb'"(github\.com/(go-chi/chi|gin-gonic/gin|labstack/echo|gorilla/mux|gofiber/fiber|julienschmidt/httprouter)|net/http")'
+)
+_SERVES = re.compile(
+    rb"\b(HandleFunc|ServeMux|Handle|GET|POST|PUT|PATCH|DELETE|Get|Post|Put|Patch|Delete|Group|Route|Mount)\b"
+)
+_PATH = re.compile(rb'(?m)^\s*(const\s+|var\s+)?\w+(\s+string)?\s*=\s*"/')
+
+
+def routing(source: bytes) -> bool:
+    """Whether a file may make routes, or name their paths."""
+    found = _ROUTER.search(source)
+    return (found is not None and _SERVES.search(source) is not None) or _PATH.search(source) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class GoApp:
     """A module and its routes. `lost` are places whose routes cannot be read."""
