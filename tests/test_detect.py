@@ -168,7 +168,9 @@ def test_migration_folders_of_other_tools_are_named(
     write(tmp_path, files)
     found = detect.look(workspace(tmp_path), {}).migrations
     assert [(m.folder, m.tool) for m in found] == [(folder, tool)]
-    assert filled(tmp_path).engines["postgresql"].migrations == (folder if tool in forms.APPLIED else None)
+    assert filled(tmp_path).engines["postgresql"].migrations == (
+        folder if tool in forms.APPLIED and tool not in forms.PROGRAMS else None
+    )
 
 
 def test_one_of_two_folders_of_other_tools_is_not_guessed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ MOST = 100
 
 class RunMigration(Tool):
     """Apply the pending migrations of the repository's own folder (dbmate, golang-migrate, goose, Flyway, Prisma, sqlx,
-    Supabase or Drizzle), or take the newest one back, as rehearsed.
+    Supabase, Drizzle, Alembic or Django), or take the newest one back, as rehearsed.
 
     Each runs in one transaction with its row in that tool's history; what cannot runs statement by statement, and the
     next call goes on where one was interrupted. Waits briefly for locks and tries again. Nothing pending is a result,
