@@ -63,6 +63,15 @@ operations:
 """
 
 
+@pytest.fixture(autouse=True)
+def proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that would send everything to a proxy, which is not there."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @contextmanager
 def grpc_server(
     folder: Path, proto: str, behave: dict[str, Callable[..., Any]], versions: tuple[str, ...] = ()

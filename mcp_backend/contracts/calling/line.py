@@ -73,7 +73,7 @@ class Line:
         except OSError as error:
             connection.close()
             why = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "no TLS"
-            raise Unavailable(f"no TLS with {self.target.origin}: {why}; nothing was sent") from error
+            raise Unavailable(f"no TLS with {self.target.origin}: {str(why).rstrip('.')}; nothing was sent") from error
 
 
 def lost(line: Line, reads: bool, why: str) -> Exception:

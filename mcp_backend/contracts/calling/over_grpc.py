@@ -3,8 +3,10 @@
 https://protobuf.dev/programming-guides/json/
 """
 
+import ssl
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, cast
 
 from mcp_backend.contracts.calling import rpcs
@@ -117,7 +119,10 @@ def _channel(line: Line, lib: Any) -> Any:
     if not target.secure:
         return lib.insecure_channel(where, options=options)
     options.append(("grpc.ssl_target_name_override", target.host))
-    return lib.secure_channel(where, lib.ssl_channel_credentials(), options=options)
+    # gRPC brings roots of its own; what is trusted here is what every other client of this machine trusts.
+    roots = ssl.get_default_verify_paths().cafile
+    credentials = lib.ssl_channel_credentials(Path(roots).read_bytes() if roots else None)
+    return lib.secure_channel(where, credentials, options=options)
 
 
 def _same(data: bytes) -> bytes:

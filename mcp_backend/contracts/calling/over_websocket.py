@@ -100,11 +100,9 @@ def _exchange(line: Line, url: str, asked: Asked, content: bytes) -> tuple[Got, 
         return got, []
     except (OSError, InvalidHandshake, InvalidMessage, TimeoutError) as error:
         connection.close()
-        why = (
-            "timeout_seconds passed" if line.late or isinstance(error, TimeoutError) else "it does not speak WebSocket"
-        )
         line.late = line.late or isinstance(error, TimeoutError)
-        raise lost(line, reads, why) from error
+        other = "no TLS" if isinstance(error, ssl.SSLError) else "it does not speak WebSocket"
+        raise lost(line, reads, "timeout_seconds passed" if line.late else other) from error
     with opened as socket:
         line.ends_by(lambda: socket.close(code=1000))
         status, subprotocol = 101, socket.subprotocol
