@@ -20,12 +20,10 @@ import psycopg
 import pytest
 
 from tests.asking import error, names_database, result
+from tests.certificates import make
 from tests.clickhouse_fixtures import names_clickhouse
 from tests.conftest import Connect
 from tests.natsd import free_port
-from tests.tls_fixtures import Authority, authority
-
-__all__ = ["authority"]
 
 
 def with_port(url: str, port: int) -> str:
@@ -38,6 +36,20 @@ def with_query(url: str, host: str = "", **query: str) -> str:
     parts = urlsplit(url)
     place = f"{parts.username}:{parts.password}@{host or parts.hostname}:{parts.port}"
     return urlunsplit(parts._replace(netloc=place, query="&".join(f"{k}={quote(v)}" for k, v in query.items())))
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder with an authority, and a server's certificate of it for `localhost`; a folder of another authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+    return make(folder / "ours"), make(folder / "theirs", name="stranger")
+
+
+def serving(folder: Path) -> ssl.SSLContext:
+    """TLS of a server with the certificate in a folder."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    return context
 
 
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
@@ -106,16 +118,17 @@ async def door(url: str, at: str, tls: ssl.SSLContext | None = None, *, asked_fo
 
 
 async def test_tls_is_used_and_checked_as_the_url_says(
-    repository: Path, connect: Connect, postgres_url: str, authority: Authority
+    repository: Path, connect: Connect, postgres_url: str, certificates: tuple[Path, Path]
 ) -> None:
-    ca, stranger = str(authority.trusted), str(authority.stranger)
-    async with door(postgres_url, "127.0.0.1", authority.context()) as way:
+    ca, stranger = (str(folder / "ca.pem") for folder in certificates)
+    other = {"host": "other.example", "hostaddr": "127.0.0.1"}
+    async with door(postgres_url, "127.0.0.1", serving(certificates[0])) as way:
         at = with_port(postgres_url, way.port)
         for url, encrypted in (
             (with_query(at, sslmode="disable"), False),
             (with_query(at, sslmode="require"), True),
             (with_query(at, ssl="true"), True),
-            (with_query(at, sslmode="verify-ca", sslrootcert=ca), True),
+            (with_query(at, **other, sslmode="verify-ca", sslrootcert=ca), True),
             (with_query(at, host="localhost", sslmode="verify-full", sslrootcert=ca), True),
         ):
             way.encrypted = 0
@@ -125,7 +138,7 @@ async def test_tls_is_used_and_checked_as_the_url_says(
                 assert (await result(client, "db_schema"))["tables"] == []
             assert (way.encrypted > 0) is encrypted, url
         for url, said in (
-            (with_query(at, sslmode="verify-full", sslrootcert=ca), "does not match host name"),
+            (with_query(at, **other, sslmode="verify-full", sslrootcert=ca), "does not match host name"),
             (with_query(at, host="localhost", sslmode="verify-full", sslrootcert=stranger), "verify failed"),
             (with_query(at, host="localhost", sslmode="verify-full", sslrootcert="/no/ca.pem"), "/no/ca.pem"),
         ):
@@ -301,16 +314,16 @@ async def test_behind_a_pooler_that_changes_connections_after_each_transaction_e
 
 
 async def test_clickhouse_over_https_is_checked_against_the_authority_that_is_named(
-    repository: Path, connect: Connect, clickhouse_url: str, authority: Authority
+    repository: Path, connect: Connect, clickhouse_url: str, certificates: tuple[Path, Path]
 ) -> None:
     parts = urlsplit(clickhouse_url)
-    async with door(clickhouse_url, "127.0.0.1", authority.context(), asked_for=False) as way:
+    async with door(clickhouse_url, "127.0.0.1", serving(certificates[0]), asked_for=False) as way:
         url = f"https+clickhouse://{parts.username}:{parts.password}@localhost:{way.port}{parts.path}"
-        for query in (f"?ca_cert={quote(str(authority.trusted), safe='')}", "?verify=false"):
+        for query in (f"?ca_cert={quote(str(certificates[0] / 'ca.pem'), safe='')}", "?verify=false"):
             names_clickhouse(repository, url + query)
             async with connect(repository) as client:
                 assert (await result(client, "db_query", sql="SELECT 1"))["rows"] == [[1]]
-        for query in ("", f"?ca_cert={quote(str(authority.stranger), safe='')}"):
+        for query in ("", f"?ca_cert={quote(str(certificates[1] / 'ca.pem'), safe='')}"):
             names_clickhouse(repository, url + query)
             async with connect(repository) as client:
                 refused = await error(client, "db_query", sql="SELECT 1")
