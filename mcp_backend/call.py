@@ -76,7 +76,7 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
 
 def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
     """The request. Raises `InvalidArgument` naming each wrong field and what was expected, never its value."""
-    for path, text in _strings(arguments):
+    for path, text in () if _clean(arguments, 0) else _strings(arguments):
         if "\0" in text:
             raise InvalidArgument(f"{_shown(path)}: a NUL character is not allowed")
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -91,6 +91,21 @@ def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
         known = ", ".join(field.alias or name for name, field in tool.model_fields.items())
         reason = "; ".join(problems)
         raise InvalidArgument(f"{reason} (fields: {known})" if "unknown field" in reason else reason) from None
+
+
+def _clean(node: object, depth: int) -> bool:
+    """Whether nothing in the arguments can be wrong: told at once, because naming each place costs more than all else
+    about a large call. `False` leaves it to a closer look."""
+    if depth > DEPTH:
+        return False
+    if isinstance(node, str):
+        return node.isascii() and "\0" not in node
+    if isinstance(node, dict):
+        items = cast("dict[object, object]", node)
+        return all(_clean(key, depth) and _clean(value, depth + 1) for key, value in items.items())
+    if isinstance(node, (list, tuple)):
+        return all(_clean(value, depth + 1) for value in cast("list[object]", node))
+    return node is None or isinstance(node, (bool, int, float))
 
 
 def _strings(node: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

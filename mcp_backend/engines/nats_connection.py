@@ -121,6 +121,21 @@ class Connection:
             raise NoResponders(f"nobody listens on {subject}")
         return answer.data
 
+    def expect(self, subject: str, accept: Callable[[bytes], bool]) -> tuple[str, asyncio.Future[Msg]]:
+        """Waits for the first answer that `accept` takes to a message that `send` will carry under the token: the
+        future ends with it, or with what `ask` raises. `forget` it when it is of no use any more."""
+        token, future = str(next(self._tokens)), asyncio.get_running_loop().create_future()
+        self._waiting[token] = _Waiting(subject, future, accept)
+        return token, future
+
+    async def send(self, subject: str, payload: bytes, headers: Mapping[str, str], token: str) -> None:
+        """Publishes with the reply subject of a token. Raises `NotSent`."""
+        await self._send(subject, payload, headers, self._prefix + token)
+
+    def forget(self, token: str) -> None:
+        """Waits for this answer no more."""
+        self._waiting.pop(token, None)
+
     async def tell(self, subject: str, payload: bytes, headers: Mapping[str, str] | None) -> None:
         """Publishes without asking for an answer; `flush` tells whether the server has got it. Raises `NotSent`."""
         await self._send(subject, payload, headers, "")

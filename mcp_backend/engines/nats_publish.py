@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from mcp_backend.engines.nats import JetStreamError, Nats, NoJetStream, Stored, Stream
 from mcp_backend.engines.nats_connection import Denied, NoResponders, NotSent, Unanswered
+from mcp_backend.engines.nats_window import ask_each, plainly_stored
 from mcp_backend.engines.outcomes import SAFE_WINDOW_SECONDS, Message, Outcome
 from mcp_backend.errors import BackendError
 
@@ -20,6 +21,8 @@ ACK_SECONDS = 2.0
 TRIES = 3
 """Attempts while it is certain that none was stored."""
 IN_FLIGHT = 64
+WINDOW = 256
+"""Messages of a batch without an answer yet, as long as every answer is a plain acknowledgement."""
 LOOKED_AT = 200
 _WRONG_SEQUENCE = (10071, 10164)
 _WRONG_STREAM = 10060
@@ -34,12 +37,18 @@ async def publish_all(
     """Publishes every message and returns the outcomes in the same order.
 
     Messages with the same `order`, and all of them when a sequence is expected, go one after the other; after the
-    first of them that is not stored the rest is not sent. The others are under way at the same time, sent in order.
+    first of them that is not stored the rest is not sent. The others are sent in order and are under way at the same
+    time; those that get anything but an acknowledgement are then found out about one by one.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     outcomes: list[Outcome | None] = [None] * len(messages)
     lanes: dict[str, list[int]] = {}
+    free = [i for i, message in enumerate(messages) if message.order is None and expected is None]
+    tried = await _first_try(nats, messages, free, stream) if len(free) > 1 and stream.acknowledges else {}
     for index, message in enumerate(messages):
+        outcomes[index] = plainly_stored(tried.get(index))
+        if outcomes[index] is not None:
+            continue
         lane = "" if expected is not None else f"#{index}" if message.order is None else f"={message.order}"
         lanes.setdefault(lane, []).append(index)
     room = asyncio.Semaphore(IN_FLIGHT)
@@ -51,7 +60,9 @@ async def publish_all(
                 if blocked:
                     outcomes[index] = Outcome("no", "skipped", f"not sent: {blocked} before it was not stored")
                     continue
-                outcome = await publish(nats, messages[index], stream, expected=after, deadline=deadline)
+                outcome = await publish(
+                    nats, messages[index], stream, expected=after, deadline=deadline, tried=tried.get(index)
+                )
                 outcomes[index] = outcome
                 if outcome.stored == "yes":
                     after = outcome.sequence if expected is not None else None
@@ -64,13 +75,39 @@ async def publish_all(
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int | None, deadline: float) -> Outcome:
-    """Publishes one message to a stream and finds out what became of it, until `deadline` of the event loop."""
-    if not stream.acknowledges:
-        return await _without_ack(nats, message, stream)
+async def _first_try(
+    nats: Nats, messages: Sequence[Message], indexes: Sequence[int], stream: Stream
+) -> dict[int, bytes | Exception]:
+    """Sends these messages once, and returns for each its answer, or what `Nats.ask` would raise."""
+    requests = [(m.subject, m.payload, _headers(m, stream)) for m in (messages[index] for index in indexes)]
+    try:
+        answers = await ask_each(nats, requests, seconds=ACK_SECONDS, window=WINDOW, accept=_is_ack)
+    except BackendError:
+        return {}  # no connection came about, and nothing was sent: `publish` tells why
+    return dict(zip(indexes, answers, strict=True))
+
+
+def _headers(message: Message, stream: Stream) -> dict[str, str]:
     headers = {**message.headers, "Nats-Msg-Id": message.message_id}
     if stream.name:
         headers["Nats-Expected-Stream"] = stream.name
+    return headers
+
+
+async def publish(
+    nats: Nats,
+    message: Message,
+    stream: Stream,
+    *,
+    expected: int | None,
+    deadline: float,
+    tried: bytes | Exception | None = None,
+) -> Outcome:
+    """Publishes one message to a stream and finds out what became of it, until `deadline` of the event loop. `tried` is
+    what came of an attempt that was made already."""
+    if not stream.acknowledges:
+        return await _without_ack(nats, message, stream)
+    headers = _headers(message, stream)
     if expected is not None:
         headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
     clock = asyncio.get_running_loop().time
@@ -80,7 +117,10 @@ async def publish(nats: Nats, message: Message, stream: Stream, *, expected: int
         tries += 1
         left = min(ACK_SECONDS, deadline - clock())
         try:
-            answer = await nats.ask(message.subject, message.payload, headers, seconds=left, accept=_is_ack)
+            before, tried = tried, None
+            if isinstance(before, Exception):
+                raise before
+            answer = before or await nats.ask(message.subject, message.payload, headers, seconds=left, accept=_is_ack)
         except Denied as error:
             return Outcome("unknown" if maybe else "no", "denied", str(error), settled=maybe)
         except Unanswered as error:

@@ -89,6 +89,7 @@ class PublishMessage(Tool):
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend.contracts.watch import contracts
+        from mcp_backend.engines.outcomes import Message
         from mcp_backend.engines.publishing import publisher
 
         target = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence)
@@ -99,7 +100,8 @@ class PublishMessage(Tool):
         recorded, notes = dict[str, str](), [*judged.notes]
         if why:
             recorded = why.recorded()
-            messages = [replace(message, headers={**message.headers, **why.headers()}) for message in messages]
+            more = why.headers()
+            messages = [Message(m.subject, m.message_id, {**m.headers, **more}, m.payload, m.order) for m in messages]
             notes.append(f"{why.id} holds until {why.expires}: have a contract declared by then")
         notes += await target.look(messages)
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
@@ -254,12 +256,8 @@ def _secrets(destination: str, messages: "Sequence[Message]") -> tuple[Secret, .
 
 
 def _action(target: "Publisher", message: "Message", against: str | None) -> Publish:
-    return Publish(
-        engine=target.settings.name,
-        environment=target.settings.environment,
-        destination=target.address,
-        message_id=message.message_id,
-        headers=tuple(sorted(target.sent_headers(message).items())),
-        sha256=hashlib.sha256(message.payload).hexdigest(),
-        schema=against,
-    )
+    headers = tuple(sorted(target.sent_headers(message).items()))
+    digest = hashlib.sha256(message.payload).hexdigest()
+    settings = target.settings
+    # In the order of the fields: a batch has a thousand of these, and names cost more than all the rest.
+    return Publish(settings.name, settings.environment, target.address, message.message_id, headers, digest, against)
