@@ -67,6 +67,8 @@ class Policy:
     templates: TemplateOwner = "ask"
     people: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    accepted_gaps: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Reasons by the keys of gaps in specifications that people accepted."""
     sandbox: Sandbox = field(default_factory=Sandbox)
     http: Http = field(default_factory=Http)
     services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
@@ -85,6 +87,7 @@ _SECTIONS = {
     "engines": None,
     "people": None,
     "contracts": None,
+    "accepted_gaps": None,
     "constraints": None,
     "sandbox": {*KEYS},
     "http": {*HTTP_KEYS},
@@ -149,6 +152,9 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         contracts=MappingProxyType(
             {k: _string(path.name, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
         ),
+        accepted_gaps=MappingProxyType(
+            {k: _reason(path.name, f"accepted_gaps.{k}", v) for k, v in _table(data, "accepted_gaps").items()}
+        ),
         sandbox=read(path.name, _table(data, "sandbox")),
         http=read_http(path.name, _table(data, "http")),
         services=MappingProxyType({n: read_service(path.name, n, t) for n, t in _table(data, "services").items()}),
@@ -177,6 +183,12 @@ def _string(file: str, key: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{file}: {key}: expected a string")
     return value
+
+
+def _reason(file: str, key: str, value: object) -> str:
+    if len(text := _string(file, key, value).strip()) < 10:
+        raise InvalidArgument(f"{file}: {key}: expected the reason in words")
+    return text
 
 
 def _strings(file: str, key: str, value: object) -> tuple[str, ...]:

@@ -23,18 +23,24 @@ class Gap:
     question: str
     readings: tuple[str, ...]
     severity: Severity
+    accepted: str = ""
+    """The reason people accepted it with, empty where they did not."""
+
+    def key(self, spec: str) -> str:
+        """The same as long as specification, id and place are, so that a gap can be accepted with a reason."""
+        return hashlib.sha256(f"{spec}\0{self.id}\0{self.where}".encode()).hexdigest()[:10]
 
     def as_json(self, spec: str) -> dict[str, Json]:
-        """The gap as results show it. `key` is the same as long as specification, id and place are, so that a gap can
-        be accepted with a reason."""
-        return {
+        """The gap as results show it."""
+        shown: dict[str, Json] = {
             "id": self.id,
             "where": self.where,
             "question": self.question,
             "readings": [*self.readings],
             "severity": self.severity,
-            "key": hashlib.sha256(f"{spec}\0{self.id}\0{self.where}".encode()).hexdigest()[:10],
+            "key": self.key(spec),
         }
+        return shown | ({"accepted": self.accepted} if self.accepted else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from mcp_backend.app import App
 from mcp_backend.resources.base import Resource
-from mcp_backend.tools.api_contract import show
+from mcp_backend.tools.api_contract import accepted, show
 
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
     from mcp_backend.workspace import naming
 
     path = naming.readable(values["path"], app.workspace.root) or "."
-    return json.dumps(await asyncio.to_thread(show, app, path, None, None, None), ensure_ascii=False)
+    return json.dumps(await asyncio.to_thread(show, app, path, await accepted(app)), ensure_ascii=False)
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:

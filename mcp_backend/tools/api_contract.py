@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_backend.app import App
@@ -42,14 +43,31 @@ class ApiContract(Tool):
     async def plan(self, app: App) -> Plan:
         from mcp_backend.workspace import naming
 
-        return Plan(prepared=(naming.readable(self.path, app.workspace.root) or ".") if self.path else "")
+        path = (naming.readable(self.path, app.workspace.root) or ".") if self.path else ""
+        return Plan(prepared=(path, await accepted(app)))
 
     async def run(self, app: App, plan: Plan) -> Result:
-        return await asyncio.to_thread(show, app, cast("str", plan.prepared), self.operation, self.search, self.after)
+        path, reasons = cast("tuple[str, Mapping[str, str]]", plan.prepared)
+        return await asyncio.to_thread(show, app, path, reasons, self.operation, self.search, self.after)
 
 
-def show(app: App, path: str, operation: str | None, search: str | None, after: str | None) -> Result:
-    """The answer of the tool and of the resource."""
+async def accepted(app: App) -> dict[str, str]:
+    """The gaps that people accepted, with their reasons."""
+    from mcp_backend import escalations
+    from mcp_backend.contracts import accepted
+
+    return accepted.known(app.policy.accepted_gaps, await app.store.rows("escalations_all", limit=escalations.COMPARED))
+
+
+def show(
+    app: App,
+    path: str,
+    reasons: Mapping[str, str],
+    operation: str | None = None,
+    search: str | None = None,
+    after: str | None = None,
+) -> Result:
+    """The answer of the tool and of the resource. `reasons` are those of accepted gaps."""
     from mcp_backend.contracts import sources, specs
 
     source = sources.work_tree(app.workspace)
@@ -60,10 +78,10 @@ def show(app: App, path: str, operation: str | None, search: str | None, after: 
         raise NotFound("path: this repository has no OpenAPI, protobuf, GraphQL or AsyncAPI specification")
     chosen = one(found, path)
     if chosen is None and operation is not None:
-        return _anywhere(source, found, operation)
+        return _anywhere(source, found, reasons, operation)
     if chosen is None:
-        return _listing(source, found, search)
-    contract = read(source, chosen)
+        return _listing(source, found, reasons, search)
+    contract = read(source, chosen, reasons)
     if operation is not None:
         return _detail(contract, operation)
     return _summary(contract, search, after)
@@ -85,29 +103,29 @@ def missing(source: "Source", path: str) -> NotFound:
     return NotFound(f"path: {path} {what}; specifications here: {names}")
 
 
-def read(source: "Source", spec: "Spec") -> "Contract":
+def read(source: "Source", spec: "Spec", reasons: Mapping[str, str]) -> "Contract":
     """The contract of a specification. Raises `FailedPrecondition` when it cannot be read."""
-    from mcp_backend.contracts import reading
+    from mcp_backend.contracts import accepted, reading
     from mcp_backend.contracts.documents import Broken
 
     try:
-        return reading.contract(source, spec)
+        return accepted.settled(reading.contract(source, spec), reasons)
     except Broken as error:
         raise FailedPrecondition(
             f"{spec.path} cannot be read: {error}. Its owner, the architect, has to mend it"
         ) from error
 
 
-def _listing(source: "Source", found: "list[Spec]", search: str | None) -> Result:
+def _listing(source: "Source", found: "list[Spec]", reasons: Mapping[str, str], search: str | None) -> Result:
     from mcp_backend.contracts.documents import Broken
 
     entries: list[Json] = []
     for spec in found[:SPECS]:
         entry: dict[str, Json] = {"path": spec.path, "kind": spec.kind}
         try:
-            from mcp_backend.contracts import reading
+            from mcp_backend.contracts import accepted, reading
 
-            contract = reading.contract(source, spec)
+            contract = accepted.settled(reading.contract(source, spec), reasons)
         except Broken as error:
             entry["broken"] = str(error)[:200]
         else:
@@ -121,8 +139,8 @@ def _listing(source: "Source", found: "list[Spec]", search: str | None) -> Resul
     return {"specs": entries, "truncated": len(found) > SPECS, "hint": "path shows one of them"}
 
 
-def _anywhere(source: "Source", found: "list[Spec]", operation: str) -> Result:
-    hits = [c for spec in found if (c := read(source, spec)).named(operation)]
+def _anywhere(source: "Source", found: "list[Spec]", reasons: Mapping[str, str], operation: str) -> Result:
+    hits = [c for spec in found if (c := read(source, spec, reasons)).named(operation)]
     if len(hits) == 1:
         return _detail(hits[0], operation)
     if not hits:
