@@ -1,4 +1,4 @@
-"""What the policy says about questions to people: `[escalations.KIND]`. Standard library only.
+"""What the policy says about questions to people: `[escalations.KIND]`, `[webhooks.NAME]`. Standard library only.
 
 Whom a kind of question goes to and when the next role is asked is a matter of the team. Nothing here can make silence
 a yes: a question that nobody answered lapses, whatever its timers are.
@@ -26,6 +26,33 @@ class Asking:
     then: tuple[str, ...] | None = None
     escalate_after: str = ""
     expires_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A system that brings decisions of people over HTTP. `secret`: reference of the key of its signatures. `people`:
+    those it may speak for."""
+
+    secret: str
+    people: tuple[str, ...]
+
+
+def read_webhooks(file: str, tables: Mapping[str, object]) -> Mapping[str, Webhook]:
+    """The section by name. Raises `InvalidArgument` naming the key and what was expected."""
+    return MappingProxyType({name: _webhook(file, name, table) for name, table in tables.items()})
+
+
+def _webhook(file: str, name: str, given: object) -> Webhook:
+    key = f"{file}: webhooks.{name}"
+    table = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+    if set(table) != {"secret", "people"}:
+        raise InvalidArgument(f"{key}: expected a table with secret and people")
+    secret, people = table["secret"], table["people"]
+    if not isinstance(secret, str) or not secret.startswith(("env:", "file:")):
+        raise InvalidArgument(f"{key}.secret: expected env:NAME or file:PATH, never a secret itself")
+    if not _roles(people) or not people:
+        raise InvalidArgument(f"{key}.people: expected a list of the people it may speak for")
+    return Webhook(secret, tuple(cast("list[str]", people)))
 
 
 def read(file: str, tables: Mapping[str, object]) -> Mapping[str, Asking]:

@@ -4,6 +4,9 @@ import argparse
 import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,12 +22,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_backend.app import App, read_policy
-from mcp_backend.errors import InvalidArgument, Unavailable
+from mcp_backend.errors import BackendError, InvalidArgument, Unavailable
 from mcp_backend.serving_policy import Http
 from mcp_backend.settings import workspace
 from mcp_backend.transports import CHANGES
@@ -43,7 +46,8 @@ def serve(server: Server[App], options: argparse.Namespace) -> int:
         )
     if bool(options.tls_cert) != bool(options.tls_key):
         raise InvalidArgument("--tls-cert and --tls-key: expected both or none")
-    app = streamable_http(server, http) if options.transport == "http" else sse(server, http)
+    hooks = webhooks(options.workspace)
+    app = streamable_http(server, http, hooks) if options.transport == "http" else sse(server, http, hooks)
     path = "/mcp" if options.transport == "http" else "/sse"
     listening = _listen(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -81,18 +85,45 @@ def loopback(host: str) -> bool:
         return False
 
 
-def streamable_http(server: Server[App], http: Http) -> Starlette:
+def webhooks(start: Path) -> list[Route]:
+    """`POST /webhooks/NAME`, where the policy names systems that bring people's decisions. A signature, not a token of
+    this server, says who sends."""
+    from mcp_backend import webhooks as deliveries
+    from mcp_backend.inbox import open_inbox
+
+    if not read_policy(workspace(start), start).webhooks:
+        return []
+
+    async def receive(request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > deliveries.BODY_LIMIT:
+                return JSONResponse({"error": {"reason": f"expected at most {deliveries.BODY_LIMIT} bytes"}}, 413)
+        name, now = request.path_params["name"], datetime.now(UTC).timestamp()
+        try:
+            with open_inbox(start) as inbox:
+                row = await deliveries.receive(inbox, name, request.headers, bytes(body), now)
+        except BackendError as error:
+            status = {"permission_denied": 403, "invalid_argument": 400, "not_found": 404, "unavailable": 503}
+            return JSONResponse({"error": error.as_json()}, status.get(error.code, 409))
+        return JSONResponse({"escalation": row["id"], "status": row["status"]})
+
+    return [Route("/webhooks/{name}", receive, methods=["POST"])]
+
+
+def streamable_http(server: Server[App], http: Http, more: Sequence[Route] = ()) -> Starlette:
     """The streamable HTTP application at `/mcp`, with the SDK's checks of Host, Origin, body size and token."""
     return server.streamable_http_app(
         transport_security=_security(http),
         max_sessions=http.max_sessions,
-        custom_starlette_routes=_health(),
+        custom_starlette_routes=[*_health(), *more],
         auth=_settings(http),
         token_verifier=_verifier(http),
     )
 
 
-def sse(server: Server[App], http: Http) -> Starlette:
+def sse(server: Server[App], http: Http, more: Sequence[Route] = ()) -> Starlette:
     """The SSE application at `/sse` (deprecated by the specification, still what some hosts speak)."""
     transport = SseServerTransport("/messages/", security_settings=_security(http))
 
@@ -102,7 +133,7 @@ def sse(server: Server[App], http: Http) -> Starlette:
 
     listen: ASGIApp = connect
     post: ASGIApp = transport.handle_post_message
-    routes: list[BaseRoute] = [*_health()]
+    routes: list[BaseRoute] = [*_health(), *more]
     middleware: list[Middleware] = []
     settings, verifier = _settings(http), _verifier(http)
     if settings is not None and verifier is not None and settings.resource_server_url is not None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 from mcp_backend.access_policy import KEYS as ACCESS
 from mcp_backend.access_policy import Access
 from mcp_backend.access_policy import read as read_access
-from mcp_backend.asking_policy import Asking
+from mcp_backend.asking_policy import Asking, Webhook, read_webhooks
 from mcp_backend.asking_policy import read as read_asking
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrating import KEYS as MIGRATING
@@ -74,6 +74,7 @@ class Policy:
     services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
     asking: Mapping[str, Asking] = field(default_factory=lambda: MappingProxyType({}))
     store: Shared = LOCAL
+    webhooks: Mapping[str, Webhook] = field(default_factory=lambda: MappingProxyType({}))
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -93,6 +94,7 @@ _SECTIONS = {
     "http": {*HTTP_KEYS},
     "services": None,
     "escalations": None,
+    "webhooks": None,
 }
 _ENGINE_KEYS = {"kind", "url", "environment", "migrations", *MIGRATING, *ACCESS}
 _CONSTRAINT_KEYS = {
@@ -159,6 +161,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         http=read_http(path.name, _table(data, "http")),
         services=MappingProxyType({n: read_service(path.name, n, t) for n, t in _table(data, "services").items()}),
         asking=read_asking(path.name, _table(data, "escalations")),
+        webhooks=read_webhooks(path.name, _table(data, "webhooks")),
         store=LOCAL if store is None else read_store(path, store),
         path=path,
     )
