@@ -222,10 +222,10 @@ async def test_subjects_in_a_stream_that_no_contract_covers_are_named(place: Pat
 
 
 async def test_what_is_wrong_with_the_contracts_themselves_is_found(place: Path, bus: Nats, connect: Connect) -> None:
-    avro: Body = {"schemaFormat": "application/vnd.apache.avro;version=1.9.0", "payload": {"type": "record"}}
+    other: Body = {"schemaFormat": "application/raml+yaml;version=1.0", "payload": {"type": "object"}}
     (place / "a.yaml").write_text(document("orders.created"))
     (place / "b.yaml").write_text(document("orders.created", payload={"type": "object", "required": ["other"]}))
-    (place / "c.yaml").write_text(document("orders.avro", **avro))
+    (place / "c.yaml").write_text(document("orders.raml", **other))
     (place / "d.yaml").write_text(document("kafka.topic", protocol="kafka"))
     (place / "e.yaml").write_text("asyncapi: 3.0.0\nchannels: [")
     await stream(bus, "ORDERS", "orders.>", max_msgs=10)
@@ -233,7 +233,7 @@ async def test_what_is_wrong_with_the_contracts_themselves_is_found(place: Path,
         body = await topology(client)
     found = findings(body)
     assert found["declared_twice"] == ["orders.created: a.yaml#/channels/c0, b.yaml#/channels/c0"]
-    assert found["contract_unchecked"][0].startswith("orders.avro: its schema is application/vnd.apache.avro")
+    assert found["contract_unchecked"][0].startswith("orders.raml: its schema is application/raml+yaml")
     assert found["contract_unreadable"][0].startswith("e.yaml: not valid YAML at line")
     assert "kafka.topic" not in json.dumps(body), "another system's address is not missing here"
 

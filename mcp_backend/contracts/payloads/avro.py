@@ -16,6 +16,10 @@ from mcp_backend.contracts.payloads import avro_values
 from mcp_backend.contracts.payloads.misfit import Misfit
 from mcp_backend.errors import Unavailable
 
+_UNREADABLE = (
+    ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, ArithmeticError, MemoryError, StopIteration
+)  # fmt: skip
+"""What the library raises for bytes that no writer of the schema wrote."""
 TYPES = 500
 """Named types of other files that one schema may need."""
 
@@ -121,19 +125,10 @@ def decode(known: Schema, data: bytes, root: str = "$", *, text: bool = False, w
         return avro_values.plain(value)
     except RecursionError as error:
         raise Misfit(f"{root}: nested too deeply") from error
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-        KeyError,
-        IndexError,
-        EOFError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:
-        raise Misfit(f"{root}: not written with this Avro schema ({type(error).__name__})") from error
     except fastavro.read.SchemaResolutionError as error:
         raise Misfit(f"{root}: written with a schema that this one cannot read") from error
+    except _UNREADABLE as error:
+        raise Misfit(f"{root}: not written with this Avro schema ({type(error).__name__})") from error
 
 
 def _left_out(given: Any, read: Any, where: str) -> Iterator[str]:
