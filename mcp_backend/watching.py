@@ -1,4 +1,4 @@
-"""Who wants to know when the schema of a database changes, and how they are told, in both eras of the protocol.
+"""Who wants to know when the schema of a database or an escalation changes, and how they are told, in both eras.
 
 2025-11-25: `resources/subscribe`, and `notifications/resources/updated` on the session. 2026-07-28: a stream of its own
 (`subscriptions/listen`). https://modelcontextprotocol.io/specification/2025-11-25/server/resources#subscriptions
@@ -16,14 +16,16 @@ from mcp.server import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 
+from mcp_backend import escalations
 from mcp_backend.app import App
 from mcp_backend.errors import BackendError
 
 Context: TypeAlias = ServerRequestContext[App, Any]
 
-SCHEMA = "schema://"
+SCHEMA, ESCALATION = "schema://", "escalation://"
+WATCHED = (SCHEMA, ESCALATION)
 LOOK_SECONDS = 2.0
-"""Between two looks at a database that somebody watches; an unchanged one answers from a token."""
+"""Between two looks at what somebody watches; an unchanged database answers from a token, an escalation is a row."""
 
 
 class Audience:
@@ -39,7 +41,7 @@ class Audience:
 
     async def listen(self, ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
         """Serves `subscriptions/listen` until the client goes away."""
-        uris = [uri for uri in params.notifications.resource_subscriptions or () if uri.startswith(SCHEMA)]
+        uris = [uri for uri in params.notifications.resource_subscriptions or () if uri.startswith(WATCHED)]
         await self._begin(ctx.lifespan_context, uris)
         try:
             return await self._streams(ctx, params)
@@ -47,9 +49,9 @@ class Audience:
             self._end(uris)
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        """`resources/subscribe`: any resource may be named, those of schemas are watched."""
+        """`resources/subscribe`: any resource may be named, those of schemas and escalations are watched."""
         uri = str(params.uri)
-        if uri.startswith(SCHEMA) and not any(_same(ctx.session, known) for known in self._sessions.get(uri, ())):
+        if uri.startswith(WATCHED) and not any(_same(ctx.session, known) for known in self._sessions.get(uri, ())):
             await self._begin(ctx.lifespan_context, [uri])
             self._sessions.setdefault(uri, []).append(ctx.session)
         return types.EmptyResult()
@@ -60,40 +62,43 @@ class Audience:
         return types.EmptyResult()
 
     async def watch(self, app: App) -> None:
-        """Looks at the databases that somebody watches, and tells of changes; never ends by itself."""
+        """Looks at what somebody watches, and tells of changes; never ends by itself."""
         while True:
             await self._somebody.wait()
             await asyncio.sleep(LOOK_SECONDS)
-            for engine in sorted(set(_engines(self._wanted))):
-                before = self._versions.get(engine)
-                await self._look(app, engine)
-                if before is not None and self._versions[engine] != before:
-                    await self._tell(engine)
+            for topic in sorted(set(_topics(self._wanted))):
+                before = self._versions.get(topic)
+                await self._look(app, topic)
+                if before is not None and self._versions[topic] != before:
+                    await self._tell(topic)
 
     async def _begin(self, app: App, uris: list[str]) -> None:
         """What is seen now is what later looks are compared with."""
-        for engine in set(_engines(uris)) - self._versions.keys():
-            await self._look(app, engine)
+        for topic in set(_topics(uris)) - self._versions.keys():
+            await self._look(app, topic)
         self._wanted.update(uris)
         if self._wanted:
             self._somebody.set()
 
     def _end(self, uris: list[str]) -> None:
         self._wanted -= Counter(uris)
-        for engine in self._versions.keys() - set(_engines(self._wanted)):
-            del self._versions[engine]
+        for topic in self._versions.keys() - set(_topics(self._wanted)):
+            del self._versions[topic]
         if not self._wanted:
             self._somebody.clear()
 
-    async def _look(self, app: App, engine: str) -> None:
-        """A database that is away, or is none, has not changed."""
-        from mcp_backend.tools.db_schema import version
-
+    async def _look(self, app: App, topic: str) -> None:
+        """What is away, or is none, has not changed."""
         with suppress(BackendError):
-            self._versions[engine] = await version(app, engine)
+            if topic.startswith(ESCALATION):
+                self._versions[topic] = await _state(app, topic.removeprefix(ESCALATION))
+                return
+            from mcp_backend.tools.db_schema import version
 
-    async def _tell(self, engine: str) -> None:
-        for uri in [uri for uri in self._wanted if engine in _engines([uri])]:
+            self._versions[topic] = await version(app, topic.removeprefix(SCHEMA))
+
+    async def _tell(self, topic: str) -> None:
+        for uri in [uri for uri in self._wanted if topic in _topics([uri])]:
             await self._bus.publish(ResourceUpdated(uri))
             for session in list(self._sessions.get(uri, ())):
                 try:
@@ -115,5 +120,22 @@ def _same(one: ServerSession, other: ServerSession) -> bool:
     return one is other or (one.client_params is not None and one.client_params is other.client_params)
 
 
-def _engines(uris: Iterable[str]) -> Iterator[str]:
-    return (uri.removeprefix(SCHEMA).partition("/")[0] for uri in uris)
+def _topics(uris: Iterable[str]) -> Iterator[str]:
+    """What is looked at for each address: the database of a table, an escalation by itself."""
+    for uri in uris:
+        yield uri if uri.startswith(ESCALATION) else SCHEMA + uri.removeprefix(SCHEMA).partition("/")[0]
+
+
+async def _state(app: App, name: str) -> str:
+    """How an escalation, or `open` for the list of them, stands. What is overdue is ended or passed on by the look."""
+    now = app.now()
+    rows = await app.store.rows("escalations_open")
+    if any(row["expires"] <= now or (row["escalate_at"] or now + 1) <= now for row in rows):
+        async with app.store.transaction(durable=False):
+            await escalations.expire(app.store, now)
+        rows = await app.store.rows("escalations_open")
+    if name != "open":
+        rows = [await escalations.get(app.store, name)]
+    parts = [f"{row['id']} {row['status']} {row['assignee']} {row['awaits']}" for row in rows]
+    steps = await app.store.rows("escalation_events", escalation=name) if name != "open" else []
+    return f"{len(steps)} {' '.join(parts)}"
