@@ -118,6 +118,31 @@ async def test_a_search_keeps_the_findings_it_is_about_and_many_stay_within_the_
     assert set(_findings(searched)["no_consumer"]) == {"many.17", *(f"many.17{n}" for n in range(10))}
 
 
+RELAY = """
+import nats
+async def relay(js, pool):
+    for row in await pool.fetch("SELECT id, body FROM shop_outbox WHERE sent_at IS NULL"):
+        await js.publish("relayed.orders", row["body"])
+"""
+
+
+@pytest.mark.parametrize(("destination", "warned"), [("relayed.orders", True), ("relayed.others", False)])
+async def test_a_message_published_around_an_outbox_is_warned_of(
+    place: Path, connect: Connect, destination: str, warned: bool
+) -> None:
+    (place / "relay.py").write_text(RELAY)
+    arguments: dict[str, Any] = {
+        "destination": destination, "messages": [{"payload": {"id": 1}, "message_id": "one"}],
+        "justification": "a message of this test, read by nobody",
+    }  # fmt: skip
+    async with connect(place) as client:
+        body = (await client.call_tool("publish_message", arguments)).structured_content
+    assert body is not None
+    warnings = body.get("warnings", [])
+    assert [w["constraint"] for w in warnings] == (["data-consistency"] if warned else [])
+    assert ("shop_outbox" in json.dumps(warnings)) is warned
+
+
 def test_the_page_escapes_what_it_shows_and_lets_nothing_in() -> None:
     evil = "<script>alert(1)</script>"
     nodes = {"a": Node("a", "code", evil, (evil,)), "b": Node("b", "destination", evil)}

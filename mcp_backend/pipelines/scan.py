@@ -30,15 +30,25 @@ class Scan:
         self._workspace = workspace
         self._known: dict[str, tuple[str, Source | tuple[Table, ...] | None]] = {}
         self._seen: tuple[dict[str, str], Code, tuple[Table, ...]] | None = None
+        self._last: tuple[float, Code] | None = None
 
-    def look(self) -> tuple[Code, tuple[Table, ...]]:
-        """What the code says now, and the tables of ClickHouse that its statements create. Never raises: `Code.unread`
-        tells why something could not be read."""
+    def recent(self, seconds: float) -> Code | None:
+        """What the last look found, if that was so many seconds ago or less."""
+        return self._last[1] if self._last and time.monotonic() - self._last[0] <= seconds else None
+
+    def look(self, seconds: float = MOST_SECONDS) -> tuple[Code, tuple[Table, ...]]:
+        """What the code says now, and the tables of ClickHouse that its statements create, as far as it can be read in
+        `seconds`. Never raises: `Code.unread` tells why something could not be read."""
+        code, tables = self._look(seconds)
+        self._last = (time.monotonic(), code)
+        return code, tables
+
+    def _look(self, seconds: float) -> tuple[Code, tuple[Table, ...]]:
         from mcp_backend.workspace import listing
         from mcp_backend.workspace.symbols import table
         from mcp_backend.workspace.symbols.sources import Sources
 
-        until, late = time.monotonic() + MOST_SECONDS, 0
+        until, late = time.monotonic() + seconds, 0
         paths = [p for p in listing.files(self._workspace) if p.endswith(SUFFIXES) and not _ASIDE.search(p)]
         stamps = table.stamps(self._workspace.root, paths, time.time_ns())
         if self._seen and self._seen[0] == stamps:

@@ -52,6 +52,8 @@ class _Ready:
     against: tuple[str | None, ...]
     notes: tuple[str, ...]
     why: "Justification | None" = None
+    around: str = ""
+    """Why it goes around an outbox."""
 
 
 class PublishMessage(Tool):
@@ -91,6 +93,7 @@ class PublishMessage(Tool):
         from mcp_backend.contracts.watch import contracts
         from mcp_backend.engines.outcomes import Message
         from mcp_backend.engines.publishing import publisher
+        from mcp_backend.pipelines.outbox import feeding
 
         target = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence)
         messages, values = self._outgoing(target.address)
@@ -104,9 +107,10 @@ class PublishMessage(Tool):
             messages = [Message(m.subject, m.message_id, {**m.headers, **more}, m.payload, m.order) for m in messages]
             notes.append(f"{why.id} holds until {why.expires}: have a contract declared by then")
         notes += await target.look(messages)
+        around = await feeding(app.workspace, target.settings.kind, target.address)
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
         planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
-        ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why)
+        ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why, around)
         shown = messages
         if any(read and read.form for read in judged.read):  # a person reads what the bytes say
             shown = [replace(message, payload=text.payload) for message, text in zip(messages, texts, strict=True)]
@@ -133,6 +137,8 @@ class PublishMessage(Tool):
             told["justification"] = plan.recorded["justification_id"]
         if notes:
             told["notes"] = [*notes]
+        if ready.around:
+            told["warnings"] = [{"constraint": "data-consistency", "reason": ready.around}]
         return told
 
     def _judge(
