@@ -246,6 +246,30 @@ async def test_credentials_are_sent_by_reference_and_shown_nowhere(
     assert "env:ORDERS_TOKEN" in audit.model_dump_json()
 
 
+async def test_a_body_has_references_and_no_token_of_a_real_service(
+    orders: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_PASSWORD", SECRET)
+    bodies: list[Any] = []
+
+    def login(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        bodies.append(json.loads(body))
+        return 200, {"Content-Type": "application/json"}, body
+
+    token = "ghp_" + hashlib.sha256(b"orders").hexdigest()[:36]
+    with serving(login) as (url, _):
+        async with connect(orders) as client:
+            call = {"target": url, "method": "POST", "path": "/login"}
+            body = {"user": "env:HOME", "password": "env:ORDERS_PASSWORD", "more": [{"api_key": "plain-for-tests"}]}
+            found = await ask(client, "call_api", **call, body=body)
+            error = await refused(client, "call_api", **call, body={"note": token})
+            audit = (await client.read_resource("audit://recent")).model_dump_json()
+    assert bodies == [{"user": "env:HOME", "password": SECRET, "more": [{"api_key": "plain-for-tests"}]}]
+    assert (error["code"], error["constraint"]) == ("permission_denied", "no-secrets")
+    for secret in (SECRET, token):
+        assert secret not in json.dumps(found) + json.dumps(error) + audit
+
+
 async def test_a_redirect_is_told_and_not_followed(orders: Path, connect: Connect) -> None:
     with (
         one_order() as (elsewhere, reached),

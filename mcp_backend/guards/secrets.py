@@ -1,6 +1,6 @@
 """Credentials do not enter the repository or a message."""
 
-from mcp_backend.actions import Action, CreateCommit, PublishMessage, PushCommits, WriteFile
+from mcp_backend.actions import Action, CallApi, CreateCommit, PublishMessage, PushCommits, WriteFile
 from mcp_backend.facts import Facts
 from mcp_backend.policy import Constraint, Verdict
 
@@ -14,6 +14,8 @@ def no_secrets(action: Action, constraint: Constraint, facts: Facts) -> Verdict 
             found = [s for s in facts.secrets if s.path in paths]
         case WriteFile(path=path):
             found = [s for s in facts.secrets if s.path == path]
+        case CallApi(url=url):
+            found = [s for s in facts.secrets if s.path == url]
         case PublishMessage(destination=destination):
             found = [s for s in facts.secrets if s.path == destination]
         case _:

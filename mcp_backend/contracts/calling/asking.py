@@ -20,11 +20,13 @@ LIMIT = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the caller gave. `path` is without the path of the target."""
+    """What the caller gave. `path` is without the path of the target; `resolve` puts credentials in the place of the
+    references that a body has for them."""
 
     target: Target
     source: Source
     headers: Headers
+    resolve: Callable[[Any], Any]
     operation: str = ""
     method: str = ""
     path: str = ""

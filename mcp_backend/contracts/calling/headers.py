@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from mcp_backend import settings
 from mcp_backend.errors import InvalidArgument
@@ -13,6 +14,7 @@ from mcp_backend.workspace import naming, secrets_scan
 
 MOST = 64
 LONGEST = 8_000
+DEPTH = 64
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 """A token: RFC 9110 section 5.6.2."""
 _OURS = re.compile(
@@ -83,6 +85,21 @@ class References:
         if value not in self.secrets:
             self.secrets.append(value)
         return value
+
+    def resolved(self, body: Any, field: str = "body", depth: int = 0) -> Any:
+        """A JSON body in which what stands as a reference under a name for credentials is what it stands for."""
+        if isinstance(body, list) and depth < DEPTH:
+            return [self.resolved(item, field, depth + 1) for item in cast("list[Any]", body)]
+        if not isinstance(body, dict) or depth >= DEPTH:
+            return cast("Any", body)
+        found: dict[str, Any] = {}
+        for name, value in cast("dict[str, Any]", body).items():
+            inner = f"{field}.{name[:60]}"
+            if isinstance(value, str) and credential(name) and re.fullmatch(REFERENCE, value):
+                found[name] = self.read(inner, value)
+            else:
+                found[name] = self.resolved(value, inner, depth + 1)
+        return found
 
 
 def read(

@@ -49,7 +49,7 @@ def prepare(asked: Asked) -> Request:
     path = asked.target.path + asked.path if asked.path or asked.target.path else PATH
     if asked.target.query or "?" in path or not path.startswith("/"):
         raise InvalidArgument("path: expected the path of the GraphQL endpoint, such as /graphql, without a query")
-    content = encoded(body)
+    content, secret_content = encoded(body), encoded(asked.resolve(body))
     # Outside development only an endpoint that a person named is known to speak GraphQL: another might do something
     # with any POST at all.
     service = asked.target.service
@@ -63,7 +63,7 @@ def prepare(asked: Asked) -> Request:
 
     def send(line: Line) -> Got:
         headers = {"Accept": "application/graphql-response+json, application/json"} | dict(asked.headers.sent)
-        got = exchange(line, "POST", path, headers | {"Content-Type": "application/json"}, content, reads=reads)
+        got = exchange(line, "POST", path, headers | {"Content-Type": "application/json"}, secret_content, reads=reads)
         got.body = text_of(got)
         _judge(got, Shape(schema, document, operation) if schema is not None else None, note)
         return got

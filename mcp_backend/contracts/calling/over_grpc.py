@@ -38,12 +38,13 @@ def prepare(asked: Asked) -> Request:
         if header.lower().endswith("-bin") or not value.isascii():
             raise InvalidArgument(f"headers.{header[:60]}: expected ASCII text under a name that does not end in -bin")
     body: Any = asked.body if asked.body is not None else {}
-    messages = _messages(rpc, body) if rpc is not None else ()
+    resolved: Any = asked.resolve(body)
+    messages = _messages(rpc, resolved) if rpc is not None else ()
     shown = rpc.path if rpc is not None else f"/{name.strip('/')}"
     reads = rpc is not None and rpc.harmless
 
     def send(line: Line) -> Got:
-        return _send(line, asked, rpc, name, body, messages, why, reads=reads)
+        return _send(line, asked, rpc, name, resolved, messages, why, reads=reads)
 
     return Request(
         "rpc", asked.target.origin + shown, encoded(body), reads,

@@ -47,7 +47,8 @@ def prepare(asked: Asked, known: Operations, references: References) -> Request:
     path, _, query = path.partition("?")
     shown, sent = _query("&".join(q for q in (target.query, query) if q), references)
     whole = _path(target.path, path)
-    content, media = _content(asked, found)
+    content, media = _content(asked, found, asked.body)
+    secret_content, _ = _content(asked, found, asked.resolve(asked.body))
     if content and method in ("GET", "HEAD"):
         raise InvalidArgument(f"body: {method} takes none; put it in the query of path")
     headers = dict(asked.headers.sent)
@@ -59,7 +60,7 @@ def prepare(asked: Asked, known: Operations, references: References) -> Request:
     url = target.origin + whole
 
     def send(line: Line) -> Got:
-        got = exchange(line, method, whole + (f"?{sent}" if sent else ""), headers, content, reads=reads)
+        got = exchange(line, method, whole + (f"?{sent}" if sent else ""), headers, secret_content, reads=reads)
         return _judged(got, found, unknown)
 
     return Request(
@@ -191,20 +192,20 @@ def _query(text: str, references: References) -> tuple[str, str]:
     return urlencode(shown, safe=":/"), urlencode(sent)
 
 
-def _content(asked: Asked, found: Found | None) -> tuple[bytes, str]:
+def _content(asked: Asked, found: Found | None, body: Any) -> tuple[bytes, str]:
     """The body and its media type: the caller's, the operation's, or what the value looks like."""
-    if asked.body is None:
+    if body is None:
         return b"", ""
     documented = list(found.operation.body.content) if found and found.operation.body else []
     media = asked.headers.get("content-type").lower() or next((m for m in documented if "json" in m), "")
     media = media or (documented[0] if documented else "")
-    if isinstance(asked.body, str):
-        return limited(asked.body.encode()), media or ("application/json" if _is_json(asked.body) else "text/plain")
-    if "x-www-form-urlencoded" in media and (fields := mapping(asked.body)):
+    if isinstance(body, str):
+        return limited(body.encode()), media or ("application/json" if _is_json(body) else "text/plain")
+    if "x-www-form-urlencoded" in media and (fields := mapping(body)):
         return limited(urlencode(fields, doseq=True).encode()), media
     if media and "json" not in media:
         raise InvalidArgument(f"body: expected a text of {media[:80]}")
-    return encoded(asked.body), media or "application/json"
+    return encoded(body), media or "application/json"
 
 
 def _is_json(text: str) -> bool:

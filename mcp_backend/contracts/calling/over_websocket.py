@@ -53,12 +53,13 @@ def prepare(asked: Asked) -> Request:
         raise InvalidArgument("path: expected no blanks, backslashes, # or control characters; percent-encode them")
     contract, why = _contract(asked.source, asked.operation, path.partition("?")[0])
     content = b"" if asked.body is None else _content(asked.body)
+    secret_content = _content(asked.resolve(asked.body)) if content else b""
     problems = _problems(contract, content) if contract and content else []
     scheme = {"http": "ws", "https": "wss"}.get(asked.target.scheme, asked.target.scheme)
     url = f"{scheme}://{asked.target.authority}{path}"
 
     def send(line: Line) -> Got:
-        got, messages = _exchange(line, url, asked, content)
+        got, messages = _exchange(line, url, asked, secret_content)
         _judge(got, messages, contract, why)
         return got
 
