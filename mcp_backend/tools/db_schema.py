@@ -93,12 +93,13 @@ async def show(
     import psycopg
 
     from mcp_backend import migrations
+    from mcp_backend.engines import listing
     from mcp_backend.engines.pg import errors, schema
     from mcp_backend.engines.pg import table as one_table
     from mcp_backend.migrations import detect
 
     root = app.workspace.root
-    question: schema.Question = (table, search, after, detail)
+    question: listing.Question = (table, search, after, detail)
     stamp = _stamp(detect.folder(root, engine.settings))
     kept, exact = await schema.repeated(engine, question, stamp) or (None, False)
     if kept is not None and exact:
@@ -121,7 +122,7 @@ async def show(
                 "version": version,
             }
             if table is None:
-                room = MOST_BYTES - schema.size({**result, "migrations": applied})
+                room = MOST_BYTES - listing.size({**result, "migrations": applied})
                 result |= await schema.listing(conn, engine.memory, search, after, detail, max(room, MOST_BYTES // 4))
             else:
                 shown, following = await one_table.describe(conn, await one_table.find(conn, table, path), after)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mcp_backend.engines import listing
 from mcp_backend.engines.ch import schema
 from mcp_backend.engines.ch import table as one_table
 from mcp_backend.engines.ch.errors import ServerError, refusal
@@ -9,7 +10,6 @@ from mcp_backend.errors import Json
 from mcp_backend.tools.base import Result
 
 if TYPE_CHECKING:
-    from mcp_backend.engines.ch.schema import Detail
     from mcp_backend.engines.clickhouse import Clickhouse
 
 
@@ -22,10 +22,10 @@ async def version(engine: "Clickhouse") -> str:
 
 
 async def show(
-    engine: "Clickhouse", table: str | None, search: str, after: str | None, detail: "Detail", most_bytes: int
+    engine: "Clickhouse", table: str | None, search: str, after: str | None, detail: listing.Detail, most_bytes: int
 ) -> Result:
     """As `db_schema.show`."""
-    question: schema.Question = (table, search, after, detail)
+    question: listing.Question = (table, search, after, detail)
     elsewhere = f"not looked at here; the resource migrations://{engine.settings.name} lists them"
     migrations: Json = {"applied": [], "pending": [], "problem": elsewhere}
     try:
@@ -41,7 +41,7 @@ async def show(
             "version": await schema.version(engine, engine.memory),
         }
         if table is None:
-            room = most_bytes - schema.size({**result, "migrations": migrations})
+            room = most_bytes - listing.size({**result, "migrations": migrations})
             result |= await schema.listing(engine, engine.memory, search, after, detail, room)
         else:
             shown, following = await one_table.describe(engine, await one_table.find(engine, table), after)

@@ -11,10 +11,9 @@ from typing import Any
 from mcp_backend.engines.ch.analysis import Asks
 from mcp_backend.engines.ch.fingerprint import OURS
 from mcp_backend.engines.ch.values import parameter
-from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.engines.listing import MOST_MATCHES, MOST_NAMES, key
+from mcp_backend.errors import Json
 
-MOST_NAMES = 400
-MOST_MATCHES = 8
 LONGEST_TYPE = 90
 
 BOOKKEEPING = (
@@ -101,7 +100,7 @@ async def page(asks: Asks, search: str, after: str | None) -> Page:
     beyond = "1"
     if after is not None:
         beyond = "(score < {score:Float64} OR score = {score:Float64} AND (database, name) > ({d:String}, {n:String}))"
-        asked |= _key(after)
+        asked |= dict(zip(("score", "d", "n"), key(after), strict=True))
     sql = (_RELATIONS + (_FOUND if words else "")) + _SHOWN.format(
         matched=_MATCHED if words else "[]", source="found" if words else "rel", beyond=beyond
     )
@@ -156,11 +155,3 @@ def _entry(row: Sequence[Any], words: Sequence[str]) -> Entry:
 def engine_name(definition: str) -> str:
     """The engine with its arguments, without what a CREATE TABLE says of it beside them."""
     return re.split(r" (?:PARTITION|PRIMARY|ORDER|SAMPLE|TTL|SETTINGS|COMMENT) ", definition)[0]
-
-
-def _key(after: str) -> dict[str, str]:
-    score, _, name = after.partition("/")
-    database, _, table = name.partition(".")
-    if not (score.replace(".", "", 1).isdigit() and database and table):
-        raise InvalidArgument('after: expected the value of "next" of a former answer')
-    return {"score": score, "d": database, "n": table}

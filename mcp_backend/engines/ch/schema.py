@@ -1,30 +1,29 @@
 """What db_schema shows of a ClickHouse server, and what is remembered between two calls."""
 
-import json
 import time
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from mcp_backend.engines.ch import overview, table
 from mcp_backend.engines.ch.analysis import Asks
 from mcp_backend.engines.ch.fingerprint import Fingerprint, fingerprint
 from mcp_backend.engines.ch.overview import Entry, Page, named
+from mcp_backend.engines.listing import (
+    ENDING_BYTES,
+    LONGEST_COMMENT,
+    MOST_PAGES,
+    MOST_WITH_COLUMNS,
+    PAGE_SECONDS,
+    Detail,
+    Question,
+    ended,
+    fitting,
+    size,
+)  # fmt: skip
 from mcp_backend.errors import Json
 
-Detail: TypeAlias = Literal["auto", "names", "columns", "full"]
-
 LEGEND = "engine MergeTree unless said; key: in ORDER BY; = default; feeds: materialized views that read it"
-MOST_WITH_COLUMNS = 60
-ENDING_BYTES = 250
-"""Room for what follows the tables: the total, the key of the next page."""
-LONGEST_COMMENT = 120
-MOST_PAGES = 32
-PAGE_SECONDS = 30.0
-"""How long a listing of an unchanged schema is shown again: row counts move without a change of the schema."""
-
 _Key: TypeAlias = tuple[str, str | None, Detail, int]
-Question: TypeAlias = tuple[str | None, str, str | None, Detail]
-"""Table, search, after, detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +95,9 @@ async def listing(
 async def _names_first(asks: Asks, page: Page, room: int, *, columns: bool) -> dict[str, Json]:
     """Names first, because a table that is not named cannot be asked for; then columns while there is room, but for
     tables that a search found only by some: those say that they are about something else."""
-    tables: list[dict[str, Json]] = []
-    left = room - (size(page.summary) if page.summary and len(page.entries) < page.total else 0) - size(LEGEND)
-    for entry in page.entries:
-        left -= size(named(entry)) + 1
-        if left < 0:
-            break
-        tables.append(named(entry))
-    result = _ended(page, tables) | {"legend": LEGEND}
+    room -= (size(page.summary) if page.summary and len(page.entries) < page.total else 0) + size(LEGEND)
+    tables, left = fitting(page.entries, named, room)
+    result = ended(page.entries, page.total, tables) | {"legend": LEGEND}
     if result["truncated"]:
         return result | page.summary
     entries = page.entries[:MOST_WITH_COLUMNS]
@@ -133,7 +127,7 @@ async def _with_columns(asks: Asks, page: Page, room: int) -> dict[str, Json]:
         if room < 0 and tables:
             break
         tables.append(shown)
-    return _ended(page, tables) | {"legend": LEGEND}
+    return ended(page.entries, page.total, tables) | {"legend": LEGEND}
 
 
 async def _full(asks: Asks, page: Page, room: int) -> dict[str, Json]:
@@ -145,7 +139,7 @@ async def _full(asks: Asks, page: Page, room: int) -> dict[str, Json]:
         if room < 0 and tables:
             break
         tables.append(shown)
-    return _ended(page, tables)
+    return ended(page.entries, page.total, tables)
 
 
 def _detailed(entry: Entry, lines: list[str]) -> dict[str, Json]:
@@ -159,16 +153,3 @@ def _detailed(entry: Entry, lines: list[str]) -> dict[str, Json]:
     if entry.comment:
         more["comment"] = entry.comment[:LONGEST_COMMENT]
     return more
-
-
-def _ended(page: Page, tables: list[dict[str, Json]]) -> dict[str, Json]:
-    left = page.total - len(tables)
-    result: dict[str, Json] = {"tables": [*tables], "total": page.total, "truncated": left > 0}
-    if left > 0 and tables:
-        result["next"] = page.entries[len(tables) - 1].key
-    return result
-
-
-def size(value: object) -> int:
-    """Bytes as compact JSON."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,12 +1,12 @@
 """One table in full, and finding it by the name a model gives."""
 
 import asyncio
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_backend.engines import listing
 from mcp_backend.engines.ch import definition
 from mcp_backend.engines.ch.analysis import Asks
 from mcp_backend.engines.ch.definition import Definition
@@ -15,7 +15,6 @@ from mcp_backend.engines.ch.fingerprint import OURS
 from mcp_backend.engines.ch.overview import KINDS, engine_name
 from mcp_backend.errors import InvalidArgument, Json, NotFound
 
-MOST_COLUMNS = 120
 MOST_STEPS = 5
 LONGEST_DEFINITION = 6_000
 
@@ -98,13 +97,7 @@ async def names(asks: Asks) -> list[str]:
 
 async def near(asks: Asks, table: str) -> list[str]:
     """The names of tables that somebody who wrote `table` may have meant."""
-    by_table: dict[str, list[str]] = {}
-    for full in await names(asks):
-        by_table.setdefault(full.rpartition(".")[2].lower(), []).append(full)
-    low = table.lower()
-    close = difflib.get_close_matches(low, by_table, n=5, cutoff=0.6)
-    close += [t for t in by_table if low.rstrip("s") in t and t not in close][:5]
-    return [full for t in close for full in by_table[t]][:8]
+    return listing.near(await names(asks), table)
 
 
 async def describe(asks: Asks, name: Name, after: str | None) -> tuple[dict[str, Json], str | None]:
@@ -120,7 +113,7 @@ async def describe(asks: Asks, name: Name, after: str | None) -> tuple[dict[str,
         raise NotFound("table: it was dropped just now")
     (engine, full, query, order, primary, partition, sample, comment, select, rows, size, policy, feeds) = about[0]
     found = definition.parse(str(query))
-    shown_columns, following = _paged([_column(column, found) for column in columns], after)
+    shown_columns, following = listing.paged([_column(column, found) for column in columns], after)
     if after is not None:
         return {"name": name.shown, "columns": [*shown_columns]}, following
     current = (await asks.standing()).database
@@ -180,15 +173,6 @@ def _parts(name: str) -> tuple[str, str]:
     if re.sub(pattern, "x", name.strip()) not in ("x", "x.x"):
         raise InvalidArgument(f'table: expected "table" or "database.table", got {name!r}')
     return (given[0] if len(given) > 1 else "", given[-1])
-
-
-def _paged(columns: list[dict[str, Json]], after: str | None) -> tuple[list[dict[str, Json]], str | None]:
-    order = [column["name"] for column in columns]
-    if after is not None and after not in order:
-        raise InvalidArgument('after: expected the value of "next" of a former answer about this table')
-    start = order.index(after) + 1 if after is not None else 0
-    shown = columns[start : start + MOST_COLUMNS]
-    return shown, str(shown[-1]["name"]) if start + MOST_COLUMNS < len(columns) else None
 
 
 def _column(row: Sequence[Any], found: Definition) -> dict[str, Json]:

@@ -4,20 +4,16 @@ Useful means large, referenced by many others, and no view. https://www.postgres
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 from psycopg import AsyncConnection
 
+from mcp_backend.engines.listing import MOST_MATCHES, MOST_NAMES, key
 from mcp_backend.engines.pg.asking import Query, ask
 from mcp_backend.engines.pg.catalog import array
-from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.errors import Json
 
-Detail: TypeAlias = Literal["auto", "names", "columns", "full"]
-
-MOST_NAMES = 400
-MOST_MATCHES = 8
 HUB = 5
 """Tables that reference one from which on their number is worth its bytes."""
 
@@ -131,7 +127,7 @@ async def page(conn: AsyncConnection[Any], search: str, after: str | None) -> Pa
     if after is not None:
         a, b, c = (f"${len(parameters) + n}" for n in (1, 2, 3))
         beyond = f"(score < {a}::numeric or score = {a}::numeric and (nspname, relname) > ({b}::name, {c}::name))"
-        parameters += _key(after)
+        parameters += key(after)
     source = "found" if words else "scored"
     listing = (
         RELATIONS
@@ -153,14 +149,6 @@ async def page(conn: AsyncConnection[Any], search: str, after: str | None) -> Pa
         for r in rows
     )  # fmt: skip
     return Page(entries, rows[0]["total"] if rows else 0, json.loads(answers[1][0][0]) if len(answers) > 1 else {})
-
-
-def _key(after: str) -> Sequence[str]:
-    score, _, name = after.partition("/")
-    schema, _, table = name.partition(".")
-    if not (score.replace(".", "", 1).isdigit() and schema and table):
-        raise InvalidArgument('after: expected the value of "next" of a former answer')
-    return score, schema, table
 
 
 def named(entry: Entry) -> dict[str, Json]:

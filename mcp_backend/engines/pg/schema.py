@@ -1,33 +1,34 @@
 """What db_schema and the schema resources show, and what is remembered between two calls."""
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from psycopg import AsyncConnection
 
+from mcp_backend.engines.listing import (
+    ENDING_BYTES,
+    LONGEST_COMMENT,
+    MOST_PAGES,
+    MOST_WITH_COLUMNS,
+    PAGE_SECONDS,
+    Detail,
+    Question,
+    ended,
+    fitting,
+    size,
+)  # fmt: skip
 from mcp_backend.engines.pg import overview, table
 from mcp_backend.engines.pg.asking import ask
 from mcp_backend.engines.pg.columns import LEGEND, columns
 from mcp_backend.engines.pg.fingerprint import SEEN, Fingerprint, catalog, comparable, fingerprint
-from mcp_backend.engines.pg.overview import Detail, Page, named
+from mcp_backend.engines.pg.overview import Page, named
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import Json
 
-Question: TypeAlias = tuple[str | None, str, str | None, Detail]
-"""Table, search, after, detail."""
-
-MOST_WITH_COLUMNS = 60
-ENDING_BYTES = 250
-"""Room for what follows the tables: the total, the key of the next page."""
-LONGEST_COMMENT = 120
 LONGEST_LABELS = 200
-MOST_PAGES = 32
-PAGE_SECONDS = 30.0
-"""How long a listing of an unchanged schema is shown again: row estimates move without a change of the schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +151,9 @@ async def _fitted(
     room = most_bytes - ENDING_BYTES
     if detail == "columns":
         return await _with_columns(conn, page, room)
-    tables: list[dict[str, Json]] = []
-    left = room - (size(page.summary) if whole and len(page.entries) < page.total else 0)
-    for entry in page.entries:
-        shown = named(entry)
-        left -= size(shown) + 1
-        if left < 0:
-            break
-        tables.append(shown)
-    result = _ended(page, tables)
+    room -= size(page.summary) if whole and len(page.entries) < page.total else 0
+    tables, left = fitting(page.entries, named, room)
+    result = ended(page.entries, page.total, tables)
     if result["truncated"]:
         return result | (page.summary if whole else {})
     return result | (await _columns_added(conn, page, tables, left) if detail == "auto" else {})
@@ -211,7 +206,7 @@ async def _with_columns(conn: AsyncConnection[Any], page: Page, room: int) -> di
             break
         tables.append(shown)
         used |= labels
-    result = _ended(page, tables)
+    result = ended(page.entries, page.total, tables)
     result["legend"] = LEGEND
     if used:
         result["enums"] = used
@@ -227,7 +222,7 @@ async def _full(conn: AsyncConnection[Any], page: Page, room: int) -> dict[str, 
         if room < 0 and tables:
             break
         tables.append(shown)
-    return _ended(page, tables)
+    return ended(page.entries, page.total, tables)
 
 
 def _labels(enums: dict[str, str], used: dict[str, Json], lines: list[str]) -> dict[str, Json]:
@@ -238,16 +233,3 @@ def _labels(enums: dict[str, str], used: dict[str, Json], lines: list[str]) -> d
         if name not in used and name in words:
             fresh[name] = labels[:LONGEST_LABELS]
     return fresh
-
-
-def _ended(page: Page, tables: list[dict[str, Json]]) -> dict[str, Json]:
-    left = page.total - len(tables)
-    result: dict[str, Json] = {"tables": [*tables], "total": page.total, "truncated": left > 0}
-    if left > 0:
-        result["next"] = page.entries[len(tables) - 1].key
-    return result
-
-
-def size(value: object) -> int:
-    """Bytes as compact JSON."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,6 +1,5 @@
 """One table in full, and finding it by the name a model gives."""
 
-import difflib
 import json
 import re
 from functools import cache
@@ -9,11 +8,11 @@ from typing import Any, cast
 
 from psycopg import AsyncConnection
 
+from mcp_backend.engines import listing
 from mcp_backend.engines.pg.asking import ask
 from mcp_backend.engines.pg.overview import KINDS
 from mcp_backend.errors import InvalidArgument, Json, NotFound
 
-MOST_COLUMNS = 120
 NEARLY_USED_UP = 0.5
 ALWAYS = ("columns", "primary_key", "foreign_keys", "referenced_by", "constraints", "indexes")
 """Sections that are shown also when they are empty: that there is none is worth knowing."""
@@ -84,13 +83,7 @@ async def names(conn: AsyncConnection[Any]) -> list[str]:
 
 async def near(conn: AsyncConnection[Any], table: str) -> list[str]:
     """The names of relations that somebody who wrote `table` may have meant."""
-    by_table: dict[str, list[str]] = {}
-    for full in await names(conn):
-        by_table.setdefault(full.rpartition(".")[2].strip('"').lower(), []).append(full)
-    low = table.lower()
-    close = difflib.get_close_matches(low, by_table, n=5, cutoff=0.6)
-    close += [t for t in by_table if low.rstrip("s") in t and t not in close][:5]
-    return [full for t in close for full in by_table[t]][:8]
+    return listing.near(await names(conn), table)
 
 
 async def describe(conn: AsyncConnection[Any], oid: int, after: str | None) -> tuple[dict[str, Json], str | None]:
@@ -100,13 +93,8 @@ async def describe(conn: AsyncConnection[Any], oid: int, after: str | None) -> t
         raise NotFound("table: it was dropped just now")
     found = cast("dict[str, Any]", _short(json.loads(rows[0][0])))
     columns = [_dense(column) for column in cast("list[dict[str, Any]]", found["columns"] or [])]
-    order = [column["name"] for column in columns]
-    if after is not None and after not in order:
-        raise InvalidArgument('after: expected the value of "next" of a former answer about this table')
-    start = order.index(after) + 1 if after is not None else 0
-    shown = columns[start : start + MOST_COLUMNS]
-    following = str(shown[-1]["name"]) if start + MOST_COLUMNS < len(columns) else None
-    if start:
+    shown, following = listing.paged(columns, after)
+    if after is not None:
         return {"name": found["name"], "columns": [*shown]}, following
     found["kind"] = KINDS.get(found["kind"], "table")
     found["columns"] = shown
