@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.records import dataclass
-from mcp_backend.settings import resolve
+from mcp_backend.settings import hide_credentials, resolve
 
 _TLS = ("tls_ca", "tls_cert", "tls_key")
 _KINDS: Mapping[str, tuple[str, ...]] = {
@@ -37,6 +37,10 @@ class Access:
     tls_cert: str = ""
     tls_key: str = ""
     schema_registry: str = ""
+
+    def named(self) -> dict[str, str]:
+        """What the policy says, as it says it: references, and never what they stand for."""
+        return {key: hide_credentials(said) for key in sorted(KEYS) if (said := str(getattr(self, key)))}
 
     def text(self, key: str, engine: str) -> str | None:
         """What the reference of a key stands for, `None` where the policy does not say it. Raises `InvalidArgument`

@@ -296,6 +296,27 @@ def test_the_place_of_a_protobuf_type_is_written_as_confluents_clients_write_it(
     assert confluent.opened(head + bytes.fromhex(data) + b"x", protobuf=True) == confluent.Frame(258, b"x", index)
 
 
+async def test_frames_are_those_of_confluents_own_serializers(tmp_path: Path) -> None:
+    """The bytes are what AvroSerializer, JSONSerializer and ProtobufSerializer of confluent-kafka 2.16.1 gave."""
+    (tmp_path / "order.avsc").write_text(json.dumps({"type": "record", "name": "shop.Order", "fields": [
+        {"name": "id", "type": "long"}, {"name": "note", "type": ["null", "string"], "default": None},
+        {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}},
+    ]}))  # fmt: skip
+    (tmp_path / "paid.proto").write_text(
+        'syntax = "proto3";\npackage shop;\nmessage Other { int32 a = 1; }\nmessage Paid { int64 id = 1; }\n'
+    )
+    index = await contracts(tmp_path, {
+        "order": "confluent:17:order.avsc", "json": "confluent:18:schemas/order.schema.json",
+        "paid": "confluent:19:paid.proto#Paid",
+    })  # fmt: skip
+    for name, payload, theirs in (
+        ("order", {"id": 7, "note": "x", "price": "12.30"}, "AAAAABEOAgJ4BATO"),
+        ("json", {"id": 1}, "AAAAABJ7ImlkIjoxfQ=="), ("paid", {"id": 5}, "AAAAABMCAggF"),
+    ):  # fmt: skip
+        assert base64.b64encode(sent(fit(index, name, payload))).decode() == theirs
+        assert fit(index, name, base64.b64decode(theirs)).against
+
+
 async def test_a_frame_with_the_declared_id_goes_on_and_comes_off(tmp_path: Path) -> None:
     index = await contracts(tmp_path, {
         "avro": "confluent:7:schemas/order.avsc", "line": "confluent:8:proto/shop/v1/order.proto#Order.Line",

@@ -21,7 +21,7 @@ async def _read(app: App, values: Mapping[str, str]) -> str:
             ],
             "engines": {
                 n: {"kind": e.kind, "url": hide_credentials(e.url), "environment": e.environment,
-                    "migrations": e.migrations, "origin": e.origin}
+                    "migrations": e.migrations, "origin": e.origin, **e.access.named()}
                 for n, e in policy.engines.items()
             },
             "commands": dict(policy.commands),
