@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
 
+from mcp_backend.cli import main
 from mcp_backend.engines.ch import hardening
 from mcp_backend.engines.ch.errors import ServerError
 from mcp_backend.engines.ch.table import describe, find
@@ -105,6 +107,22 @@ def test_without_any_analysis_the_hardened_user_can_do_no_harm(tmp_path: Path, t
     assert sorted(path.name for path in target.iterdir()) == ["secret.txt"]
     with pytest.raises(BlockingIOError):
         trap.accept()
+
+
+def test_the_doctor_writes_the_script_and_judges_the_user_of_the_url(
+    analytics: Path, clickhouse_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = urlsplit(clickhouse_url).path[1:]
+    assert main(["doctor", "--workspace", str(analytics), "--harden", "main", "--role", "Reader of `x`"]) == 1
+    script, said = capsys.readouterr()
+    assert f"GRANT SELECT, SHOW, dictGet ON `{database}`.* TO `Reader of \\`x\\``;" in script
+    assert "GRANT SELECT ON system.parts TO " in script
+    assert "is not there" in said
+    assert "default: readonly is 0 in its profile; was granted " in said
+    assert main(["doctor", "--workspace", str(analytics), "--harden", "main", "--role", "default", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["exists"], found["holds"]) == (True, False)
+    assert any("INSERT" in fault and "ALTER" in fault for fault in found["faults"])
 
 
 class Poor(Clickhouse):
