@@ -1,7 +1,8 @@
 """What a broker holds, as far as pipelines need it, from the topology that was read already."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_backend.contracts.patterns import subject
@@ -48,13 +49,16 @@ def overlaps(system: System, one: str, other: str) -> bool:
     if one == other:
         return True
     if system == "nats":
-        return subject(one).overlaps(subject(other))
+        return _pattern(one).overlaps(_pattern(other))
     if "*" not in one + other:
         return False
     left, right = one.split("*"), other.split("*")
     plain = one if "*" not in one else other if "*" not in other else ""
     pieces = right if plain == one else left
     return plain.startswith(pieces[0]) and plain.endswith(pieces[-1]) if plain else left[0] == right[0]
+
+
+_pattern = lru_cache(maxsize=20_000)(subject)
 
 
 async def broker(view: "View", engine: str, names: Iterable[str]) -> Broker:
@@ -87,12 +91,28 @@ async def _streams(view: Any, wanted: Sequence[str]) -> tuple[Held, ...]:
     from mcp_backend.engines import nats_topology
 
     held: list[nats_topology.Held] = [h for h in view.streams if h.kind == "stream"]
-    near = [h for h in held if any(overlaps("nats", name, text) for name in wanted for text in h.subjects)][:MOST]
+    by_start: dict[str, list[str]] = {}
+    for name in wanted:
+        by_start.setdefault(_start(name), []).append(name)
+    near = [h for h in held if any(_one_of(by_start, text) for text in h.subjects)][:MOST]
     consumers = await nats_topology.consumers(view.nats, near)
+    known = {h.stream for h in near}
     return tuple(
         Held(h.stream, h.subjects, tuple(
             Reader(c.name, tuple(cast("list[str]", c.config.get("filter_subjects") or []))
                    or ((str(c.config["filter_subject"]),) if c.config.get("filter_subject") else ()), c.lag)
             for c in consumers.get(h.stream, ())))
-        for h in (*near, *(h for h in held if h not in near))
+        for h in (*near, *(h for h in held if h.stream not in known))
     )  # fmt: skip
+
+
+def _start(text: str) -> str:
+    """The first two tokens of a subject when they are texts, else nothing: what it is compared with must begin so."""
+    tokens = text.split(".")[:2]
+    return "" if len(tokens) < 2 or any(character in "".join(tokens) for character in "*>{") else ".".join(tokens)
+
+
+def _one_of(by_start: Mapping[str, Sequence[str]], text: str) -> bool:
+    start = _start(text)
+    names = (*by_start.get(start, ()), *by_start.get("", ())) if start else (n for ns in by_start.values() for n in ns)
+    return any(overlaps("nats", name, text) for name in names)
