@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from mcp.client import Client
+from mcp.shared.exceptions import MCPError
 
 from mcp_backend.app import open_app
 from mcp_backend.errors import InvalidArgument
@@ -16,7 +19,8 @@ from mcp_backend.migrations import alembic as reading
 from mcp_backend.migrations.wiretap import interrupted
 from tests.compiled import compiled
 from tests.conftest import ERAS, Era, git
-from tests.migration_fixtures import Project, call
+from tests.migration_fixtures import NOBODY, WAITING, Project, call
+from tests.test_run_migration_crash import audit, held, real_server
 
 INI = "[alembic]\nscript_location = %(here)s/alembic\nsqlalchemy.url = postgresql+psycopg://nobody@nowhere/none\n"
 ENV = """
@@ -191,3 +195,25 @@ async def test_the_folder_is_found_without_a_policy(alembic: Alembic) -> None:
     git(alembic.project.root, "add", "--all")
     async with open_app(alembic.project.root) as app:
         assert app.policy.engines["postgresql"].migrations == "alembic"
+
+
+async def test_a_server_that_is_killed_leaves_the_database_before_and_the_next_says_what_it_found(
+    alembic: Alembic,
+) -> None:
+    project = alembic.project
+    project.policy(**alembic.settings, lock_deadline="5m")
+    project.admin.execute(b"create table gate (id int); alter table gate owner to backend")
+    alembic.write("a1", None, f'{MAKE}\nop.add_column("gate", sa.Column("n", sa.Integer))')
+    async with held(project, "access share"), real_server(project) as (client, process):
+        calling = asyncio.create_task(call(client))
+        await project.until(WAITING)
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(MCPError):
+            await calling
+        await project.until(NOBODY)
+    assert project.tables == ["gate"]
+    result = await project.run()
+    assert result["interrupted"]["did_not"] == ["a1"]
+    assert "nothing of it took effect" in result["interrupted"]["found"]
+    assert project.tables == ["alembic_version", "gate", "orders"]
+    assert (await audit(project))[1]["event"] == "unknown"

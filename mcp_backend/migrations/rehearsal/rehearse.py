@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.postgresql import Postgresql
-from mcp_backend.migrations import snapshot
+from mcp_backend.migrations import lost, snapshot
 from mcp_backend.migrations.rehearsal import proofs, sample, shadow, target
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Changes, Doc, Key, Watch, difference
 from mcp_backend.migrations.rehearsal.effects import Effect, World, effect
@@ -65,7 +65,8 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -
     parameters = dict((await engine.place()).parameters)
     texts = [s.sql for unit in (*subject.units, *subject.back) for s in unit.statements]
     async with engine.session(True, SECONDS) as source:
-        facts = await target.read(source)
+        with lost.before(source, engine):
+            facts = await target.read(source)
     fingerprint = subject.at_version.partition("@")[0]
     async with shadow.opened(engine, workspace, facts, parameters, fingerprint) as place:
         admin = await place.connect(admin=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mcp_backend.actions import digest
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import FailedPrecondition, InvalidArgument
-from mcp_backend.migrations import planning, rehearsed
+from mcp_backend.migrations import lost, planning, rehearsed
 from mcp_backend.migrations.model import Direction, File, Part, Program, Step
 from mcp_backend.migrations.rehearsal import sample, shadow, target
 from mcp_backend.migrations.rehearsal.play import Unit
@@ -72,7 +72,8 @@ async def observed(
     commands = used.commands(prepared.folder, workspace.root, prepared.history, prepared.todo, version, direction)
     parameters = dict((await engine.place()).parameters)
     async with engine.session(True, SECONDS) as source:
-        facts = await target.read(source)
+        with lost.before(source, engine):
+            facts = await target.read(source)
     fingerprint = prepared.version.partition("@")[0]
     texts = [used.table]
     async with shadow.opened(engine, workspace, facts, parameters, fingerprint) as place:
