@@ -234,6 +234,11 @@ async def test_a_structured_event_is_checked_as_envelope_and_as_data(tmp_path: P
     packed = json.loads(sent(fit(index, "avro", {**EVENT, "data": VALUE})))
     assert fit(index, "api.avro", base64.b64decode(packed["data_base64"])).against
     assert "data" not in packed
+    assert packed["datacontenttype"] == "application/avro"
+    claims = fit(index, "avro", {**EVENT, "data": VALUE, "datacontenttype": "application/json"})
+    assert claims.problems == ("$.datacontenttype: the data is written as avro, not as application/json",)
+    two: dict[str, Any] = {"b": 1, "a": 2}
+    assert sent(fit(index, "api.inline", two)) == sent(fit(index, "api.inline", dict(sorted(two.items()))))
     again = fit(index, "avro", json.dumps(packed).encode())
     assert again.read
     assert again.read.value["data"]["price"] == "12.30"

@@ -135,6 +135,8 @@ async def test_an_event_travels_whole_or_in_headers(
         sent: Any = whole.headers  # pyright: ignore
         assert sent["content-type"].startswith("application/cloudevents+json")
         assert split.data == b"\x0c\x00\x00"
+        parts: Any = split.headers  # pyright: ignore
+        assert parts["content-type"] == "application/avro"
         seen = (await call(client, "peek_messages", engine="nats", destination="o.event"))["messages"]
         assert [one["fits"] for one in seen] == [True, True]
         assert sorted(one["payload"].get("data", one["payload"])["id"] for one in seen) == [5, 6]

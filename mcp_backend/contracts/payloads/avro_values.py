@@ -69,7 +69,8 @@ def _plain(schema: dict[str, Any], value: Any, named: Mapping[str, Any], where: 
             return [datum(schema["items"], one, named, f"{where}[{i}]", found) for i, one in enumerate(items)]
         case "map" if isinstance(value, dict):
             pairs = cast("dict[str, Any]", value)
-            return {k: datum(schema["values"], one, named, f"{where}.{k}", found) for k, one in pairs.items()}
+            # Sorted, so that the same message has the same bytes however its fields were written.
+            return {k: datum(schema["values"], pairs[k], named, f"{where}.{k}", found) for k in sorted(pairs)}
         case "record" | "error" if isinstance(value, dict):
             return _record(schema, cast("dict[str, Any]", value), named, where, found)
         case name:

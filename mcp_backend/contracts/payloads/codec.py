@@ -17,6 +17,10 @@ from mcp_backend.contracts.schemas import Place, Schemas
 NO_ID = "the id of its schema is not known: declare it (confluent:ID:PATH) or name a schema_registry of the engine"
 
 
+_MEDIA = {"avro": "application/avro", "protobuf": "application/protobuf"}
+"""What the data of an event is, where the event does not say it: without that it would be JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of schema ids: of declared messages by their place, and the schemas of ids that were met. `why`
@@ -76,7 +80,9 @@ class Codecs:
             problems.append(f"the contract wants the {message.envelope} mode of CloudEvents, this is the {event.mode}")
         if event.mode == "binary":
             found = self._body(message, event.data, "$", known)
-            return Read(found.value, found.data, {}, (*problems, *found.problems), found.notes)
+            media = self._media(message, event, problems, "headers.content-type")
+            added = {"content-type": media} if media and not cloudevents.content_type(headers) else {}
+            return Read(found.value, found.data, added, (*problems, *found.problems), found.notes)
         if not message.envelope or self._describes_events(message):
             # The schema is one of the whole payload.
             found = self._body(message, payload, "$", known)
@@ -94,11 +100,23 @@ class Codecs:
         known: Known,
     ) -> Read:
         found = self._body(message, event.data, "$.data", known)
+        media = self._media(message, event, problems, "$.datacontenttype")
+        if media and event.carries and not isinstance(payload, bytes):
+            event = replace(event, attributes={**event.attributes, "datacontenttype": media})
         value = {**event.attributes, "data": found.value} if event.carries else dict(event.attributes)
         data: bytes | None = None
         if not isinstance(payload, bytes) and found.data is not None:
             data = cloudevents.structured(event, found.data, as_json=message.written == "json" and not message.framed)
         return Read(value, data, _headers(headers, known), (*problems, *found.problems), found.notes)
+
+    def _media(self, message: MessageSchema, event: Event, problems: list[str], where: str) -> str:
+        """The media type of data in another form than JSON; one that contradicts it is a problem."""
+        said = str(event.attributes.get("datacontenttype", ""))
+        if message.written == "json" or not event.carries:
+            return ""
+        if "json" in said.lower():
+            problems.append(f"{where}: the data is written as {message.language}, not as {said}")
+        return said or _MEDIA[message.language]
 
     def _body(self, message: MessageSchema, body: Any, root: str, known: Known) -> Read:
         if isinstance(body, bytes):
