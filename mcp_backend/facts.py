@@ -177,6 +177,8 @@ class Facts:
     code_unjudged: str = ""
     """Why changed code could not be looked at, empty when it was."""
     rehearsal: Rehearsal | None = None
+    decided: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Specification files that a person decided about lately, each with the id of the question."""
     contracts: tuple[ContractDeviation, ...] = ()
     contracts_unjudged: str = ""
     """Why the implementation could not be compared with its specification, empty when it was."""

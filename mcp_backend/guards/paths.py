@@ -53,8 +53,10 @@ def frontend(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
 
 def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Specification files are designed by the architect, and a commit makes nothing deviate from them. What deviated
-    before, and what is not certain, is only told."""
-    if mine := _owned(action, facts, ("spec",)):
+    before, and what is not certain, is only told. Where the architect answered a question about a file, it may be
+    edited, and the architect approves exactly what is committed."""
+    mine = _owned(action, facts, ("spec",))
+    if any(path not in facts.decided for path in mine):
         return Verdict(
             constraint.outcome,
             constraint.id,
@@ -62,7 +64,7 @@ def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None
             "implement what the specification says, or ask the architect to change it (kind spec_clarification)",
         )
     if not isinstance(action, CreateCommit):
-        return None
+        return _by_decision(action, constraint, facts, mine) if mine else None
     if held := [d for d in facts.contracts if d.held]:
         return Verdict(
             constraint.outcome,
@@ -71,12 +73,22 @@ def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None
             f"make it do what {held[0].spec} says; if the specification should change, ask the architect (escalate, "
             f'kind spec_clarification, spec_ref "{held[0].spec} {held[0].operation}") and leave this out of the commit',
         )
+    if mine:
+        return _by_decision(action, constraint, facts, mine)
     for fresh, words in ((True, "may deviate from the specification"), (False, "deviated before this commit, too")):
         if some := [d for d in facts.contracts if d.fresh is fresh]:
             return Verdict("warn", constraint.id, f"{words}: {deviations(some)}")
     if facts.contracts_unjudged:
         return Verdict("warn", constraint.id, f"not compared with the specification: {facts.contracts_unjudged}")
     return None
+
+
+def _by_decision(action: Action, constraint: Constraint, facts: Facts, mine: list[str]) -> Verdict:
+    asked = ", ".join(dict.fromkeys(facts.decided[path] for path in mine))
+    if isinstance(action, CreateCommit) and constraint.outcome != "warn":
+        reason = f"changes the specification ({', '.join(mine[:SHOWN])}) as {asked} decided: the architect approves it"
+        return Verdict("approve", constraint.id, reason)
+    return Verdict("warn", constraint.id, f"{', '.join(mine[:SHOWN])} is the architect's; decided in {asked}")
 
 
 def deviations(found: list[ContractDeviation]) -> str:

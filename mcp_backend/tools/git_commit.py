@@ -1,6 +1,7 @@
 """git_commit: exactly the named changes, after the guards have looked at the very tree that is committed."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from mcp_backend.actions import CreateCommit
 from mcp_backend.app import App
 from mcp_backend.errors import Json
 from mcp_backend.facts import Facts, Secret, TestEvidence
+from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 LARGEST = 4_000_000
 """Bytes of one file that are looked at for credentials and for what changed."""
 SHOWN = 100
+DIFF = 20_000
+"""Characters of a changed specification that the architect sees."""
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -49,6 +53,7 @@ class GitCommit(Tool):
     amend: bool = False
 
     async def plan(self, app: App) -> Plan:
+        from mcp_backend import decided
         from mcp_backend.workspace import commits, receipts
         from mcp_backend.workspace.code import decisions
 
@@ -62,9 +67,13 @@ class GitCommit(Tool):
         action = CreateCommit(prepared.paths, message, prepared.tree, prepared.head if self.amend else None)
         subject = message.splitlines()[0]
         preview = f"commit {len(prepared.paths)} paths: {subject}\n" + "\n".join(prepared.paths[:SHOWN])
-        return Plan(
+        plan = Plan(
             (action,), facts, preview, prepared.head or "", (prepared, facts.tests), decisions.recorded(facts.code)
         )
+        plan = await decided.looked_up(app, plan)
+        if not plan.facts.decided:
+            return plan
+        return replace(plan, evidence={"diff": await asyncio.to_thread(_diff, prepared, plan.facts.decided)})
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import commit_hooks
@@ -76,6 +85,14 @@ class GitCommit(Tool):
         with anyio.CancelScope(shield=True):
             made.append(await asyncio.to_thread(_made, prepared, tests))
         return made[0]
+
+
+def _diff(prepared: "Prepared", paths: Iterable[str]) -> str:
+    """What the commit changes in some paths, as people read it."""
+    options = ("-r", "-p", "--root", "--no-ext-diff", "--no-textconv", "--no-color", "--no-commit-id")
+    trees = (prepared.base, prepared.tree) if prepared.base else (prepared.tree,)
+    said = prepared.trees.git("diff-tree", *options, *trees, "--", *paths)
+    return hide_credentials(said.decode("utf-8", "replace")[:DIFF])
 
 
 def _made(prepared: "Prepared", tests: TestEvidence) -> Result:

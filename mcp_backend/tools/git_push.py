@@ -55,7 +55,9 @@ class GitPush(Tool):
     force_with_lease: bool = False
 
     async def plan(self, app: App) -> Plan:
-        return await asyncio.to_thread(self._planned, app)
+        from mcp_backend import decided
+
+        return await decided.looked_up(app, await asyncio.to_thread(self._planned, app))
 
     def _planned(self, app: App) -> Plan:
         from mcp_backend.workspace import branches, git, ranges, remotes

@@ -31,7 +31,9 @@ class WriteFile(Tool):
     expected_sha256: str | None = None
 
     async def plan(self, app: App) -> Plan:
-        return await asyncio.to_thread(self._planned, app)
+        from mcp_backend import decided
+
+        return await decided.looked_up(app, await asyncio.to_thread(self._planned, app))
 
     def _planned(self, app: App) -> Plan:
         from mcp_backend.workspace import masking, naming, writer
