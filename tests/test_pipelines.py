@@ -1,5 +1,6 @@
 """Pipelines joined from code, contracts and tables: what is read from sources, and what is found along the way."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import yaml
 
 from mcp_backend.contracts import messages
 from mcp_backend.contracts.documents import Documents
+from mcp_backend.contracts.schemas import Place
 from mcp_backend.pipelines import judging
 from mcp_backend.pipelines.brokers import Broker, Held
-from mcp_backend.pipelines.fields import Field, misfit
+from mcp_backend.pipelines.fields import Field, misfit, of
 from mcp_backend.pipelines.joining import Joined, join
 from mcp_backend.pipelines.linking import Code
 from mcp_backend.pipelines.model import MEANING, Column, System, Table
@@ -315,3 +317,22 @@ def test_an_enumeration_must_have_every_value_of_the_contract() -> None:
     field = Field("state", frozenset({"string"}), required=True, values=("new", "paid"))
     assert misfit(field, Column("state", "status", labels=("new",))) == "status has no paid"
     assert misfit(field, Column("state", "status", labels=("new", "paid", "void"))) == ""
+
+
+def test_an_avro_record_is_compared_like_json(tmp_path: Path) -> None:
+    record = {"type": "record", "name": "Order", "fields": [
+        {"name": "id", "type": "long"}, {"name": "total", "type": ["null", "double"], "default": None},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "state", "type": {"type": "enum", "name": "S", "symbols": ["NEW", "PAID"]}},
+        {"name": "buyer", "type": "Buyer"},
+    ]}  # fmt: skip
+    (tmp_path / "order.avsc").write_text(json.dumps(record))
+    found = of(Documents(tmp_path), Place("order.avsc"), "avro")
+    assert found is not None
+    columns = {"id": "integer", "total": "bigint", "at": "timestamp", "state": "text", "buyer": "integer"}
+    assert {name: misfit(found.by_name[name], Column(name, kind)) for name, kind in columns.items()} == {
+        "id": "an int64 into integer", "total": "a number with a fraction into bigint", "at": "", "state": "",
+        "buyer": "",
+    }  # fmt: skip
+    assert (found.by_name["total"].required, found.by_name["total"].nullable) == (False, True)
+    assert misfit(found.by_name["state"], Column("state", "s", labels=("NEW",))) == "s has no PAID"

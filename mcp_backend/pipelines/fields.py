@@ -41,10 +41,18 @@ class Fields:
     closed: bool
 
 
-def of(documents: Documents, place: Place) -> Fields | None:
-    """The fields at the top of a payload, with what `allOf` adds. `None` when it is no object or cannot be read."""
+def of(documents: Documents, place: Place, language: str = "json_schema") -> Fields | None:
+    """The fields at the top of a payload: of JSON Schema with what `allOf` adds, or of an Avro record. `None` when it
+    has none, cannot be read, or is in another language."""
     found: dict[str, Field] = {}
     try:
+        if language == "avro" and (not place.pointer or place.pointer.startswith("/")):
+            record = mapping(documents.follow(place.path, place.pointer)[2])
+            given = [mapping(one) for one in cast("list[Any]", record.get("fields") or [])]
+            found = {str(one["name"]): _of_avro(one) for one in given if "name" in one}
+            return Fields(found, closed=True) if found else None
+        if language != "json_schema":
+            return None
         closed = _collect(documents, place.path, place.pointer, found, 0)
     except Broken:
         return None
@@ -82,6 +90,39 @@ def _field(name: str, schema: Mapping[str, Any], *, required: bool) -> Field:
         _number(schema.get("maximum", schema.get("exclusiveMaximum"))),
         int(schema["maxLength"]) if isinstance(schema.get("maxLength"), int) else None, values, "pattern" in schema,
     )  # fmt: skip
+
+
+_AVRO: Mapping[str, tuple[str, str]] = {
+    "int": ("integer", "int32"), "long": ("integer", "int64"), "float": ("number", ""), "double": ("number", ""),
+    "boolean": ("boolean", ""), "string": ("string", ""), "bytes": ("string", ""), "fixed": ("string", ""),
+    "enum": ("string", ""), "record": ("object", ""), "map": ("object", ""), "array": ("array", ""),
+}  # fmt: skip
+_LOGICAL: Mapping[str, tuple[str, str]] = {
+    "decimal": ("number", ""), "uuid": ("string", "uuid"), "date": ("string", "date"),
+    "timestamp-millis": ("string", "date-time"), "timestamp-micros": ("string", "date-time"),
+    "local-timestamp-millis": ("string", "date-time"), "local-timestamp-micros": ("string", "date-time"),
+}  # fmt: skip
+
+
+def _of_avro(given: Mapping[str, Any]) -> Field:
+    """A field of a record (https://avro.apache.org/docs/1.12.0/specification/#schema-record). A name that stands for
+    another type says nothing here."""
+    options = given.get("type")
+    types, forms, values = set[str](), list[str](), list[str]()
+    nullable = False
+    for option in cast("list[Any]", options) if isinstance(options, list) else [options]:
+        about: dict[str, Any] = mapping(option) or {"type": option}
+        if about["type"] == "null":
+            nullable = True
+            continue
+        known = _LOGICAL.get(str(about.get("logicalType"))) or _AVRO.get(str(about["type"]))
+        if known is None:
+            return Field(str(given["name"]), frozenset(), "default" not in given, nullable)
+        types.add(known[0])
+        forms.append(known[1])
+        values += [str(symbol) for symbol in cast("list[Any]", about.get("symbols") or [])]
+    form = forms[0] if len(forms) == 1 else ""
+    return Field(str(given["name"]), frozenset(types), "default" not in given, nullable, form, values=tuple(values))
 
 
 def _number(value: object) -> float | None:
@@ -160,6 +201,8 @@ def _misfits(field: Field, column: Column) -> Iterator[str]:
                 yield f"down to {field.least:.0f} into {column.type}"
             elif field.form == "int64" and held.most < 2**63 - 1:
                 yield f"an int64 into {column.type}"
+            elif field.form == "int32" and held.most < 2**31 - 1:
+                yield f"an int32 into {column.type}"
         elif not numbers and types & {"object", "array"}:
             yield f"{'/'.join(sorted(types))} into {column.type}"
     elif held.family in ("decimal", "float", "boolean"):

@@ -131,7 +131,7 @@ class _Joining:
         found: list[Fields] = []
         for message in contract.messages if contract else ():
             read = None if message.unchecked or not message.payload else message.payload
-            known = fields.of(self._index.documents, read) if read else None
+            known = fields.of(self._index.documents, read, message.language) if read else None
             if known is None:
                 return None, False
             found.append(known)

@@ -121,7 +121,7 @@ def _engine_table(joined: Joined, node: str, table: Table) -> Iterator[Found]:
         )
     if table.broker == "nats" and not table.settings.get("stream"):
         yield "misses_messages", f"{table.name} (ClickHouse's NATS engine without a stream)", (node,)
-    if not table.settings.get("format", "JSONEachRow").startswith("JSON"):
+    if not table.settings.get("format", "JSONEachRow").startswith(("JSON", "Avro")):
         return
     for source in joined.sources.get(node, ()):
         at = joined.destinations[source]
