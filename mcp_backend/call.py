@@ -10,7 +10,7 @@ from typing import Any, cast
 import anyio
 from pydantic import ValidationError
 
-from mcp_backend import approvals, escalations, routing
+from mcp_backend import answers, approvals, escalations, routing
 from mcp_backend.app import App
 from mcp_backend.entry import Entry
 from mcp_backend.errors import (
@@ -220,16 +220,11 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
     unread: list[Row] = []
     with suppress(Unavailable):  # The call is done and recorded; who asked hears of answers with the next one.
         unread = [] if "notices" in result else await app.store.rows("notices")
+        answers.keep(app.workspace.state, unread, told=True)
     if unread:
         result["notices"] = [_notice(row) for row in unread]
     return result
 
 
 def _notice(row: Row) -> dict[str, Json]:
-    said = f"{row['title']}: {(row['answer'] or row['status'])[:200]}"
-    if row["awaits"]:
-        said = (
-            f"{row['title']}: a person asks back: {(row['asked_back'] or '')[:300]} "
-            f'(answer with escalate, details {{"reply_to": "{row["id"]}"}}, your reply as question)'
-        )
-    return {"escalation": row["id"], "status": row["status"], "summary": said}
+    return {"escalation": row["id"], "status": row["status"], "summary": answers.summary(row)}

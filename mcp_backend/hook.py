@@ -1,8 +1,9 @@
 """`mcp-backend hook HOST`: judges a host's own tool call before it runs. Standard library only.
 
 The event comes on standard input. Silence means "no objection": the host's own rules and prompts still apply, so this
-never answers "allow". A fault of our own, or an event that is not understood, refuses (exit 2, reason on standard
-error): every host that has hooks takes that for a refusal.
+never answers "allow". Where the host can tell the model something beside, it is told of people's answers. A fault of
+our own, or an event that is not understood, refuses (exit 2, reason on standard error): every host that has hooks takes
+that for a refusal.
 """
 
 import os
@@ -49,7 +50,20 @@ def _answer(given: list[str]) -> int:
 
     if reason := refusal(intent, os.environ):
         print(mouth.denied(reason, event))
+    elif hasattr(mouth, "told") and (waiting := _answers(intent.root or intent.cwd)):
+        print(mouth.told(waiting))
     return ANSWERED
+
+
+def _answers(folder: str) -> str:
+    """What people answered, for hosts whose hooks can tell the model something without deciding anything."""
+    from pathlib import Path
+
+    from mcp_backend import answers
+    from mcp_backend.settings import workspace
+
+    place = Path(folder)
+    return answers.take(workspace(place).state) if folder and place.is_dir() else ""
 
 
 def script(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_backend import escalations, persona, policy, routing
+from mcp_backend import answers, escalations, persona, policy, routing
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, Policy
 from mcp_backend.settings import Workspace, user, workspace
@@ -110,10 +110,12 @@ class Inbox:
 
     async def decide(self, row: Row, *, status: str, answer: str, channel: str, now: float) -> Row:
         """Records the reader's decision. Raises as `escalations.decide` does."""
-        return await escalations.decide(
+        decided = await escalations.decide(
             self.store, row["id"], status=status, answer=answer, by=self.reader, channel=channel, now=now,
             constraint=self._constraint(row), people=self.people(row),
         )  # fmt: skip
+        answers.keep(self.place.state, await self.store.rows("notices"))
+        return decided
 
     async def acknowledge(self, row: Row, *, channel: str, now: float) -> Row:
         """The reader looks at it. Raises as `routing.acknowledge` does."""
@@ -129,6 +131,7 @@ class Inbox:
     async def ask_back(self, row: Row, question: str, *, channel: str, now: float) -> Row:
         """The reader asks the engineer. Raises as `routing.ask_back` does."""
         await routing.ask_back(self.store, row["id"], question, by=self.reader, channel=channel, now=now)
+        answers.keep(self.place.state, await self.store.rows("notices"))
         return await self.one(row["id"])
 
     def targets(self, row: Row) -> tuple[str, ...]:

@@ -32,6 +32,11 @@ def denied(reason: str, event: Mapping[str, Any]) -> str:
     return json.dumps({"hookSpecificOutput": decision})
 
 
+def told(words: str) -> str:
+    """What the model should know, without a decision: the host's own rules and prompts go on."""
+    return json.dumps({"hookSpecificOutput": {"hookEventName": "PreToolUse", "additionalContext": words}})
+
+
 MATCHER = "Write|Edit|MultiEdit|NotebookEdit|Bash|PowerShell|Monitor"
 
 
