@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.relay_fixtures",
     "tests.shop_fixtures",
     "tests.clickhouse_fixtures",
+    "tests.store_fixtures",
 ]
 
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)

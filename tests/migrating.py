@@ -12,6 +12,7 @@ from mcp_backend.actions import ExecuteSql
 from mcp_backend.app import App, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import BackendError
+from mcp_backend.settings import private
 from mcp_backend.tools.base import Plan, Result, Tool
 
 
@@ -33,7 +34,7 @@ class Migrate(Tool):
         return Plan((action,), preview=f"runs {self.sql}", at_version=type(self).world)
 
     async def run(self, app: App, plan: Plan) -> Result:
-        with (app.workspace.state / "executed").open("a") as file:
+        with (private(app.workspace.state) / "executed").open("a") as file:
             file.write(self.sql + "\n")
         if self.hold:
             print("running", flush=True)

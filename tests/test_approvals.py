@@ -16,6 +16,8 @@ from mcp_backend.tools.check_escalation import CheckEscalation
 from tests.migrating import Migrate, executed
 from tests.test_escalation import records_of
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> None:

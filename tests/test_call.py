@@ -23,6 +23,8 @@ from mcp_backend.tools.base import Plan, Result, Tool
 from mcp_backend.tools.check_escalation import CheckEscalation
 from tests.test_escalation import records_of
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 
 class Probe(Tool):
     """Do what a test says, in one place of the path."""
@@ -174,12 +176,14 @@ async def test_a_plan_whose_parts_disagree_on_the_world_is_a_fault() -> None:
         Plan((ExecuteSql("main", "development", ("A",), "v2"),), at_version="v1")
 
 
+@pytest.mark.parametrize("each_store", ["sqlite"], indirect=True)
 async def test_a_done_call_that_cannot_be_recorded_is_told_as_done(tmp_path: Path) -> None:
     async with open_app(tmp_path) as app:
         with pytest.raises(OutcomeUnknown, match="did what it was asked, but its end could not be recorded"):
             await call(app, Probe, {"where": "run", "what": "alter table audit rename to gone"})
 
 
+@pytest.mark.parametrize("each_store", ["sqlite"], indirect=True)
 async def test_a_call_that_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     async with open_app(tmp_path) as app:
         with pytest.raises(Unavailable, match="the store of this workspace does not answer"):
@@ -201,6 +205,7 @@ async def test_a_failed_transaction_leaves_the_store_usable(tmp_path: Path) -> N
         await call(app, Probe, {})
 
 
+@pytest.mark.parametrize("each_store", ["sqlite"], indirect=True)
 async def test_a_server_killed_in_a_call_is_found_at_the_next_start(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.migrating", str(tmp_path), "hold",

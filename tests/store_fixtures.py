@@ -1,0 +1,34 @@
+"""The same test on both stores: a file of the workspace, and PostgreSQL shared by many servers."""
+
+import os
+
+import pytest
+
+from mcp_backend import store
+from mcp_backend.engines import embedded
+from mcp_backend.settings import sha256
+from tests.engines_fixtures import with_database
+
+STORE_DATABASE = "stores"
+
+
+@pytest.fixture(scope="session")
+def store_url(postgres_lease: embedded.Lease) -> str:
+    """URL of a database for stores, whose owner is no superuser."""
+    import psycopg
+
+    assert postgres_lease.superuser_url
+    with psycopg.connect(postgres_lease.superuser_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {STORE_DATABASE} OWNER backend".encode())
+    return with_database(postgres_lease.url, STORE_DATABASE)
+
+
+@pytest.fixture(params=("sqlite", "postgresql"))
+def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the test twice: what would be a file of a folder is a schema of its own on PostgreSQL the second time. Only
+    in this process: a test that starts others says `store = "env:…"` in a policy."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("store_url")
+        make = store.STORES["postgresql"]
+        monkeypatch.setattr(store, "open_sqlite", lambda folder: make(url, f"t_{sha256(os.fsencode(folder))[:16]}"))
+    return request.param
