@@ -31,6 +31,8 @@ paths:
   /orders:
     get:
       operationId: listOrders
+      security: [{key: []}]
+      parameters: [{name: limit, in: query, schema: {type: integer, maximum: 10}}]
       responses: {'200': {description: ok, content: {application/json: {schema: {type: array, items: {$ref: '#/components/schemas/Order'}}}}}}
     post:
       operationId: createOrder
@@ -212,6 +214,45 @@ async def test_a_wrong_request_is_named_before_anything_is_sent(
     assert seen == []
 
 
+async def test_what_a_service_lets_pass_is_a_deviation_of_it_and_what_it_refuses_is_none(
+    orders: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_DOOR", SECRET)
+    calls: list[dict[str, Any]] = [
+        {"operation": "listOrders"},
+        {"operation": "listOrders", "path": "/orders?limit=11", "headers": {"X-Door": "env:ORDERS_DOOR"}},
+        {"operation": "listOrders", "path": "/orders?limit=9", "headers": {"X-Door": "env:ORDERS_DOOR"}},
+        {"operation": "createOrder", "body": {"id": 1}},
+        {"operation": "createOrder", "body": {"id": 1, "total": 2, "state": "lost"}},
+        {"operation": "getOrder", "path": "/orders/x"},
+    ]
+
+    def lax(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        one = {"id": 1, "total": 5}
+        status, content = (
+            (201, None)
+            if method == "POST"
+            else (200, [one] if path.startswith("/v1/orders?") or path == "/v1/orders" else one)
+        )
+        return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
+
+    with serving(lax) as (accepts, _), serving(says({}, 422)) as (refuses, _), serving(says({}, 405)) as (knows, _):
+        async with connect(orders) as client:
+            passed = [await ask(client, "call_api", target=accepts, **call) for call in calls]
+            stopped = [await ask(client, "call_api", target=refuses, **call) for call in calls[3:5]]
+            missing = await ask(client, "call_api", target=knows, **calls[3])
+    assert [[(d["id"], d["where"]) for d in found["deviations"]] for found in passed] == [
+        [("auth-not-enforced", "GET /orders")],
+        [("constraint-not-enforced", "GET /orders limit")],
+        [],
+        [("request-required-not-enforced", "Order.total")],
+        [("constraint-not-enforced", "Order.state")],
+        [("constraint-not-enforced", "GET /orders/{id} id")],
+    ]
+    assert [(found["verdict"], len(found["request_problems"])) for found in stopped] == [("matches", 1), ("matches", 1)]
+    assert [d["id"] for d in missing["deviations"]] == ["route-missing"]
+
+
 async def test_credentials_are_sent_by_reference_and_shown_nowhere(
     orders: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,12 +323,16 @@ async def test_a_redirect_is_told_and_not_followed(orders: Path, connect: Connec
     assert reached == []
 
 
-async def test_a_large_answer_is_cut_and_says_so(orders: Path, connect: Connect) -> None:
+async def test_a_large_answer_is_cut_and_says_so(
+    orders: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDERS_DOOR", SECRET)
+    call: dict[str, Any] = {"operation": "listOrders", "headers": {"X-Door": "env:ORDERS_DOOR"}}
     many = [{"id": i, "total": 1, "state": "open"} for i in range(2_000)]
     with serving(says(many)) as (url, _), serving(says("x" * 1_200_000)) as (huge, _):
         async with connect(orders) as client:
-            found = await ask(client, "call_api", target=url, operation="listOrders")
-            beyond = await ask(client, "call_api", target=huge, operation="listOrders")
+            found = await ask(client, "call_api", target=url, **call)
+            beyond = await ask(client, "call_api", target=huge, **call)
     assert (found["truncated"], found["verdict"]) == (True, "matches")
     assert found["bytes"] > len(found["body"])
     assert (beyond["truncated"], beyond["verdict"]) == (True, "unverified")

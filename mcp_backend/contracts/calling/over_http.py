@@ -9,16 +9,17 @@ from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from mcp_backend.contracts.calling import breaches
 from mcp_backend.contracts.calling.asking import LIMIT, Asked, Got, Request, encoded, limited, split
+from mcp_backend.contracts.calling.breaches import Breach
 from mcp_backend.contracts.calling.headers import References, credential
 from mcp_backend.contracts.calling.line import Line, lost
 from mcp_backend.contracts.calling.operations import Found, Operations, fits, method_and_path
 from mcp_backend.contracts.documents import mapping
-from mcp_backend.contracts.openapi import fits as fitting
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.service.answers import Findings, json_schema
+from mcp_backend.contracts.service.answers import Findings
 from mcp_backend.contracts.service.talking import Answer
-from mcp_backend.contracts.words import Unverified
+from mcp_backend.contracts.words import Deviation, Unverified
 from mcp_backend.errors import InvalidArgument
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY")
@@ -58,15 +59,19 @@ def prepare(asked: Asked, known: Operations, references: References) -> Request:
     reads = method in SAFE and not asked.headers.overrides_method
     unknown = "" if found else _unknown(known, method, whole)
     url = target.origin + whole
+    broken: list[Breach] = []
+    if found is not None:
+        names = {name.lower(): value for name, value in headers.items()}
+        broken = breaches.of(found, whole, parse_qsl(shown, keep_blank_values=True), names, asked.body)
 
     def send(line: Line) -> Got:
         got = exchange(line, method, whole + (f"?{sent}" if sent else ""), headers, secret_content, reads=reads)
-        return _judged(got, found, unknown)
+        return _judged(got, found, unknown, broken)
 
     return Request(
         method, url + (f"?{shown}" if shown else ""), content, reads, f"{method} may change something", send,
         found.api.path if found else "", (found.operation.id or found.operation.name) if found else "",
-        tuple(_problems(asked, found, content)),
+        tuple(b.text for b in broken),
     )  # fmt: skip
 
 
@@ -216,27 +221,15 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _problems(asked: Asked, found: Found | None, content: bytes) -> list[str]:
-    """Where the body does not keep to the contract: often on purpose, so it is only told."""
-    body = found.operation.body if found else None
-    if found is None or body is None:
-        return []
-    if not content:
-        return ["the contract requires a body"] if body.required else []
-    schema = json_schema(body.content)
-    if schema is None or isinstance(asked.body, str):
-        return []
-    misfits = fitting.misfits(Flattener(found.api), schema, asked.body, "body", "request")
-    return [f"{m.where}: expected {m.expected}, sent {m.actual}" for m in misfits[:5]]
-
-
-def _judged(got: Got, found: Found | None, unknown: str) -> Got:
+def _judged(got: Got, found: Found | None, unknown: str, broken: list[Breach]) -> Got:
     if 300 <= cast("int", got.status) < 400 and "location" in got.headers:
         got.more["redirect"] = "not followed"
     if found is None:
         got.unverified.append(Unverified("*", unknown))
     else:
         _compare(got, found)
+        if 200 <= cast("int", got.status) < 300:
+            got.deviations += [one.accepted(got.status) for one in broken]
     got.body = text_of(got)
     return got
 
@@ -253,7 +246,9 @@ def _compare(got: Got, found: Found) -> None:
             findings.answered(operation, answer)
     else:
         findings.answered(operation, Answer(cast("int", got.status), got.headers, cast("bytes", got.body)))
-    if not documented and not findings.deviations:
+    if not documented and got.status in (405, 501):
+        got.deviations.append(Deviation("route-missing", "missing", operation.name, "a route", status, "response"))
+    elif not documented and not findings.deviations:
         got.unverified.append(Unverified(where, "the contract says nothing of this status"))
     got.deviations += [replace(d, source="response") for d in findings.deviations.values()]
     got.unverified += findings.unverified
