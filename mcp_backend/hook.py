@@ -59,11 +59,16 @@ def _answers(folder: str) -> str:
     """What people answered, for hosts whose hooks can tell the model something without deciding anything."""
     from pathlib import Path
 
-    from mcp_backend import answers
     from mcp_backend.settings import workspace
 
-    place = Path(folder)
-    return answers.take(workspace(place).state) if folder and place.is_dir() else ""
+    if not os.path.isdir(folder):
+        return ""
+    state = workspace(Path(folder)).state
+    if not os.path.exists(state / "answers.json"):
+        return ""
+    from mcp_backend import answers
+
+    return answers.take(state)
 
 
 def script(arguments: Sequence[str] | None = None) -> NoReturn:
