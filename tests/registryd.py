@@ -6,6 +6,7 @@ No real one can be installed here, so this is a stand-in: https://docs.confluent
 import base64
 import json
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +20,9 @@ class Registryd:
         self.asked: list[str] = []
         self.password = password
         self.moved = ""
+        self.slow = threading.Event()
+        """Set: the end of an answer never comes, only spaces."""
+        self._stop = threading.Event()
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,6 +51,8 @@ class Registryd:
         versions.append({**entry, "references": known} | ({} if kind == "AVRO" else {"schemaType": kind}))
 
     def close(self) -> None:
+        self.slow.clear()
+        self._stop.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -67,9 +73,13 @@ class Registryd:
             code, told = 200, found
         data = json.dumps(told).encode()
         handler.send_response(code)
-        handler.send_header("Content-Length", str(len(data)))
+        handler.send_header("Content-Length", str(len(data) + 100_000 * self.slow.is_set()))
         handler.end_headers()
-        handler.wfile.write(data)
+        with suppress(OSError):  # whoever asked is gone
+            while self.slow.is_set():
+                handler.wfile.write(b" ")
+                self._stop.wait(0.05)
+            handler.wfile.write(data)
 
     def _found(self, parts: list[str], body: Any) -> dict[str, Any] | None:
         match parts:

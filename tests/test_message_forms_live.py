@@ -3,7 +3,7 @@
 import base64
 import json
 import pickle
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from nats.aio.client import Client as NatsClient
 from nats.js import JetStreamContext
 
 from mcp_backend.contracts.payloads import avro, protobuf
+from mcp_backend.contracts.payloads import registry as registry_client
 from mcp_backend.contracts.protobuf import compiling
 from mcp_backend.engines import embedded
 from mcp_backend.settings import workspace
@@ -289,25 +290,51 @@ async def test_a_topic_with_a_subject_gets_frames_and_shows_what_older_writers_w
 
 
 async def test_nothing_is_registered_and_a_registry_that_is_away_or_refuses_is_named(
-    repository: Path, connect: Connect, registry: Callable[..., Registryd]
+    place: Path,
+    brokers: tuple[Natsd, Redisd],
+    connect: Connect,
+    registry: Callable[..., Registryd],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server, locked, mover = registry(), registry("right-0ne"), registry()
+    monkeypatch.setattr(registry_client, "SECONDS", 0.5)
+    server, locked, mover, slow = registry(), registry("right-0ne"), registry(), registry()
+    slow.add("order-value", 16, json.dumps(OLDER))
+    slow.slow.set()
     server.add("order-value", 16, json.dumps({**OLDER, "fields": [*OLDER["fields"], {"name": "x", "type": "int"}]}))
     mover.moved = server.url
     message = [{"payload": {"id": 7}}]
-    async with kafka(repository, connect, server.url, "order") as client:
-        other = await call(client, "publish_message", destination="order", messages=message)
+
+    async def asked(url: str) -> tuple[Body, Body]:
+        entry = f'[engines.nats]\nurl = "{brokers[0].url}"\nschema_registry = "{url}"\nenvironment = "development"\n'
+        (place / "mcp-backend.toml").write_text(entry)
+        async with connect(place) as client:
+            told = await call(client, "publish_message", engine="nats", destination="order", messages=message)
+            return told, await call(client, "peek_messages", engine="nats", destination="order")
+
+    async with stream(brokers[0].url, "REGISTRY", "order") as there:
+        await _refusals(there, asked, server, locked, mover, slow)
+
+
+async def _refusals(
+    there: JetStreamContext,
+    asked: Callable[[str], Awaitable[tuple[Body, Body]]],
+    server: Registryd,
+    locked: Registryd,
+    mover: Registryd,
+    slow: Registryd,
+) -> None:
+    other, _ = await asked(server.url)
     assert "has another schema" in other["error"]["reason"], other
     assert "registers nothing" in other["error"]["reason"]
     for url, problem in (
         (locked.url.replace("//", "//worker:wr0ng-one@"), "refuses these credentials"), (mover.url, "answers 302"),
+        (slow.url, "does not answer"),
         (f"http://127.0.0.1:{free_port()}", "does not answer"),
     ):  # fmt: skip
-        async with kafka(repository, connect, url, "order") as client:
-            told = await call(client, "publish_message", destination="order", messages=message)
-            seen = await call(client, "peek_messages", destination="order")
+        told, seen = await asked(url)
         assert told["error"]["code"] == "unavailable"
         assert problem in told["error"]["reason"]
         assert "wr0ng-one" not in json.dumps(told)
-        assert seen["messages"] == []
-    assert len(mover.asked) == 1
+        assert seen.get("messages") == [], seen
+    assert mover.asked == ["GET /subjects/order-value/versions/latest"] * 2
+    assert (await there.stream_info("REGISTRY")).state.messages == 0

@@ -103,7 +103,7 @@ class NatsPeeker:
         found, looked, pattern = list[Seen](), 0, subject(place.wanted)
         newest = await self._nats.message(place.stream, last_by_subj=place.wanted)
         sequence = newest.sequence if newest else 0
-        while sequence >= place.first and looked < MOST_LOOKED_AT and len(found) < asked.count:
+        while sequence >= max(place.first, 1) and looked < MOST_LOOKED_AT and len(found) < asked.count:
             some = range(sequence, max(place.first, sequence - TOGETHER + 1) - 1, -1)
             page = await asyncio.gather(*(self._nats.message(place.stream, seq=number) for number in some))
             looked += len(page)

@@ -121,7 +121,7 @@ class Registry:
         request = urllib.request.Request(self._base + path, data, self._headers)
         try:
             with self._opener.open(request, timeout=SECONDS) as answer:
-                found = json.loads(answer.read(LARGEST))
+                found = json.loads(_whole(answer))
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 404:
@@ -149,6 +149,19 @@ class Registry:
             hide_credentials(f"schema registry {self.place} {problem}; not usable since {since}. {help_}"),
             details={"registry": self.place, "cause": cause, "since": since},
         )
+
+
+def _whole(answer: Any) -> bytes:
+    """The body, however slowly it comes: the timeout of a socket counts from each byte anew."""
+    until, parts, size = time.monotonic() + SECONDS, list[bytes](), 0
+    while part := answer.read1(65536):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > until:
+            raise TimeoutError(f"no whole answer within {SECONDS:.0f} s")
+        if size > LARGEST:
+            raise ValueError("larger than any schema")
+    return b"".join(parts)
 
 
 @lru_cache(maxsize=16)
