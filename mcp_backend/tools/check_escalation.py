@@ -11,8 +11,6 @@ from mcp_backend.errors import Json
 from mcp_backend.store import Row, Store
 from mcp_backend.tools.base import Plan, Result, Tool
 
-POLL_SECONDS = 0.1
-
 
 class CheckEscalation(Tool):
     """Read the status and the answer of an escalation, or all open ones when no id is given."""
@@ -75,14 +73,16 @@ def _decision(app: App, identifier: str) -> str | None:
 
 async def _settled(app: App, identifier: str, seconds: float) -> Row:
     """The escalation once it is decided or a person asked back, or as it is when the time is over. The answer may come
-    from another process, and SQLite cannot wake a reader: the row is looked at instead."""
+    from another process, or from another machine."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    row = await escalations.get(app.store, identifier)
-    while row["status"] in escalations.OPEN and not row["awaits"] and (left := deadline - loop.time()) > 0:
-        await asyncio.sleep(min(POLL_SECONDS, left))
+    while True:
+        mark = app.store.mark()
         row = await escalations.get(app.store, identifier)
-    return row
+        left = deadline - loop.time()
+        if row["status"] not in escalations.OPEN or row["awaits"] or left <= 0:
+            return row
+        await app.store.changed(mark, left)
 
 
 def brief(row: Row) -> dict[str, Json]:
