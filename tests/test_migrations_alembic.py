@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_backend.app import open_app
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrations import alembic as reading
+from mcp_backend.migrations import planning
 from mcp_backend.migrations.wiretap import interrupted
 from tests.compiled import compiled
 from tests.conftest import ERAS, Era, git
@@ -135,7 +136,7 @@ async def test_a_statement_that_was_not_rehearsed_is_stopped_and_all_of_it_rolle
 
 
 async def test_a_lock_in_the_way_is_named_and_nothing_waits_for_it_for_long(alembic: Alembic) -> None:
-    alembic.project.policy(**alembic.settings, lock_deadline="1s")
+    alembic.project.policy(**alembic.settings, lock_deadline="100ms")
     alembic.project.admin.execute(b"create table orders (id int); alter table orders owner to backend")
     alembic.write("a1", None, 'op.add_column("orders", sa.Column("note", sa.Text))')
     with psycopg.connect(alembic.project.superuser_url, application_name="a report") as other:
@@ -212,8 +213,11 @@ async def test_a_server_that_is_killed_leaves_the_database_before_and_the_next_s
             await calling
         await project.until(NOBODY)
     assert project.tables == ["gate"]
-    result = await project.run()
-    assert result["interrupted"]["did_not"] == ["a1"]
-    assert "nothing of it took effect" in result["interrupted"]["found"]
-    assert project.tables == ["alembic_version", "gate", "orders"]
-    assert (await audit(project))[1]["event"] == "unknown"
+    async with open_app(project.root) as app:
+        engine = app.engines.postgresql("main")
+        now = await planning.prepare(engine, project.root, None, "up")
+        left = interrupted.found(app.workspace, "main", now.history.versions, now.version)
+    assert left is not None
+    assert (left["did_not"], left["schema_as_before"]) == (["a1"], True)
+    assert "nothing of it took effect" in str(left["found"])
+    assert [record["event"] for record in await audit(project)] == ["started", "unknown"]
