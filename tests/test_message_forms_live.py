@@ -323,7 +323,9 @@ async def _refusals(
     mover: Registryd,
     slow: Registryd,
 ) -> None:
-    other, _ = await asked(server.url)
+    other, empty = await asked(server.url)
+    assert empty["messages"] == []
+    await there.publish("order", b"\x0e\x00\x00")
     assert "has another schema" in other["error"]["reason"], other
     assert "registers nothing" in other["error"]["reason"]
     for url, problem in (
@@ -335,6 +337,6 @@ async def _refusals(
         assert told["error"]["code"] == "unavailable"
         assert problem in told["error"]["reason"]
         assert "wr0ng-one" not in json.dumps(told)
-        assert seen.get("messages") == [], seen
+        assert [one["payload"]["id"] for one in seen["messages"]] == [7]
     assert mover.asked == ["GET /subjects/order-value/versions/latest"] * 2
-    assert (await there.stream_info("REGISTRY")).state.messages == 0
+    assert (await there.stream_info("REGISTRY")).state.messages == 1
