@@ -209,6 +209,9 @@ async def test_an_answer_about_former_words_is_a_hint_and_no_answer(connect: Con
         assert (other["status"], other["id"] != first["id"]) == ("open", True)
         assert [hint["answer"] for hint in other["similar"]] == ["half even"]
         (tmp_path / "api.md").write_text(SPEC)
+        await said(client, "check_escalation", {})
+        notices = (await said(client, "check_escalation", {}))["notices"]
+        assert [(n["escalation"], n["status"]) for n in notices] == [(other["id"], "superseded")]
         heard = await said(client, "check_escalation", {"id": other["id"]})
         assert heard["status"] == "superseded"
         assert heard["exchange"][-1]["text"] == "api.md changed"

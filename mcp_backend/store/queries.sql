@@ -116,7 +116,8 @@ select id, kind, status, title, answer, awaits,
        (select note from escalation_event e where e.escalation = escalation.id and e.event = 'asked_back'
         order by e.seq desc limit 1) as asked_back
 from escalation
-where seen = 0 and (status in ('answered', 'approved', 'denied', 'expired') or awaits = 'asker')
+where seen = 0 and (status in ('answered', 'approved', 'denied', 'expired') or awaits = 'asker'
+                    or (status = 'superseded' and kind <> 'approval'))
 order by decided limit 10;
 
 -- name: approval_add
