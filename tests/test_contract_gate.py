@@ -182,6 +182,20 @@ def test_what_cannot_be_read_holds_nothing(start: Start, changed: Mapping[str, s
     assert start.held(FASTAPI, changed) == []
 
 
+def test_of_two_copies_of_a_specification_both_have_to_say_it(start: Start) -> None:
+    newer = SPEC.replace("'201': {description: created", "'200': {description: created")
+    changed = {"books/routes.py": ROUTES.replace("status_code=201", "status_code=200")}
+    assert start.held({**FASTAPI, "docs/openapi.yaml": SPEC}, {**changed, "openapi.yaml": newer}) == []
+    both = {"books/routes.py": ROUTES.replace("status_code=201", "status_code=202")}
+    assert start.held({**FASTAPI, "docs/openapi.yaml": newer}, both) == [("status-undocumented", "POST /books 202")]
+
+
+def test_a_new_handler_may_check_limits_in_its_own_words(start: Start) -> None:
+    without = ROUTES[: ROUTES.index('@router.get("",')] + ROUTES[ROUTES.index("@router.post") :]
+    again = ROUTES.replace("Query(ge=1, le=100)", "Query()")
+    assert start.held({**FASTAPI, "books/routes.py": without}, {"books/routes.py": again}) == []
+
+
 def test_nothing_is_looked_at_without_a_changed_source(start: Start, state: Path) -> None:
     assert start.judge(FASTAPI, {"README.md": "# Books\n", "openapi.yaml": SPEC.replace("'1'", "'2'")}) == []
     assert not list(state.rglob("contracts.sqlite"))
