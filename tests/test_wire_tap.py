@@ -105,6 +105,7 @@ async def test_only_what_was_rehearsed_passes_and_the_first_other_statement_roll
     enforcer = Enforcer(recorder.sent, recorder.given)
     async with bench.tap(enforcer) as opened, bench.program(opened) as conn:
         await conn.execute(MAKE)
+        assert not enforcer.whole
         await conn.execute("select count(*) from tapped")
         with pytest.raises(psycopg.OperationalError, match="statement 2 is not the one that was rehearsed"):
             await conn.execute("insert into tapped (note) values ('another')")

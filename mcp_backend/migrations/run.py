@@ -85,6 +85,7 @@ class Outcome:
     waited_ms: float
     difference: tuple[str, ...]
     preflight: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    note: str = ""
 
 
 Progress: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]

@@ -129,7 +129,7 @@ class RunMigration(Tool):
         )
         result["rehearsal"] = _verified(prepared, found, outcome.version_after, engine.settings)
         result["preflight"] = dict(outcome.preflight)
-        result |= earlier
+        result |= earlier | ({"note": outcome.note} if outcome.note else {})
         if prepared.observed:
             result["commands"] = [command.told for command in prepared.observed.commands]
         if len(applied) > MOST:

@@ -80,7 +80,11 @@ async def apply(
             past = await planning.read(conn, prepared)
             version_after = await planning.world(conn, prepared, past)
     difference = tuple(snapshot.difference(before, after))
-    return Outcome(tuple(run.done), version_after, round(run.waited_ms, 1), difference, looked)
+    note = "" if judge.whole else (
+        f"the command ended after {judge.at} of the {len(judge.expected)} statements that were rehearsed: what it did "
+        "not send depends on rows or settings of this database"
+    )  # fmt: skip
+    return Outcome(tuple(run.done), version_after, round(run.waited_ms, 1), difference, looked, note)
 
 
 class _Judge(Enforcer):
