@@ -22,12 +22,13 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_backend.app import App, read_policy
 from mcp_backend.errors import BackendError, InvalidArgument, Unavailable
+from mcp_backend.health import Draining, Health
 from mcp_backend.serving_policy import Http
 from mcp_backend.settings import workspace
 from mcp_backend.transports import CHANGES
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 def serve(server: Server[App], options: argparse.Namespace) -> int:
     """Serves until interrupted. Raises `InvalidArgument` for an address that needs authentication and has none."""
-    http = read_policy(workspace(options.workspace), options.workspace).http
+    settings = read_policy(workspace(options.workspace), options.workspace)
+    http = settings.http
     if not loopback(options.host) and not http.authenticated:
         raise InvalidArgument(
             f"--host: {options.host} is not a loopback address; without authentication ([http] tokens or issuer in "
@@ -46,8 +48,12 @@ def serve(server: Server[App], options: argparse.Namespace) -> int:
         )
     if bool(options.tls_cert) != bool(options.tls_key):
         raise InvalidArgument("--tls-cert and --tls-key: expected both or none")
-    hooks = webhooks(options.workspace)
-    app = streamable_http(server, http, hooks) if options.transport == "http" else sse(server, http, hooks)
+    health = Health(server, http.drain)
+    routes = [*health.routes(), *webhooks(options.workspace)]
+    if options.transport == "http":
+        app = streamable_http(server, http, routes, shared=bool(settings.store.url) and not http.sticky)
+    else:
+        app = sse(server, http, routes)
     path = "/mcp" if options.transport == "http" else "/sse"
     listening = _listen(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -57,7 +63,7 @@ def serve(server: Server[App], options: argparse.Namespace) -> int:
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, server_header=False,
         ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+    Draining(config, health).run(sockets=[listening])
     return 0
 
 
@@ -112,18 +118,22 @@ def webhooks(start: Path) -> list[Route]:
     return [Route("/webhooks/{name}", receive, methods=["POST"])]
 
 
-def streamable_http(server: Server[App], http: Http, more: Sequence[Route] = ()) -> Starlette:
-    """The streamable HTTP application at `/mcp`, with the SDK's checks of Host, Origin, body size and token."""
+def streamable_http(server: Server[App], http: Http, more: Sequence[Route], *, shared: bool) -> Starlette:
+    """The streamable HTTP application at `/mcp`, with the SDK's checks of Host, Origin, body size and token.
+
+    `shared`: any replica answers any request, so no session of the former era of the protocol is kept on one.
+    """
     return server.streamable_http_app(
         transport_security=_security(http),
         max_sessions=http.max_sessions,
-        custom_starlette_routes=[*_health(), *more],
+        stateless_http=shared,
+        custom_starlette_routes=list(more),
         auth=_settings(http),
         token_verifier=_verifier(http),
     )
 
 
-def sse(server: Server[App], http: Http, more: Sequence[Route] = ()) -> Starlette:
+def sse(server: Server[App], http: Http, more: Sequence[Route]) -> Starlette:
     """The SSE application at `/sse` (deprecated by the specification, still what some hosts speak)."""
     transport = SseServerTransport("/messages/", security_settings=_security(http))
 
@@ -133,7 +143,7 @@ def sse(server: Server[App], http: Http, more: Sequence[Route] = ()) -> Starlett
 
     listen: ASGIApp = connect
     post: ASGIApp = transport.handle_post_message
-    routes: list[BaseRoute] = [*_health(), *more]
+    routes: list[BaseRoute] = [*more]
     middleware: list[Middleware] = []
     settings, verifier = _settings(http), _verifier(http)
     if settings is not None and verifier is not None and settings.resource_server_url is not None:
@@ -166,15 +176,6 @@ def _verifier(http: Http) -> "Verifier | None":
     from mcp_backend.access import Verifier
 
     return Verifier(http) if http.authenticated else None
-
-
-def _health() -> list[Route]:
-    """`/healthz`: the process answers. Engines are looked at by the calls that need them, never by a probe."""
-
-    async def healthy(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    return [Route("/healthz", healthy), Route("/readyz", healthy)]
 
 
 def _security(http: Http) -> TransportSecuritySettings:

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.records import dataclass, field
 
-HTTP_KEYS = frozenset(("url", "tokens", "issuer", "jwks", "audience", "calls_per_minute", "max_sessions"))
+HTTP_KEYS = frozenset(
+    ("url", "tokens", "issuer", "jwks", "audience", "calls_per_minute", "max_sessions", "drain", "sticky")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class Http:
     """`url`: the address that clients call; its host is the only one answered to besides loopback, and it is the
     resource of OAuth (RFC 8707). `tokens`: principal to reference of a static bearer token. `issuer`: the OAuth
     authorization server whose JSON Web Tokens are taken; `jwks`: its keys, found from its metadata when empty;
-    `audience`: what the tokens are for (default `url`). `calls_per_minute`: of one principal."""
+    `audience`: what the tokens are for (default `url`). `calls_per_minute`: of one principal. `drain`: seconds in which
+    a server that was told to end still answers, so that a proxy notices. `sticky`: the proxy sends a session to one
+    replica, so that sessions may be kept where the store is shared."""
 
     url: str = ""
     tokens: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -29,6 +33,8 @@ class Http:
     audience: str = ""
     calls_per_minute: int = 600
     max_sessions: int = 1000
+    drain: float = 0.0
+    sticky: bool = False
 
     @property
     def authenticated(self) -> bool:
@@ -52,6 +58,8 @@ def read_http(file: str, table: Mapping[str, Any]) -> Http:
         audience=_text(file, "audience", table) or _address(file, "url", table),
         calls_per_minute=_count(file, "calls_per_minute", table, Http().calls_per_minute),
         max_sessions=_count(file, "max_sessions", table, Http().max_sessions),
+        drain=_seconds(file, "drain", table),
+        sticky=_flag(file, "sticky", table),
     )
     if http.authenticated and not http.url:
         raise InvalidArgument(f"{file}: http.url: expected the address that clients call, such as https://HOST/mcp")
@@ -80,4 +88,19 @@ def _count(file: str, key: str, table: Mapping[str, Any], default: int) -> int:
     value = table.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
         raise InvalidArgument(f"{file}: http.{key}: expected a number from 1 to 1000000")
+    return value
+
+
+def _seconds(file: str, key: str, table: Mapping[str, Any]) -> float:
+    value = table.get(key, "0s")
+    match = re.fullmatch(r"([0-9]{1,2})s", value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidArgument(f"{file}: http.{key}: expected a number of seconds such as 5s")
+    return float(match[1])
+
+
+def _flag(file: str, key: str, table: Mapping[str, Any]) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{file}: http.{key}: expected true or false")
     return value
