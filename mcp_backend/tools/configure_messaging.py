@@ -45,19 +45,18 @@ class ConfigureMessaging(Tool):
     read_only = False
     destructive = True
 
-    changes: Annotated[tuple[OneChange, ...], WithJsonSchema(SCHEMA)] = Field(min_length=1, max_length=50)
+    changes: Annotated[tuple[OneChange, ...], WithJsonSchema(SCHEMA)] = Field(default=(), max_length=50)
+    file: str | None = Field(default=None, max_length=200, description="instead: messaging/NAME.toml, what should be")
     engine: str | None = Field(default=None, max_length=100)
     apply: bool = False
     at_version: str | None = Field(default=None, max_length=64)
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend.engines.configuring import configurer, version
+        from mcp_backend.engines.configuring import version
 
-        target = configurer(app.engines, self.engine)
-        wanted = [_wanted(change) for change in self.changes]
-        if len({(w.kind, w.of, w.name) for w in wanted}) < len(wanted):
-            raise InvalidArgument("changes: the same thing is named twice; put its changes into one")
-        planned = [await _planned(target, one, index) for index, one in enumerate(wanted)]
+        if bool(self.changes) == bool(self.file):
+            raise InvalidArgument("changes: expected one change or more, or file instead")
+        planned, later, target = await self._planned(app)
         at_version = version(planned)
         if self.at_version is not None and self.at_version != at_version:
             raise Aborted(
@@ -65,7 +64,7 @@ class ConfigureMessaging(Tool):
                 "new diff, then give its at_version"
             )
         if not self.apply:
-            return Plan(prepared=(target, planned), at_version=at_version)
+            return Plan(prepared=(target, planned, later), at_version=at_version)
         todo = [one for one in planned if not one.nothing]
         facts = Facts(changes=tuple(MessagingChange(str(one.wanted), one.destroys) for one in todo))
         settings = target.settings
@@ -74,21 +73,41 @@ class ConfigureMessaging(Tool):
         where = f"{settings.name} ({settings.environment})"
         evidence: dict[str, Json] = {"changes": [one.shown() for one in todo]}
         actions = (action,) if todo else ()
-        return Plan(actions, facts, f"{where}\n{preview}", at_version, (target, planned), evidence=evidence)
+        return Plan(actions, facts, f"{where}\n{preview}", at_version, (target, planned, later), evidence=evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
         planned: list[Planned]
         target: Configurer
-        target, planned = plan.prepared
+        later: list[Wanted]
+        target, planned, later = plan.prepared
         entries: list[dict[str, Json]] = [one.shown() for one in planned]
         if self.apply:
             for index, one in enumerate(planned):
                 if not one.nothing:
                     entries[index] |= await _applied(target, planned, index)
-        return {
+        told: Result = {
             "engine": target.settings.name, "kind": target.settings.kind, "environment": target.settings.environment,
             "applied": self.apply, "at_version": plan.at_version, "changes": [*entries],
         }  # fmt: skip
+        if later:
+            names = ", ".join(f"{one.kind} {one.of}/{one.name}" for one in later)
+            told["notes"] = [f"left out until its stream is there, so repeat the call after it: {names}"]
+        return told
+
+    async def _planned(self, app: App) -> "tuple[list[Planned], list[Wanted], Configurer]":
+        """What is planned, and what of a file has to wait for it."""
+        from mcp_backend.engines import desired
+        from mcp_backend.engines.configuring import configurer
+
+        if self.file:
+            found = desired.read(app.workspace.root, self.file)
+            target = configurer(app.engines, self.engine or found.engine or None)
+            return *await desired.plan(target, found), target
+        target = configurer(app.engines, self.engine)
+        wanted = [_wanted(change) for change in self.changes]
+        if len({(w.kind, w.of, w.name) for w in wanted}) < len(wanted):
+            raise InvalidArgument("changes: the same thing is named twice; put its changes into one")
+        return [await _planned(target, one, index) for index, one in enumerate(wanted)], [], target
 
 
 def _wanted(change: OneChange) -> "Wanted":

@@ -24,8 +24,8 @@ FULL = 30
 SHOWN_PLACES = 12
 """Places that one finding lists; the rest is counted."""
 BROKEN = 5
-PIPELINES = 2_600
-"""Bytes of a page that findings about pipelines may take."""
+PIPELINES = 2_200
+"""Bytes of a page that findings about pipelines may take, and those about drift as well."""
 NOTES = 3
 
 
@@ -66,6 +66,7 @@ async def page(app: App, engine: str, search: str | None, after: str | None, *, 
     """One page of the topology; the first one knows of the pipelines, `whole` with all their places. Raises
     `Unavailable`, and `PermissionDenied` when this user may not look."""
     from mcp_backend.contracts.watch import contracts
+    from mcp_backend.engines import desired
     from mcp_backend.engines.topology import view
     from mcp_backend.pipelines import reading as pipelines
 
@@ -73,7 +74,8 @@ async def page(app: App, engine: str, search: str | None, after: str | None, *, 
     seen = await view(app.engines, engine, index, app.clock())
     try:
         graph = await pipelines.read(app.engines, app.workspace, index, seen, engine) if after is None else None
-        filling, count, following = await _fill(seen, index, search, after, graph)
+        drifted = await desired.drift(app.engines, engine, app.workspace.root) if after is None else []
+        filling, count, following = await _fill(seen, index, search, after, graph, drifted)
     except seen.failures as error:
         raise seen.told(error) from error
     result: Result = {
@@ -112,16 +114,19 @@ def _pipelines(app: App, engine: str, graph: "Graph", *, whole: bool) -> dict[st
 
 
 async def _fill(
-    seen: "View", index: "Index", search: str | None, after: str | None, graph: "Graph | None"
+    seen: "View", index: "Index", search: str | None, after: str | None, graph: "Graph | None", drifted: "list[Finding]"
 ) -> "tuple[_Filling, int, str | None]":
     """The page, how many destinations were found, and the cursor of the next page."""
+    from mcp_backend.engines import desired
     from mcp_backend.pipelines.model import MEANING
 
     words = search.lower().split() if search else []
     count = await seen.choose(words)
-    filling, cursor = _Filling(BYTES, {**MEANING, **seen.meaning}), after
+    filling, cursor = _Filling(BYTES, {**MEANING, **desired.MEANING, **seen.meaning}), after
     if graph is not None:
-        filling.along(graph, words)
+        filling.left -= 500 if graph.nodes or graph.notes else 0  # where the pipelines can be looked at
+        filling.along(graph.findings, words)
+    filling.along(drifted, words)
     if not after:
         filling.broken(list(index.broken.values())[:BROKEN])
     async for item in seen.items(_position(after) if after else (0, "", ""), brief=count > FULL):
@@ -152,11 +157,10 @@ class _Filling:
             self.findings.setdefault(finding.id, []).append(finding.where)
         return True
 
-    def along(self, graph: "Graph", words: Sequence[str]) -> None:
-        """Findings about pipelines in which all words occur, the worst first, as long as they leave room."""
-        self.left -= 500  # where the pipelines can be looked at
+    def along(self, findings: "Sequence[Finding]", words: Sequence[str]) -> None:
+        """Findings that belong to no item, in which all words occur, as long as they leave room."""
         room = PIPELINES
-        for finding in graph.findings:
+        for finding in findings:
             if not all(word in finding.where.lower() for word in words):
                 continue
             if (cost := self._cost((finding,))) <= room:
