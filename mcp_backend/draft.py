@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from mcp_backend.migrations.forms import APPLIED
 from mcp_backend.policy import KINDS
 from mcp_backend.workspace.detect import Engine, Findings
 from mcp_backend.workspace.overview import Overview
@@ -91,11 +92,11 @@ def _engines(found: Findings) -> list[str]:
     for use in found.uses:
         if use.kind not in there:
             lines.append(_comment(f"# The repository also uses {use.kind} ({use.because}): no tool works with it yet."))
-    others = [m for m in found.migrations if m.tool != "dbmate"]
+    others = [m for m in found.migrations if m.tool not in APPLIED]
     if others:
         lines.append("")
         lines += _listed(
-            "Migrations of other tools, which run_migration does not apply yet",
+            "Migrations of other tools, which run_migration does not apply",
             [f"{m.folder}  ({m.tool or 'no tool that is known'}: {m.because})" for m in others],
         )
     return lines
