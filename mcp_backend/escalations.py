@@ -50,7 +50,7 @@ async def open_question(
                 return earlier, False
         words = questions.asked_words(title, question, details)
         for earlier in await _questions(store, kind.id):
-            if _stands(earlier, root) and _words(earlier) == words:
+            if _words(earlier) == words and _stands(earlier, root):
                 return earlier, False
         identifier = await _add(
             store, kind, title, question, details, digest, blocking=blocking, asker=asker, now=now, quote=quote
