@@ -39,6 +39,12 @@ def accept(**content: Any) -> Fill:
     return lambda _: types.ElicitResult(action="accept", content=content)
 
 
+def decline(params: types.ElicitRequestFormParams) -> types.ElicitResult:
+    """A host that nobody looks at."""
+    del params
+    return types.ElicitResult(action="decline")
+
+
 def accept_everything(params: types.ElicitRequestFormParams) -> types.ElicitResult:
     """A host that says yes for its user, with the first of whatever can be chosen."""
     filled = {name: field.get("enum", ["yes"])[0] for name, field in params.requested_schema["properties"].items()}
@@ -63,9 +69,8 @@ async def test_the_person_at_the_host_answers_a_question(tmp_path: Path, era: Er
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize(
     "fill",
-    [lambda _: types.ElicitResult(action="decline"), lambda _: types.ElicitResult(action="cancel"), accept(),
-     accept(answer="  "), accept(answer=7)],
-    ids=["declined", "cancelled", "nothing", "blank", "a number"],
+    [decline, accept(answer="  "), accept(answer=7)],
+    ids=["declined", "blank", "a number"],
 )  # fmt: skip
 async def test_what_is_not_answered_stays_in_the_inbox_and_is_not_asked_twice(
     tmp_path: Path, era: Era, fill: Fill

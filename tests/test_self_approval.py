@@ -30,7 +30,7 @@ from tests import at_a_terminal
 from tests.migrating import Migrate, executed
 from tests.test_inbox_site import Browser, served
 
-RACES = int(os.environ.get("SELF_APPROVAL_RACES", "10"))
+RACES = int(os.environ.get("SELF_APPROVAL_RACES", "4"))
 """Rounds of the race for one approval. 1000 for the figure of the release."""
 Attempt: TypeAlias = Callable[[App, str], Awaitable[object]]
 
