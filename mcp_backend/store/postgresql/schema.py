@@ -27,9 +27,18 @@ async def bring(conn: AsyncConnection[dict[str, Any]], name: str) -> None:
     known = files()
     if await _version(conn, name) == known[-1][0]:
         return
+    # Locked before the transaction begins: one that waited inside would not see the tables that were made meanwhile.
+    await conn.execute("select pg_advisory_lock(hashtextextended(%s, 1))", [name])
+    try:
+        await _apply(conn, name, known)
+    finally:
+        if not conn.closed:
+            await conn.execute("select pg_advisory_unlock(hashtextextended(%s, 1))", [name])
+
+
+async def _apply(conn: AsyncConnection[dict[str, Any]], name: str, known: list[tuple[int, Path]]) -> None:
     async with conn.transaction():
-        await conn.execute("set local statement_timeout = 0; set local lock_timeout = '60s'")
-        await conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", [name])
+        await conn.execute("set local statement_timeout = 0")
         version = await _version(conn, name)
         if version > known[-1][0]:
             raise Unavailable(
