@@ -5,13 +5,24 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import changed_code, contracts, faults, fence, overhead, rehearsal, schema, schema_clickhouse, search
+from benchmarks import (
+    changed_code,
+    contracts,
+    faults,
+    fence,
+    overhead,
+    publish_batch,
+    rehearsal,
+    schema,
+    schema_clickhouse,
+    search,
+)
 
 BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (
     overhead.measure, schema.measure, schema_clickhouse.measure, fence.measure, search.measure, changed_code.measure,
     contracts.measure,
     rehearsal.measure,
-    faults.measure,
+    publish_batch.measure, faults.measure,
 )  # fmt: skip
 
 
