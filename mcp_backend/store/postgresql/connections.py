@@ -129,7 +129,8 @@ class Connections:
         """Ends what nobody uses now; what is in use ends when it is given back."""
         self._closed = True
         while self._idle:
-            self._idle.pop().pgconn.finish()
+            conn = self._idle.pop()
+            conn.pgconn.finish()
 
 
 def _at_rest(conn: Connection) -> bool:
