@@ -67,14 +67,6 @@ create index receipt_created on receipt (created);
 create table instance (id text primary key, seen timestamptz not null);
 create table secret (name text primary key, value bytea not null);
 create table rate (principal text primary key, tokens double precision not null, at timestamptz not null);
-create table rehearsal (
-  digest text primary key,
-  at_version text not null,
-  decided text not null,
-  about text not null,
-  made timestamptz not null default clock_timestamp()
-);
-create index rehearsal_made on rehearsal (made);
 
 create function told() returns trigger language plpgsql as $$
 begin

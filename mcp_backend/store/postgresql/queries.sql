@@ -36,19 +36,5 @@ returning tokens;
 select (1 - least(:most, tokens + extract(epoch from clock_timestamp() - at) * :most / 60)) * 60 / :most as seconds
 from rate where principal = :principal;
 
--- name: rehearsal_keep
-insert into rehearsal (digest, at_version, decided, about) values (:digest, :at_version, :decided, :about)
-on conflict (digest) do update
-set at_version = excluded.at_version, decided = excluded.decided, about = excluded.about, made = clock_timestamp();
-
--- name: rehearsals_forget
-delete from rehearsal where digest in (select digest from rehearsal order by made desc offset :kept);
-
--- name: rehearsal_get
-select digest, at_version, decided, about from rehearsal where starts_with(digest, :digest) order by made desc limit 1;
-
--- name: rehearsals_newest
-select digest from rehearsal order by made desc limit :limit;
-
 -- name: answers
 select 1 as answers;

@@ -131,6 +131,7 @@ class Postgresql:
             self._listener.instance = ""
             with suppress(BackendError):
                 await self.run("instance_gone", instance=instance)
+                await self.run("instances_forget")
 
     async def dead(self, instance: str) -> bool:
         """See `Store.dead`: nothing was heard of it for a while."""
