@@ -148,7 +148,8 @@ def _fastapi() -> dict[str, str]:
                 f'\n\nclass {model}(BaseModel):\n    id: int\n    name: str\n    note: str = ""\n'
                 f'\n\n@router.get("/r{one}")\ndef list_{one}(limit: Annotated[int, Query(ge=1, le=100)] = 20)'
                 f" -> list[{model}]:\n    return []\n"
-                f'\n\n@router.post("/r{one}", status_code=201)\ndef make_{one}(body: {model}) -> {model}:\n    return body\n'
+                f'\n\n@router.post("/r{one}", status_code=201)\ndef make_{one}(body: {model}) -> {model}:\n'
+                "    return body\n"
             )
         files[f"service/g{group}.py"] = text
     return files

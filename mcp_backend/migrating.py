@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.records import dataclass
 
-KEYS = frozenset(("migration_tool", "unrehearsed_because", "lock_deadline", "shadow", "blocking_budget", "migration_python"))
+KEYS = frozenset(
+    ("migration_tool", "unrehearsed_because", "lock_deadline", "shadow", "blocking_budget", "migration_python")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,9 @@ def read(file: str, name: str, table: Mapping[str, object]) -> Migrating:
         raise InvalidArgument(f"{file}: engines.{name}.shadow: expected env:NAME, file:PATH or a URL")
     python = table.get("migration_python", "")
     if not isinstance(python, str):
-        raise InvalidArgument(f'{file}: engines.{name}.migration_python: expected a program, such as ".venv/bin/python"')
+        raise InvalidArgument(
+            f'{file}: engines.{name}.migration_python: expected a program, such as ".venv/bin/python"'
+        )
     deadline = _duration(file, name, table, "lock_deadline", "30s")
     budget = _duration(file, name, table, "blocking_budget", "500ms")
     return Migrating(tool.strip(), because.strip(), deadline, shadow.strip(), budget, python.strip())

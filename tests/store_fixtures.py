@@ -1,6 +1,7 @@
 """The same test on both stores: a file of the workspace, and PostgreSQL shared by many servers."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -30,5 +31,9 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param == "postgresql":
         url: str = request.getfixturevalue("store_url")
         make = store.STORES["postgresql"]
-        monkeypatch.setattr(store, "open_sqlite", lambda folder: make(url, f"t_{sha256(os.fsencode(folder))[:16]}"))
+
+        def opened(folder: Path) -> store.Store:
+            return make(url, f"t_{sha256(os.fsencode(folder))[:16]}")
+
+        monkeypatch.setattr(store, "open_sqlite", opened)
     return request.param

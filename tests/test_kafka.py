@@ -48,6 +48,16 @@ async def broker(place: Path) -> AsyncGenerator[int]:
         await embedded.stop("kafka", workspace(place), force=True)
 
 
+async def freeze(process: int) -> None:
+    """Stops the process; when this returns it does nothing any more."""
+    os.kill(process, signal.SIGSTOP)
+    while any(
+        (task / "stat").read_text().rpartition(")")[2].split()[0] != "T"
+        for task in Path(f"/proc/{process}/task").iterdir()
+    ):
+        await asyncio.sleep(0)
+
+
 async def call(client: Client, tool: str, **arguments: Any) -> Body:
     result = (await client.call_tool(tool, arguments)).structured_content
     assert result is not None
@@ -142,7 +152,7 @@ async def test_a_frozen_broker_leaves_it_unknown_and_a_repetition_stores_nothing
 
         async def ask(self: kafka.Kafka, do: str, **fields: Any) -> Body:
             if do == "publish":
-                os.kill(process, signal.SIGSTOP)
+                await freeze(process)
             return await original(self, do, **fields)
 
         with monkeypatch.context() as during:
@@ -173,7 +183,7 @@ async def test_a_client_that_aborts_is_reported_and_takes_nothing_down(
             if do == "publish":
                 assert self.pid
                 aborted.append(self.pid)
-                os.kill(process, signal.SIGSTOP)
+                await freeze(process)
                 asyncio.get_running_loop().call_later(0.3, os.kill, self.pid, signal.SIGABRT)
                 asyncio.get_running_loop().call_later(0.6, os.kill, process, signal.SIGCONT)
             return await original(self, do, **fields)

@@ -351,8 +351,8 @@ FORMS: dict[str, dict[str, str]] = {
     "sql-migrate": {"1_a.sql": "-- +migrate Up\nselect 1;\n"},
     "Flyway": {"V1__a.sql": "select 1;", "R__view.sql": "select 1;"},
     "golang-migrate": {"000001_a.up.sql": "select 1;", "000001_a.down.sql": "select 1;"},
-    "Alembic": {"env.py": "", "script.py.mako": "", "versions/abc_a.py": "down_revision = None\n"},
-    "Django": {"__init__.py": "", "0001_initial.py": "from django.db import migrations, models\n"},
+    "Alembic": {"env.py": "", "script.py.mako": "", "versions/abc_a.py": "revision = 'a'\ndown_revision = None\n"},
+    "Django": {"__init__.py": "", "0001_initial.py": "from django.db import migrations\nclass Migration: pass\n"},
     "Prisma": {"20260101_a/migration.sql": "select 1;", "migration_lock.toml": ""},
     "Drizzle": {
         "0000_a.sql": "select 1;\n--> statement-breakpoint\n",
@@ -385,6 +385,7 @@ async def test_another_tools_folder_is_recognised(tmp_path: Path, shared_url: st
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (tmp_path / "go.mod").write_text("module x\n")
+    (tmp_path / "manage.py").write_text("")
     assert forms.form(folder).tool == tool
     if tools.named(tool) is None:
         with pytest.raises(FailedPrecondition, match=f"form of {tool}.*cannot apply"):

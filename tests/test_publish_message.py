@@ -654,9 +654,9 @@ async def test_killing_the_server_again_and_again_makes_no_statement_wrong(
     place: Path, server: Natsd, connect: Connect
 ) -> None:
     await make_stream(server)
-    total, size = 500, 100
-    ids = [f"m{i}" for i in range(total)]
-    listening = asyncio.Event()
+    ids: list[str] = []
+    size = 100
+    up = asyncio.Event()
 
     async def killer() -> None:
         """Kills the server in the middle of a batch, three times: whenever it has passed on 40 messages."""
@@ -670,10 +670,12 @@ async def test_killing_the_server_again_and_again_makes_no_statement_wrong(
             async with outside(server.url) as (listener, _):
                 await listener.subscribe("orders.>", cb=count)  # pyright: ignore[reportUnknownMemberType]
                 await listener.flush()
-                listening.set()
+                up.set()
                 await enough.wait()
+                up.clear()
                 server.kill()
             await asyncio.to_thread(server.start)
+        up.set()
 
     said: dict[str, str] = {}
 
@@ -686,11 +688,12 @@ async def test_killing_the_server_again_and_again_makes_no_statement_wrong(
         said.update({r["message_id"]: r["stored"] for r in results} or dict.fromkeys(chosen, "no"))
 
     killing = asyncio.create_task(killer())
-    await listening.wait()
     async with connect(place) as client:
-        for start in range(0, total, size):
-            await batch(client, ids[start : start + size])
-        await asyncio.wait_for(killing, 20)
+        while not killing.done():
+            await up.wait()
+            ids += [f"m{len(ids) + n}" for n in range(size)]
+            await batch(client, ids[-size:])
+        await killing
         present = Counter(item[2] for item in await stored(server))
         assert [name for name, outcome in said.items() if outcome == "yes" and present[name] != 1] == []
         assert [name for name, outcome in said.items() if outcome == "no" and present[name]] == []

@@ -362,7 +362,7 @@ async def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(s
     pids = service / "pids"
     command(service, f"PIDS={shlex.quote(str(pids))} {PYTEST}")
     async with connect(service) as client:
-        error = await refused(client, "run_tests", timeout_seconds=4)
+        error = await refused(client, "run_tests", timeout_seconds=7)
     assert error["code"] == "deadline_exceeded"
     assert error["details"]["running"] == "tests/test_hang.py::test_hang"
     assert len(pids.read_text().split()) == 2

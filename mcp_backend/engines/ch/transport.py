@@ -18,12 +18,13 @@ from typing import Any, TypeAlias, TypeVar
 import anyio
 import anyio.to_thread
 import clickhouse_connect
+import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.httputil import get_pool_manager_options  # pyright: ignore[reportUnknownVariableType]
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from mcp_backend.engines.ch import errors
 from mcp_backend.engines.ch.address import Address
@@ -184,6 +185,8 @@ class Transport:
 
     def _open(self) -> HttpClient:
         at = self.address
+        if not at.verify:
+            urllib3.disable_warnings(InsecureRequestWarning)  # the address says so; once a request would be too often
         options = get_pool_manager_options(ca_cert=at.ca_cert, verify=at.verify, maxsize=MOST_CALLS)
         driver: Any = clickhouse_connect
         client = driver.get_client(
