@@ -1,5 +1,6 @@
 """Fixtures: a private state folder, a git repository, and a real MCP client in both protocol eras."""
 
+import os
 import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -30,6 +31,11 @@ hypothesis.settings.load_profile("same")
 Era: TypeAlias = Literal["auto", "legacy"]
 ERAS: tuple[Era, ...] = ("auto", "legacy")
 """`auto` negotiates 2026-07-28, `legacy` the handshake of 2025-11-25."""
+ALL = os.environ.get("MCP_BACKEND_TESTS") == "all"
+"""Whether the long proofs run, too: those of which the suite has another, shorter one."""
+SOME_ERAS = ERAS if ALL else ERAS[:1]
+"""For tests that take long and whose tool is driven in both eras by others."""
+long_proof = pytest.mark.skipif(not ALL, reason="long, MCP_BACKEND_TESTS=all runs it")
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 ENGINE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL", "PGHOST", "PGHOSTADDR", "PGSERVICE", "NATS_URL",
                     "REDIS_URL", "VALKEY_URL", "KAFKA_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS")  # fmt: skip

@@ -19,7 +19,7 @@ from mcp_backend.guards import judge
 from mcp_backend.policy import Outcome, Policy
 from mcp_backend.workspace.code import judging, matching
 from mcp_backend.workspace.code.judging import Version
-from tests.conftest import ERAS, Connect, Era, git
+from tests.conftest import SOME_ERAS, Connect, Era, git
 from tests.service import Answer, ask, refused, write
 
 pytest_plugins = ("tests.service_fixtures",)
@@ -247,7 +247,7 @@ async def rejected(client: Client, **more: Any) -> Answer:
     return error
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", SOME_ERAS)
 async def test_a_silent_failure_is_told_when_written_and_refused_when_committed(
     service: Path, connect: Connect, era: Era
 ) -> None:

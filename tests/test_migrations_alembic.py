@@ -19,7 +19,7 @@ from mcp_backend.migrations import alembic as reading
 from mcp_backend.migrations import planning
 from mcp_backend.migrations.wiretap import interrupted
 from tests.compiled import compiled
-from tests.conftest import ERAS, Era, git
+from tests.conftest import ERAS, Era, git, long_proof
 from tests.migration_fixtures import NOBODY, WAITING, Project, call
 from tests.test_run_migration_crash import audit, held, real_server
 
@@ -135,6 +135,7 @@ async def test_a_statement_that_was_not_rehearsed_is_stopped_and_all_of_it_rolle
     assert alembic.project.tables == []
 
 
+@long_proof
 async def test_a_lock_in_the_way_is_named_and_nothing_waits_for_it_for_long(alembic: Alembic) -> None:
     alembic.project.policy(**alembic.settings, lock_deadline="100ms")
     alembic.project.admin.execute(b"create table orders (id int); alter table orders owner to backend")
@@ -198,6 +199,7 @@ async def test_the_folder_is_found_without_a_policy(alembic: Alembic) -> None:
         assert app.policy.engines["postgresql"].migrations == "alembic"
 
 
+@long_proof
 async def test_a_server_that_is_killed_leaves_the_database_before_and_the_next_says_what_it_found(
     alembic: Alembic,
 ) -> None:

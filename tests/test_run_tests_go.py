@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ERAS, Connect, Era, git
+from tests.conftest import SOME_ERAS, Connect, Era, git
 from tests.service import GO, ask, refused, write
 
 pytest_plugins = ("tests.service_fixtures",)
@@ -32,7 +32,7 @@ def module(tmp_path: Path, person: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", SOME_ERAS)
 async def test_a_change_is_tested_and_committed(module: Path, connect: Connect, era: Era) -> None:
     write(module, {"total/total.go": FILES["total/total.go"].replace("// Of adds.", "// Of is the sum.")})
     async with connect(module, mode=era) as client:

@@ -41,10 +41,17 @@ async def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
     host = f"127.0.0.1:{listening.getsockname()[1]}"
     door = Door(lambda key: print(f"open once: http://{host}/enter?key={key}", flush=True))
     with open_inbox(options.workspace) as inbox:
-        print(f"inbox of {inbox.reader} on http://{host}; each link works once, Ctrl-C ends it", flush=True)
-        door.renew()
+
+        class Server(uvicorn.Server):
+            """Shows the first link once it can be followed, and Ctrl-C is heard."""
+
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                print(f"inbox of {inbox.reader} on http://{host}; each link works once, Ctrl-C ends it", flush=True)
+                door.renew()
+
         config = uvicorn.Config(
             site(inbox, door, host), log_level="warning", access_log=False, timeout_graceful_shutdown=1
         )
-        await uvicorn.Server(config).serve(sockets=[listening])
+        await Server(config).serve(sockets=[listening])
     return 0
