@@ -26,7 +26,7 @@ demo: $(READY)
 	@$(BIN)/mcp-backend demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types docs wheel
 
