@@ -26,7 +26,7 @@ demo: $(READY)
 	@$(BIN)/mcp-backend demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: lint types docs wheel
 

@@ -19,7 +19,7 @@ from mcp_backend.cli import main
 from mcp_backend.errors import FailedPrecondition
 from mcp_backend.store import Store, open_store
 from mcp_backend.store_policy import Shared
-from tests.conftest import ERAS, Era
+from tests.conftest import SOME_ERAS, Era
 from tests.test_transports import QUESTION, SERVE, environment
 
 
@@ -55,7 +55,7 @@ def shared(repository: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) ->
     return Shared("env:STORE", name)
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", SOME_ERAS)
 async def test_what_is_asked_on_one_replica_is_answered_to_the_other_and_one_may_die(
     repository: Path, shared: Shared, store_url: str, tmp_path: Path, era: Era, capsys: pytest.CaptureFixture[str]
 ) -> None:
