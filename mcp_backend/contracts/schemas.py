@@ -125,7 +125,7 @@ class Schemas:
                 specification = specification_with(str(mapping(content).get("$schema", dialect)))
             except UnknownDialect:
                 specification = specification_with(dialect)
-            found.append((uri, Resource(contents=content, specification=specification)))
+            found.append((uri, Resource(contents=cast("Any", content), specification=specification)))
             for reference in _references(content, set()):
                 # Some resolve against the document's `$id`, some against where it was found: both lead there.
                 targets = [
