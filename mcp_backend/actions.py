@@ -118,6 +118,10 @@ class PushCommits:
     paths: tuple[str, ...] = ()
 
 
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+"""Those that change nothing: RFC 9110 section 9.2.1."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallApi:
     """Send one request to a running service. `method` is HTTP's, or `query`, `mutation`, `rpc`, `websocket`; values of

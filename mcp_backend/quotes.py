@@ -4,7 +4,6 @@ A question about a specification, a contract or a migration is about its words a
 answer would be to another question, so the open one ends (`superseded`) and can be asked again.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_backend import questions
+from mcp_backend.settings import sha256
 
 FIELDS: Mapping[str, str] = {
     "spec_clarification": "spec_ref",
@@ -41,7 +41,7 @@ def quoted(root: Path, kind: str, details: Mapping[str, Any]) -> str:
         if text is not None:
             part = _part(text, reference[match.end() : match.end() + 300])
             kept = part if len(part.strip()) >= 3 and len(part) <= KEPT else ""
-            return json.dumps({"path": match[0], "sha256": _sha256(text), "part": kept}, ensure_ascii=False)
+            return json.dumps({"path": match[0], "sha256": sha256(text.encode()), "part": kept}, ensure_ascii=False)
     return ""
 
 
@@ -56,7 +56,7 @@ def changed(root: Path, quote: str) -> str:
         moved = (o["spec"] for o in kept["contracts"] if agreed.digest(root, o["spec"], o["operation"]) != o["digest"])
         return str(next(moved, ""))
     text = _text(root, kept["path"])
-    if text is not None and (kept["sha256"] == _sha256(text) or (kept["part"] and kept["part"] in text)):
+    if text is not None and (kept["sha256"] == sha256(text.encode()) or (kept["part"] and kept["part"] in text)):
         return ""
     return str(kept["path"])
 
@@ -70,10 +70,6 @@ def _text(root: Path, name: str) -> str | None:
         return path.read_text("utf-8").replace("\r\n", "\n")
     except (OSError, ValueError):
         return None
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _part(text: str, rest: str) -> str:

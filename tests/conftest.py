@@ -15,6 +15,7 @@ from mcp_backend.server import Options, build
 
 pytest_plugins = [
     "tests.engines_fixtures",
+    "tests.broker_fixtures",
     "tests.lease_fixtures",
     "tests.migration_fixtures",
     "tests.rehearsal_fixtures",

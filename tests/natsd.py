@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 import time
 from pathlib import Path
+from typing import Self
 
 
 def program() -> str:
@@ -79,15 +80,14 @@ class Natsd:
         self._process.send_signal(signal.SIGCONT)
 
 
-class Proxy:
-    """A TCP proxy that can cut the answers: what the client sends still arrives, then its connection is reset."""
+class Between:
+    """A TCP proxy before a port of this machine; a subclass says what goes through."""
 
     def __init__(self, upstream: int) -> None:
-        self._upstream, self.port, self.cuts = upstream, 0, 0
-        self.cutting = False
+        self._upstream, self.port = upstream, 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> "Proxy":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
@@ -103,28 +103,47 @@ class Proxy:
         assert task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-
-        async def answers() -> None:
-            while data := await up_reader.read(65536):
-                if self.cutting and b"PONG" not in data:
-                    self.cuts += 1
-                    writer.transport.abort()
-                    return
-                writer.write(data)
-            writer.close()
-
-        async def requests() -> None:
-            while data := await reader.read(65536):
-                up_writer.write(data)
-
         try:
-            await asyncio.gather(answers(), requests())
-        except (ConnectionError, asyncio.CancelledError):
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+        except OSError:
+            writer.close()
+            return
+        try:
+            await asyncio.gather(self._answers(up_reader, writer), self._requests(reader, up_writer))
+        except (OSError, asyncio.CancelledError):
             pass
         finally:
             up_writer.close()
             writer.close()
+
+    async def _answers(self, up_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What the server says, passed on until it ends."""
+        while data := await up_reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def _requests(self, reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter) -> None:
+        """What the client says, passed on until it ends."""
+        while data := await reader.read(65536):
+            up_writer.write(data)
+
+
+class Proxy(Between):
+    """A TCP proxy that can cut the answers: what the client sends still arrives, then its connection is reset."""
+
+    def __init__(self, upstream: int) -> None:
+        super().__init__(upstream)
+        self.cuts = 0
+        self.cutting = False
+
+    async def _answers(self, up_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await up_reader.read(65536):
+            if self.cutting and b"PONG" not in data:
+                self.cuts += 1
+                writer.transport.abort()
+                return
+            writer.write(data)
+        writer.close()
 
 
 def policy(root: Path, url: str, more: str = "") -> Path:

@@ -1,7 +1,7 @@
 """configure_messaging through a real client: the diff is what happens, nothing else moves, loss waits for a person."""
 
 import json
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,6 @@ from tests.redisd import Redisd
 Body = dict[str, Any]
 POLICY = Policy(constraints=persona.load().constraints)
 WHY = "a scratch stream of this test, read by the test alone"
-
-
-@pytest.fixture(scope="module")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Natsd, Redisd]]:
-    """A server of each kind for this module; every test has names of its own."""
-    folder = tmp_path_factory.mktemp("brokers")
-    nats, redis = Natsd(folder / "nats").start(), Redisd(folder / "redis").start()
-    yield nats, redis
-    nats.stop()
-    redis.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the repository says that streams and consumers should be: drift is told, and made good from the file."""
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,6 @@ max_age = "7d"
 [consumers."ORDERS/billing"]
 max_deliver = 5
 """
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[Natsd]:
-    """One server for the tests of this module."""
-    started = Natsd(tmp_path_factory.mktemp("natsd")).start()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

@@ -46,16 +46,6 @@ environment = "development"
 """
 
 
-@pytest.fixture(scope="module")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Natsd, Redisd]]:
-    """A server of each kind for this module."""
-    folder = tmp_path_factory.mktemp("brokers")
-    nats, redis = Natsd(folder / "nats").start(), Redisd(folder / "redis").start()
-    yield nats, redis
-    nats.stop()
-    redis.stop()
-
-
 def files(root: Path) -> None:
     for name, text in (("schemas/order.avsc", json.dumps(ORDER)), ("proto/paid.proto", PROTO)):
         (root / name).parent.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,18 +35,10 @@ def document(*addresses: str, protocol: str = "nats", **message: Any) -> str:
     return yaml.safe_dump({"asyncapi": "3.0.0", "info": info, "servers": servers, "channels": channels})
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Generator[Natsd]:
-    """One server for the tests of this module; each clears what it made."""
-    started = Natsd(tmp_path_factory.mktemp("natsd")).start()
-    yield started
-    started.stop()
-
-
 @pytest.fixture
-async def bus(shared: Natsd, tmp_path: Path) -> AsyncGenerator[Nats]:
-    """The JetStream API of the shared server, empty before and after."""
-    nats = Nats(EngineSettings("bus", "nats", shared.url, "development"), workspace(tmp_path))
+async def bus(broker: Natsd, tmp_path: Path) -> AsyncGenerator[Nats]:
+    """The JetStream API of the module's server, empty before and after."""
+    nats = Nats(EngineSettings("bus", "nats", broker.url, "development"), workspace(tmp_path))
     yield nats
     left: list[str] = (await nats.api("STREAM.NAMES")).get("streams") or []
     for name in left:
@@ -55,9 +47,9 @@ async def bus(shared: Natsd, tmp_path: Path) -> AsyncGenerator[Nats]:
 
 
 @pytest.fixture
-def place(repository: Path, shared: Natsd) -> Path:
+def place(repository: Path, broker: Natsd) -> Path:
     """A workspace with that server as its engine."""
-    return policy(repository, shared.url)
+    return policy(repository, broker.url)
 
 
 @asynccontextmanager
@@ -96,7 +88,7 @@ def named(entries: list[Body], name: str) -> Body:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_streams_buckets_and_consumers_are_shown_with_their_contracts(
-    place: Path, bus: Nats, shared: Natsd, connect: Connect, era: Era
+    place: Path, bus: Nats, broker: Natsd, connect: Connect, era: Era
 ) -> None:
     (place / "asyncapi.yaml").write_text(document("orders.created", "orders.{id}.paid", "pings.{id}"))
     limits = {"max_age": 3600 * NANOSECONDS, "max_msgs": 1000, "description": "what customers order"}
@@ -104,7 +96,7 @@ async def test_streams_buckets_and_consumers_are_shown_with_their_contracts(
     await consumer(bus, "ORDERS", "billing", filter_subject="orders.*.paid", max_deliver=5)
     for number in range(3):
         await bus.ask("orders.7.paid", b'{"id":7}', {"Nats-Msg-Id": str(number)}, seconds=2)
-    async with buckets(shared.url) as jetstream:
+    async with buckets(broker.url) as jetstream:
         values = await jetstream.create_key_value(KeyValueConfig(bucket="config", history=3))  # pyright: ignore
         await values.put("a", b"1")
         await jetstream.create_object_store("files")  # pyright: ignore[reportUnknownMemberType]
@@ -137,13 +129,13 @@ async def test_streams_buckets_and_consumers_are_shown_with_their_contracts(
 
 
 async def test_lag_counts_what_is_delivered_and_not_acknowledged_as_well(
-    place: Path, bus: Nats, shared: Natsd, connect: Connect
+    place: Path, bus: Nats, broker: Natsd, connect: Connect
 ) -> None:
     await stream(bus, "JOBS", "jobs.>", retention="workqueue", max_age=3600 * NANOSECONDS)
     await consumer(bus, "JOBS", "worker", max_ack_pending=2)
     for number in range(5):
         await bus.ask("jobs.x", b"{}", {"Nats-Msg-Id": str(number)}, seconds=2)
-    async with buckets(shared.url) as jetstream:
+    async with buckets(broker.url) as jetstream:
         fetching = await jetstream.pull_subscribe_bind("worker", stream="JOBS")
         await fetching.fetch(2, timeout=5)
     async with connect(place) as client:
@@ -176,12 +168,12 @@ async def test_what_is_risky_about_a_stream_is_found(
 
 
 async def test_what_a_production_stream_lacks_is_found_only_there(
-    place: Path, shared: Natsd, bus: Nats, connect: Connect
+    place: Path, broker: Natsd, bus: Nats, connect: Connect
 ) -> None:
     await stream(bus, "FAST", "fast.>", storage="memory", max_bytes=1_000_000)
     async with connect(place) as client:
         assert not {"memory_storage", "single_replica"} & set(findings(await topology(client)))
-    (place / "mcp-backend.toml").write_text(f'[engines.nats]\nurl = "{shared.url}"\nenvironment = "production"\n')
+    (place / "mcp-backend.toml").write_text(f'[engines.nats]\nurl = "{broker.url}"\nenvironment = "production"\n')
     async with connect(place) as client:
         assert {"memory_storage", "single_replica"} <= set(findings(await topology(client)))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,6 @@ CONTRACT: Body = {
     },
 }  # fmt: skip
 TOKEN = "ghp_" + "kD83nQz01LxVb7TtRw5Yc2MhGs9UeJp4FaBo"
-
-
-@pytest.fixture(scope="module")
-def brokers(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Natsd, Redisd]]:
-    """A server of each kind for this module; every test has names of its own."""
-    folder = tmp_path_factory.mktemp("brokers")
-    nats, redis = Natsd(folder / "nats").start(), Redisd(folder / "redis").start()
-    yield nats, redis
-    nats.stop()
-    redis.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,14 +36,6 @@ channels:
     messages:
       m: {payload: {type: object, required: [id, total], properties: {id: {type: integer}, total: {type: number}}}}
 """
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[Natsd]:
-    """One server for the tests of this module."""
-    started = Natsd(tmp_path_factory.mktemp("natsd")).start()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

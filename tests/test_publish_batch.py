@@ -15,7 +15,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from mcp_backend.engines.outcomes import Message
 from mcp_backend.engines.redis_publish import CHUNK, packed
 from tests.conftest import Connect
-from tests.natsd import Natsd
+from tests.natsd import Between, Natsd
 from tests.redisd import Redisd
 
 Body = dict[str, Any]
@@ -24,60 +24,25 @@ FILLER = "x" * 400
 WHY = "messages of this test, read by the test alone"
 
 
-class Tripwire:
+class Tripwire(Between):
     """A TCP proxy that calls `trip` once it has passed on so many bytes of its client: in the middle of a batch."""
 
     def __init__(self, upstream: int, after: int, trip: Callable[[], None]) -> None:
-        self._upstream, self._left, self._trip = upstream, after, trip
+        super().__init__(upstream)
+        self._left, self._trip = after, trip
         self.tripped = asyncio.Event()
         self.armed = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> "Tripwire":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-        except OSError:
-            writer.close()
-            return
-
-        async def answers() -> None:
-            while data := await up_reader.read(65536):
-                writer.write(data)
-            writer.close()
-
-        async def requests() -> None:
-            while data := await reader.read(8192):
-                up_writer.write(data)
-                if self.armed and not self.tripped.is_set():
-                    self._left -= len(data)
-                    if self._left <= 0:
-                        await up_writer.drain()
-                        self._trip()
-                        self.tripped.set()
-            up_writer.close()
-
-        try:
-            await asyncio.gather(answers(), requests())
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            up_writer.close()
-            writer.close()
+    async def _requests(self, reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(8192):
+            up_writer.write(data)
+            if self.armed and not self.tripped.is_set():
+                self._left -= len(data)
+                if self._left <= 0:
+                    await up_writer.drain()
+                    self._trip()
+                    self.tripped.set()
+        up_writer.close()
 
 
 async def _in_nats(url: str) -> Counter[str]:

@@ -51,12 +51,10 @@ def server(tmp_path: Path) -> Generator[Natsd]:
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory: pytest.TempPathFactory) -> Generator[Natsd]:
+def untouched(broker: Natsd) -> Natsd:
     """A server with an empty stream, for the many calls that must not reach it."""
-    started = Natsd(tmp_path_factory.mktemp("natsd")).start()
-    wait_for(make_stream(started))
-    yield started
-    started.stop()
+    wait_for(make_stream(broker))
+    return broker
 
 
 @pytest.fixture

@@ -28,13 +28,15 @@ _KEYS = ("reason", "alternatives", "expires")
 
 @dataclass(frozen=True, slots=True)
 class Justification:
-    """`expires` is the last day on which it holds. `id` is the same for the same words about the same destination."""
+    """`expires` is the last day on which it holds. `id` is the same for the same words about the same destination.
+    `first`: this use is the first one, from which on it holds, and has to be remembered."""
 
     id: str
     reason: str
     alternatives: str
     expires: date
     destination: str
+    first: bool = False
 
     def recorded(self) -> dict[str, str]:
         """What the audit record keeps."""
@@ -63,12 +65,12 @@ def justification(given: Any, destination: str, declared: list[str], state: Path
         if len(given) > LONGEST:
             raise InvalidArgument(f"justification: expected at most {LONGEST} characters")
         name = _name(destination, given)
-        first = _known(state).get(name)
+        first = _known(state).get(name, "")
         until = date.fromisoformat(first) if first else today + timedelta(days=DAYS)
         passed = (
             f"declared here, and not fitting: {', '.join(declared[:NAMED])}" if declared else "none is declared here"
         )
-        return Justification(name, given, passed, until, destination)
+        return Justification(name, given, passed, until, destination, first=not first)
     if not isinstance(given, Mapping):
         raise InvalidArgument("justification: expected text, or {reason, alternatives, expires}")
     said = cast("Mapping[str, Any]", given)

@@ -1,11 +1,8 @@
 """Reads stay reads."""
 
-from mcp_backend.actions import Action, CallApi, ReadRows
+from mcp_backend.actions import SAFE_METHODS, Action, CallApi, ReadRows
 from mcp_backend.facts import Facts
 from mcp_backend.policy import Constraint, Verdict
-
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-"""RFC 9110 section 9.2.1."""
 
 
 def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:

@@ -120,10 +120,7 @@ def revisions(folder: Path, root: Path) -> tuple[Revision, ...]:
 
 def _revision(path: Path, folder: Path, root: Path) -> Revision | None:
     where = reading.shown(path, root)
-    try:
-        tree = ast.parse(reading.content(path, where, root))
-    except (SyntaxError, ValueError) as error:
-        raise InvalidArgument(f"{where}: not Python: {error}") from None
+    tree = reading.python(path, where, root)
     said = dict(_assigned(tree, where))
     if not isinstance(said.get("revision"), str):
         return None

@@ -89,10 +89,7 @@ def folders(base: Path) -> Iterator[Path]:
 
 def _migration(path: Path, folder: Path, root: Path) -> Migration | None:
     where = reading.shown(path, root)
-    try:
-        tree = ast.parse(reading.content(path, where, root))
-    except (SyntaxError, ValueError) as error:
-        raise InvalidArgument(f"{where}: not Python: {error}") from None
+    tree = reading.python(path, where, root)
     body = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Migration"), None)
     if body is None:
         return None

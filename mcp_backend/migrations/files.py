@@ -1,5 +1,6 @@
 """Reading migration files: the same care for every tool's. Standard library only."""
 
+import ast
 import os
 import re
 import stat
@@ -62,6 +63,15 @@ def content(path: Path, where: str, root: Path) -> bytes:
             return opened.read()
     except OSError as error:
         raise InvalidArgument(f"{where}: cannot be read: {error.strerror}") from error
+
+
+def python(path: Path, where: str, root: Path) -> ast.Module:
+    """The syntax tree of a migration in Python, which is not run. Raises `InvalidArgument` for one that is no Python,
+    and as `content` does."""
+    try:
+        return ast.parse(content(path, where, root))
+    except (SyntaxError, ValueError) as error:
+        raise InvalidArgument(f"{where}: not Python: {error}") from None
 
 
 def read(file: File, root: Path, *, down: bool = False, mark: bool = False) -> str:

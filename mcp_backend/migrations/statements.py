@@ -144,7 +144,7 @@ def _replaced(sql: str, hide: Callable[[list[str], int], bool]) -> str | None:
         tokens = scan(sql).tokens
     except PgQueryError:
         return None
-    kinds = [_kind(token.token) for token in tokens]
+    kinds = [token_kind(token.token) for token in tokens]
     source, out, last = sql.encode(), bytearray(), 0
     for index, token in enumerate(tokens):
         if hide(kinds, index) or kinds[index] in _COMMENTS:
@@ -153,7 +153,8 @@ def _replaced(sql: str, hide: Callable[[list[str], int], bool]) -> str | None:
     return (out + source[last:]).decode()
 
 
-def _kind(token: int) -> str:
+def token_kind(token: int) -> str:
+    """The name of a token of the scanner."""
     return pg_query_pb2.Token.Name(token).removesuffix("_P")  # pyright: ignore[reportArgumentType]
 
 
@@ -169,7 +170,7 @@ def _words(sql: str) -> list[str]:
     first = re.match("[A-Za-z]+", sql)
     if first is None or first[0].upper() not in _LOOKED_AT:
         return []
-    return [kind for token in scan(sql).tokens if (kind := _kind(token.token)) not in _COMMENTS]
+    return [kind for token in scan(sql).tokens if (kind := token_kind(token.token)) not in _COMMENTS]
 
 
 def _refused(words: list[str], *, transaction: bool, mark: str) -> str | None:
@@ -268,8 +269,8 @@ def _unparsed(block: Block, where: str, error: PgQueryError) -> str:
     except PgQueryError:
         before = []
     if before:
-        tokens = [token for token in scan(before[-1]).tokens if _kind(token.token) not in _COMMENTS]
-        words = [_kind(token.token) for token in tokens]
+        tokens = [token for token in scan(before[-1]).tokens if token_kind(token.token) not in _COMMENTS]
+        words = [token_kind(token.token) for token in tokens]
         if words[:1] == ["COPY"] and "STDIN" in words and (problem := _copy(words[1:])):
             lead = before[-1].encode()[: tokens[0].start].decode()
             started = block.sql.rfind(before[-1]) + len(lead)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mcp_backend.pipelines import clients, statements
 from mcp_backend.pipelines.go_nodes import (
-    arguments,
     at_top,
     callee,
     elements,
@@ -18,7 +17,7 @@ from mcp_backend.pipelines.go_nodes import (
     without_context,
 )
 from mcp_backend.pipelines.model import Consume, Function, Publish, Source, System, Text, Write
-from mcp_backend.pipelines.nodes import CONVERTS, text_of, walk, words
+from mcp_backend.pipelines.nodes import CONVERTS, arguments, text_of, walk, words
 from mcp_backend.workspace.symbols import languages, parsing
 
 if TYPE_CHECKING:

@@ -29,12 +29,6 @@ def callee(call: "Node") -> tuple[str, str]:
     return (text_of(function), "") if function.type == "identifier" else ("", "")
 
 
-def arguments(call: "Node") -> "list[Node]":
-    """The arguments of a call."""
-    given = call.child_by_field_name("arguments")
-    return [c for c in given.named_children if c.type != "comment"] if given is not None else []
-
-
 def without_context(given: "list[Node]") -> "list[Node]":
     """Arguments without the context that newer clients take first."""
     first = text_of(given[0]) if given else ""

@@ -23,6 +23,12 @@ def text_of(node: "Node | None") -> str:
     return node.text.decode("utf-8", "replace") if node is not None and node.text else ""
 
 
+def arguments(call: "Node") -> "list[Node]":
+    """The arguments of a call."""
+    given = call.child_by_field_name("arguments")
+    return [c for c in given.named_children if c.type != "comment"] if given is not None else []
+
+
 def walk(root: "Node") -> "Iterator[Node]":
     """Every node below one, in the order of the source. Without recursion: sources nest deeper than Python may."""
     todo = list(reversed(root.children))

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from mcp_backend.pipelines import clients, statements
 from mcp_backend.pipelines.model import Consume, Function, Publish, Source, System, Text, Write
-from mcp_backend.pipelines.nodes import AT_ONCE, CONVERTS, text_of, walk, words
+from mcp_backend.pipelines.nodes import AT_ONCE, CONVERTS, arguments, text_of, walk, words
 from mcp_backend.pipelines.python_nodes import (
-    arguments,
     callee,
     decorators,
     in_class,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mcp_backend.pipelines.model import Text
-from mcp_backend.pipelines.nodes import text_of
+from mcp_backend.pipelines.nodes import arguments, text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -27,12 +27,6 @@ def callee(call: "Node") -> tuple[str, str]:
         inner, name = function.child_by_field_name("object"), function.child_by_field_name("attribute")
         return text_of(name), text_of(inner)[-80:]
     return (text_of(function), "") if function.type == "identifier" else ("", "")
-
-
-def arguments(call: "Node") -> "list[Node]":
-    """The arguments of a call."""
-    given = call.child_by_field_name("arguments")
-    return [c for c in given.named_children if c.type != "comment"] if given is not None else []
 
 
 def keyword(call: "Node", *names: str) -> "Node | None":

@@ -122,7 +122,7 @@ class PublishMessage(Tool):
 
         ready: _Ready = plan.prepared
         target = ready.target
-        if ready.why:
+        if ready.why and ready.why.first:
             from mcp_backend.contracts.justifications import remember
 
             await asyncio.to_thread(remember, app.workspace.state, ready.why)

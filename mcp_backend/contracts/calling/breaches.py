@@ -11,8 +11,7 @@ from urllib.parse import unquote
 from mcp_backend.contracts.calling.operations import Found
 from mcp_backend.contracts.openapi import fits
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.openapi.model import Operation
-from mcp_backend.contracts.service.answers import json_schema
+from mcp_backend.contracts.openapi.model import Operation, json_schema
 from mcp_backend.contracts.words import Deviation
 
 MOST = 8

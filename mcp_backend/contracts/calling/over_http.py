@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from mcp_backend.actions import SAFE_METHODS
 from mcp_backend.contracts.calling import breaches
 from mcp_backend.contracts.calling.asking import LIMIT, Asked, Got, Request, encoded, limited, split
 from mcp_backend.contracts.calling.breaches import Breach
@@ -23,8 +24,6 @@ from mcp_backend.contracts.words import Deviation, Unverified
 from mcp_backend.errors import InvalidArgument
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "QUERY")
-SAFE = ("GET", "HEAD", "OPTIONS")
-"""RFC 9110 section 9.2.1."""
 _REFERENCE = re.compile(r"(?:env:[A-Za-z_]\w*|file:.+)")
 
 
@@ -56,7 +55,7 @@ def prepare(asked: Asked, known: Operations, references: References) -> Request:
     if media and not asked.headers.get("content-type"):
         headers["Content-Type"] = media
     headers.setdefault("Accept", "application/json, */*;q=0.5")
-    reads = method in SAFE and not asked.headers.overrides_method
+    reads = method in SAFE_METHODS and not asked.headers.overrides_method
     unknown = "" if found else _unknown(known, method, whole)
     url = target.origin + whole
     broken: list[Breach] = []

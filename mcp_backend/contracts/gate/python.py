@@ -8,9 +8,8 @@ from mcp_backend.contracts.gate.found import Placed
 from mcp_backend.contracts.gate.python_models import Models
 from mcp_backend.contracts.gate.python_project import Project, PyRoute
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.openapi.model import Api, Operation, Parameter
+from mcp_backend.contracts.openapi.model import Api, Operation, Parameter, json_schema
 from mcp_backend.contracts.service.routing import plain
-from mcp_backend.contracts.tree import Node
 
 Json: TypeAlias = Any
 _FRAMEWORK = frozenset({"Request", "WebSocket", "HTTPConnection"})
@@ -149,12 +148,12 @@ class Handlers:
         model = said["model"] if said["model"] is not None else handler["returns"]
         if model is not None and model != ["none"] and not said["class"] and not self._a_response(model):
             for status, response in operation.responses.items():
-                schema, meant = _json(response.content), str(said["status"]) in ("0", status)
+                schema, meant = json_schema(response.content), str(said["status"]) in ("0", status)
                 if status[0] == "2" and schema is not None and meant:
                     where = f"{operation.name} {status}"
                     self.models.compare(schema, route.file, model, where, operation.name, "response", route.line,
                                         loose=said["loose"])  # fmt: skip
-        schema = _json(operation.body.content) if operation.body else None
+        schema = json_schema(operation.body.content) if operation.body else None
         bodies = [
             p for p in handler["parameters"]
             if p.get("in") in (None, "Body") and "depends" not in p
@@ -185,7 +184,3 @@ def _named(kind: Json) -> str:
     while kind[0] == "annotated":
         kind = kind[1]
     return str(kind[1]) if kind[0] == "name" else ""
-
-
-def _json(content: Mapping[str, Node | None]) -> Node | None:
-    return next((schema for media, schema in content.items() if "json" in media and schema is not None), None)

@@ -209,6 +209,11 @@ class Api(Tree):
         return Response(status.upper() if status != "default" else status, content, headers, node)
 
 
+def json_schema(content: Mapping[str, Node | None]) -> Node | None:
+    """The schema of the JSON among media types, or `None`."""
+    return next((schema for media, schema in content.items() if "json" in media and schema is not None), None)
+
+
 def _path_of(server: Mapping[str, Any]) -> str:
     """The path of a server's URL, its variables at their defaults."""
     url = str(server.get("url") or "")

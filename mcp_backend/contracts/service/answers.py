@@ -1,11 +1,8 @@
 """Judges the answers of an application by what its OpenAPI document promises for their status."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from mcp_backend.contracts.openapi import fits
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.openapi.model import Operation, Response
+from mcp_backend.contracts.openapi.model import Operation, Response, json_schema
 from mcp_backend.contracts.service.generated import UNDESCRIBED
 from mcp_backend.contracts.service.talking import Answer
 from mcp_backend.contracts.words import Deviation, Unverified
@@ -102,8 +99,3 @@ def statuses(operation: Operation) -> str:
 
 def _matches(pattern: str, media: str) -> bool:
     return pattern == media or pattern == "*/*" or (pattern.endswith("/*") and media.startswith(pattern[:-1]))
-
-
-def json_schema(content: Mapping[str, Any]) -> Any:
-    """The schema of the JSON among media types, or `None`."""
-    return next((schema for media, schema in content.items() if "json" in media and schema is not None), None)

@@ -8,7 +8,7 @@ from mcp_backend.contracts.documents import Documents
 from mcp_backend.contracts.openapi.comparing import Comparer
 from mcp_backend.contracts.openapi.fits import Direction
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.openapi.model import Api, Operation
+from mcp_backend.contracts.openapi.model import Api, Operation, json_schema
 from mcp_backend.contracts.service.routing import plain
 from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import Change, Deviation, Unverified
@@ -69,14 +69,14 @@ class _Checks:
     def operation(self, one: Operation, two: Operation) -> None:
         self._parameters(one, two)
         if one.body and two.body:
-            mine, theirs = _json(one.body.content), _json(two.body.content)
+            mine, theirs = json_schema(one.body.content), json_schema(two.body.content)
             if mine is not None and theirs is not None:
                 self._request(mine, theirs, f"{one.name} body")
         for status, response in one.responses.items():
             other = two.responses.get(status)
             if status[0] != "2" or other is None:
                 continue
-            mine, theirs = _json(response.content), _json(other.content)
+            mine, theirs = json_schema(response.content), json_schema(other.content)
             if mine is None or theirs is None:
                 continue
             if self.forward.new.flat(theirs).anything:
@@ -138,7 +138,3 @@ class _Checks:
 
     def _add(self, word: str, kind: Kind, where: str, expected: str, actual: str) -> None:
         self.found.setdefault((word, where), Deviation(word, kind, where, expected, actual, "schema"))
-
-
-def _json(content: Mapping[str, Node | None]) -> Node | None:
-    return next((schema for media, schema in content.items() if "json" in media and schema is not None), None)

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from mcp_backend.contracts.documents import mapping
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.openapi.model import Api, Operation, Parameter
-from mcp_backend.contracts.service.answers import Findings, json_schema, statuses
+from mcp_backend.contracts.openapi.model import Api, Operation, Parameter, json_schema
+from mcp_backend.contracts.service.answers import Findings, statuses
 from mcp_backend.contracts.service.talking import Answer, Ask, Talk
 from mcp_backend.contracts.service.values import Bad, bad_texts, bad_values, good
 

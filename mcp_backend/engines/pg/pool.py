@@ -26,14 +26,14 @@ class Pool:
         """A connection, and whether it was used before: then it may be dead without having said so."""
         while self._idle:
             _, opened = self._idle.pop()
-            if not opened.conn.closed and not _speaks(opened):
+            if not opened.conn.closed and not speaks(opened.pgconn):
                 return opened, True
             await opened.conn.close()
         return await self._connect(), False
 
     def give_back(self, opened: Open) -> None:
         """Keeps a connection that was left clean, and ends any other."""
-        if _at_rest(opened) and opened.pgconn.pipeline_status == pq.PipelineStatus.OFF:
+        if at_rest(opened.pgconn) and opened.pgconn.pipeline_status == pq.PipelineStatus.OFF:
             self._idle.append((time.monotonic(), opened))
             self._watch()
         else:
@@ -44,7 +44,7 @@ class Pool:
 
         Happens apart from the caller, whose own cancellation would interrupt it.
         """
-        work = opened.conn.close() if _at_rest(opened) else cancel_and_close(opened)
+        work = opened.conn.close() if at_rest(opened.pgconn) else cancel_and_close(opened)
         task = asyncio.get_running_loop().create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -73,13 +73,13 @@ class Pool:
             self._watch()
 
 
-def _at_rest(opened: Open) -> bool:
-    pgconn = opened.pgconn
+def at_rest(pgconn: pq.abc.PGconn) -> bool:
+    """Whether a connection is well and in no transaction."""
     return pgconn.status == pq.ConnStatus.OK and pgconn.transaction_status == pq.TransactionStatus.IDLE
 
 
-def _speaks(opened: Open) -> bool:
+def speaks(pgconn: pq.abc.PGconn) -> bool:
     """Whether something came in on an idle connection: the server has only one thing to say there, goodbye."""
     poll = select.poll()
-    poll.register(opened.pgconn.socket, select.POLLIN)
+    poll.register(pgconn.socket, select.POLLIN)
     return bool(poll.poll(0))

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from postgast import PgQueryError, scan
 
-from mcp_backend.migrations.wiretap.values import kind
+from mcp_backend.migrations.statements import token_kind
 
 NEAR = timedelta(days=1)
 _STRINGS = frozenset({"SCONST", "USCONST"})
@@ -25,7 +25,7 @@ def _tokens(sql: str) -> list[tuple[str, str]] | None:
     except PgQueryError:
         return None
     source = sql.encode()
-    found = [(kind(t.token), source[t.start : t.end].decode()) for t in tokens]
+    found = [(token_kind(t.token), source[t.start : t.end].decode()) for t in tokens]
     found = [(k, text) for k, text in found if k not in _COMMENTS]
     return found[:-1] if found and found[-1][0] == "ASCII_59" else found
 
@@ -60,7 +60,7 @@ def canonical(sql: str, known: str) -> str:
         return sql
     source, out, last = sql.encode(), bytearray(), 0
     for token in tokens:
-        if kind(token.token) not in _STRINGS:
+        if token_kind(token.token) not in _STRINGS:
             continue
         text = _plain(source[token.start : token.end].decode())
         name = "the time of the run" if _now(text) else "a random identifier" if _random(text) else ""

@@ -5,10 +5,11 @@ import uuid
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from postgast import PgQueryError, pg_query_pb2, scan
+from postgast import PgQueryError, scan
 
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrations.history import literal
+from mcp_backend.migrations.statements import token_kind
 
 NAMES = {
     16: "bool", 17: "bytea", 18: '"char"', 19: "name", 20: "int8", 21: "int2", 23: "int4", 25: "text", 26: "oid",
@@ -23,11 +24,6 @@ _NUMBERS = {21: "!h", 23: "!i", 20: "!q", 26: "!I", 700: "!f", 701: "!d"}
 _TEXTS = (18, 19, 25, 114, 1042, 1043)
 
 
-def kind(token: int) -> str:
-    """The name of a token of the scanner."""
-    return pg_query_pb2.Token.Name(token).removesuffix("_P")  # pyright: ignore[reportArgumentType]
-
-
 def inlined(sql: str, values: Sequence[bytes | None], types: Sequence[int], formats: Sequence[int]) -> str:
     """The statement with `$1`, `$2` … replaced by literals of these types.
 
@@ -36,7 +32,7 @@ def inlined(sql: str, values: Sequence[bytes | None], types: Sequence[int], form
     if not values:
         return sql
     try:
-        tokens = [token for token in scan(sql).tokens if kind(token.token) == "PARAM"]
+        tokens = [token for token in scan(sql).tokens if token_kind(token.token) == "PARAM"]
     except PgQueryError:
         return sql
     source, out, last = sql.encode(), bytearray(), 0

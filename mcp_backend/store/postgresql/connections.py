@@ -1,7 +1,6 @@
 """The connections of a store: a few that open on first use and come back by themselves."""
 
 import asyncio
-import select
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from mcp_backend.engines.pg.address import CONNECT_SECONDS, Address
+from mcp_backend.engines.pg.pool import at_rest, speaks
 from mcp_backend.errors import BackendError, Unavailable
 from mcp_backend.settings import hide_credentials
 from mcp_backend.store.base import Row
@@ -66,7 +66,7 @@ class Connections:
     def _rested(self) -> Connection | None:
         while self._idle:
             conn = self._idle.pop()
-            if _at_rest(conn) and not _speaks(conn):
+            if _at_rest(conn) and not speaks(conn.pgconn):
                 return conn
             conn.pgconn.finish()
         return None
@@ -134,15 +134,4 @@ class Connections:
 
 
 def _at_rest(conn: Connection) -> bool:
-    return (
-        conn.pgconn.status == pq.ConnStatus.OK
-        and conn.pgconn.transaction_status == pq.TransactionStatus.IDLE
-        and conn.pgconn.pipeline_status == pq.PipelineStatus.OFF
-    )
-
-
-def _speaks(conn: Connection) -> bool:
-    """Whether something came in on an idle connection: the server has only one thing to say there, goodbye."""
-    poll = select.poll()
-    poll.register(conn.pgconn.socket, select.POLLIN)
-    return bool(poll.poll(0))
+    return at_rest(conn.pgconn) and conn.pgconn.pipeline_status == pq.PipelineStatus.OFF
