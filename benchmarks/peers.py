@@ -162,7 +162,10 @@ async def recovery(peer: Peer, names: Mapping[str, str]) -> str:
         await host.begin()
         await host.call(peer.one)
         with psycopg.connect(names["url"], autocommit=True) as admin:
-            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+            admin.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where pid <> pg_backend_pid() and backend_type = 'client backend'"
+            )
         for failed in range(10):
             with suppress(Refused, TimeoutError):
                 await host.call(peer.one)
