@@ -34,8 +34,9 @@ def keep(state: Path, rows: Sequence[Row], *, told: bool = False) -> None:
     content = json.dumps([f"{row['id']} ({row['status']}): {summary(row)}" for row in rows], ensure_ascii=False)
     with suppress(OSError, ValueError):
         if not rows:
-            (state / WAITING).unlink(missing_ok=True)
-            (state / SHOWN).unlink(missing_ok=True)
+            for name in (WAITING, SHOWN):
+                if os.path.lexists(f"{state}/{name}"):  # Cheaper than an exception at the end of every call.
+                    (state / name).unlink(missing_ok=True)
         elif content != _text(state / SHOWN) and (told or content != _text(state / WAITING)):
             part = state / f".{WAITING}.{os.getpid()}"
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:

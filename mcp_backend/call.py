@@ -144,14 +144,14 @@ def _expected(kind: str, message: str) -> str:
 async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: Entry) -> None:
     """Records the start of a call that may run, spending its approval in the same transaction; raises otherwise."""
     if verdict.outcome in ("allow", "warn"):
-        await entry.start(plan, None)
+        await entry.start(None)
         return
     constraint = app.policy.constraint(verdict.constraint)
     assert constraint is not None, "judge only returns verdicts of the policy's constraints"
     if verdict.outcome == "deny":
         raise _denied(constraint, verdict)
     now, digest = app.now(), entry.digest
-    if await entry.start(plan, lambda: approvals.spend(app.store, digest, plan.at_version, now)):
+    if await entry.start(lambda: approvals.spend(app.store, digest, plan.at_version, now)):
         return
     async with app.store.transaction():
         moved = await approvals.moved(app.store, digest, plan.at_version, now)

@@ -18,6 +18,9 @@ log = logging.getLogger("mcp_backend")
 SHOWN = 20
 """How many actions a record describes; the digest names them all."""
 
+LONGEST = 300
+"""Characters of a description."""
+
 
 class Entry:
     """The audit records of one call."""
@@ -29,11 +32,14 @@ class Entry:
         self._app, self._tool, self._began = app, tool, time.monotonic()
         self._about: dict[str, Json] = {}
         self._durable = False
+        self._what = ""
 
     def judged(self, plan: Plan, verdict: Verdict) -> None:
         """Keeps what the records say of the plan and of the verdict."""
         self.digest = actions.digest(self._tool.name, plan.actions)
-        self._about = {"digest": self.digest, "actions": [_clean(actions.describe(a)) for a in plan.actions[:SHOWN]]}
+        shown = [_clean(actions.describe(action)) for action in plan.actions[:SHOWN]]
+        self._what = ", ".join(shown)[:LONGEST] or "nothing outside this server"
+        self._about = {"digest": self.digest, "actions": [*shown]}
         if (left := len(plan.actions) - SHOWN) > 0:
             self._about["actions_left_out"] = left
         if plan.at_version:
@@ -46,9 +52,8 @@ class Entry:
             self._about["loosened"] = cast("Json", loosened)
         self._durable = any(not isinstance(a, actions.READ_ONLY) for a in plan.actions)
 
-    async def start(self, plan: Plan, spend: Callable[[], Awaitable[Approval | None]] | None) -> bool:
+    async def start(self, spend: Callable[[], Awaitable[Approval | None]] | None) -> bool:
         """Records the start, in one transaction with spending the approval; `False` when there is none to spend."""
-        what = ", ".join(actions.describe(action) for action in plan.actions[:SHOWN]) or "nothing outside this server"
         self._app.live.add(self.call)
         try:
             async with self._app.store.transaction(durable=self._durable):
@@ -62,7 +67,7 @@ class Entry:
                     }  # fmt: skip
                 await self._append("started", {})
                 await self._app.store.run(
-                    "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=_clean(what)
+                    "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=self._what
                 )
         except Unavailable as error:
             raise Unavailable(f"{error.reason}; nothing was executed", details=error.details) from error
@@ -109,4 +114,4 @@ class Entry:
 
 
 def _clean(text: str) -> str:
-    return hide_credentials(text).encode("utf-8", "backslashreplace").decode()[:300]
+    return hide_credentials(text).encode("utf-8", "backslashreplace").decode()[:LONGEST]

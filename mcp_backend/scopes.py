@@ -54,6 +54,8 @@ def check_environments(scopes: frozenset[str] | None, actions: Iterable[Action])
 def engines_for(scopes: frozenset[str] | None, engines: Engines) -> Engines:
     """`engines` as a caller with these scopes may choose among them: looking at a schema or at messages is no action,
     so the choice itself is held back."""
+    if scopes is None:
+        return engines
     return engines.checked(lambda engine: _check_environment(scopes, engine.environment))
 
 

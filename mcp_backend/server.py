@@ -14,7 +14,7 @@ from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from mcp_backend import __version__, persona
-from mcp_backend.app import App, Caller, open_app
+from mcp_backend.app import App, Caller, Progress, open_app, silent
 from mcp_backend.asking_host import conversed
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
 from mcp_backend.resources import RESOURCES, Resource
@@ -67,7 +67,7 @@ def build(options: Options) -> Server[App]:
         tool = tools.get(params.name)
         if tool is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
-        app = replace(_app(ctx), progress=ctx.session.report_progress)
+        app = _app(ctx, progress=ctx.session.report_progress)
         try:
             if app.caller.scopes is not None:
                 await take_call(app.store, app.caller.principal, app.policy.http.calls_per_minute)
@@ -246,10 +246,10 @@ def _result(body: dict[str, Json], *, is_error: bool) -> types.CallToolResult:
     )
 
 
-def _app(ctx: Context) -> App:
+def _app(ctx: Context, progress: Progress = silent) -> App:
     """The app as whoever sent this request may use it."""
     app, caller = ctx.lifespan_context, _caller(ctx)
-    return replace(app, caller=caller, engines=engines_for(caller.scopes, app.engines))
+    return replace(app, caller=caller, engines=engines_for(caller.scopes, app.engines), progress=progress)
 
 
 def _may_watch(ctx: Context, uris: Iterable[str]) -> None:

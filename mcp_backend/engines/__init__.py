@@ -1,5 +1,6 @@
 """`ENGINES` by kind: one engine, one file. Engines open on first use, so a server starts with every one down."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -164,7 +165,7 @@ class Engines:
 
 def _installed(settings: EngineSettings) -> EngineSettings:
     module = CLIENTS.get(settings.kind)
-    if module and find_spec(module) is None:
+    if module and module not in sys.modules and find_spec(module) is None:
         raise Unavailable(
             f"engine {settings.name} ({settings.kind}): the package of its client is not installed. Ask for "
             f"`pip install 'mcp-backend[{settings.kind}]'`; nothing was sent"

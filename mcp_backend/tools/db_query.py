@@ -52,7 +52,7 @@ class DbQuery(Tool):
 
     sql: str = Field(min_length=1, max_length=100_000)
     engine: str | None = None
-    parameters: list[Any] = Field(default=[], max_length=1000)
+    parameters: list[Any] = Field(default_factory=list, max_length=1000, json_schema_extra={"default": []})
     limit: int = Field(default=100, ge=1, le=5000, description="rows")
     timeout_seconds: float = Field(default=15, gt=0, le=300)
     explain: Literal["no", "plan", "analyze"] = "no"
