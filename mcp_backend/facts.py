@@ -133,7 +133,7 @@ class ContractDeviation:
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """What the rehearsal of a migration decided: `safe`, `warn`, `needs_approval` or `reject`, why, and what to do
-    instead."""
+    instead; `off` when the policy, which then says why, wants none on that engine."""
 
     engine: str
     verdict: str

@@ -12,6 +12,7 @@ from mcp_backend.actions import ExecuteSql
 from mcp_backend.app import App, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import BackendError
+from mcp_backend.facts import Facts, Rehearsal
 from mcp_backend.settings import private
 from mcp_backend.tools.base import Plan, Result, Tool
 
@@ -31,7 +32,8 @@ class Migrate(Tool):
 
     async def plan(self, app: App) -> Plan:
         action = ExecuteSql("main", self.environment, (self.sql,), type(self).world)
-        return Plan((action,), preview=f"runs {self.sql}", at_version=type(self).world)
+        facts = Facts(rehearsal=Rehearsal("main", "safe"))
+        return Plan((action,), facts, preview=f"runs {self.sql}", at_version=type(self).world)
 
     async def run(self, app: App, plan: Plan) -> Result:
         with (private(app.workspace.state) / "executed").open("a") as file:

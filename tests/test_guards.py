@@ -21,7 +21,7 @@ from mcp_backend.actions import (
     RunCommand,
     WriteFile,
 )
-from mcp_backend.facts import Facts, MessageFit, Owner, Ownership, RefFacts, Secret, Statement
+from mcp_backend.facts import Facts, MessageFit, Owner, Ownership, RefFacts, Rehearsal, Secret, Statement
 from mcp_backend.facts import TestEvidence as Evidence
 from mcp_backend.guards import judge
 from mcp_backend.policy import Outcome, Policy, Verdict
@@ -54,6 +54,9 @@ def commit(*paths: str) -> CreateCommit:
 def publish(environment: str = "development") -> PublishMessage:
     """One message to orders.created."""
     return PublishMessage("events", environment, "orders.created", "m1", (), PAYLOAD, None)
+
+
+REHEARSED = Facts(rehearsal=Rehearsal("main", "safe"))
 
 
 def execute(environment: str) -> ExecuteSql:
@@ -275,7 +278,7 @@ def test_a_message_that_fits_or_is_justified_is_allowed(about: dict[str, object]
 def test_a_change_of_a_shared_system_waits_for_a_person(environment: str) -> None:
     changes: tuple[Action, ...] = (execute(environment), ConfigureMessaging("events", environment, ("add stream",)))
     for action in changes:
-        said = verdict(action, Facts())
+        said = verdict(action, REHEARSED)
         assert (said.outcome, said.constraint) == ("approve", "data-consistency")
         assert environment in said.reason
 
@@ -283,11 +286,25 @@ def test_a_change_of_a_shared_system_waits_for_a_person(environment: str) -> Non
 @pytest.mark.proves("data-consistency", "allowed")
 def test_a_change_in_development_does_not_wait() -> None:
     changes: tuple[Action, ...] = (execute("development"), ConfigureMessaging("events", "development", ("add stream",)))
-    assert [verdict(action, Facts()).outcome for action in changes] == ["allow", "allow"]
+    assert [verdict(action, REHEARSED).outcome for action in changes] == ["allow", "allow"]
+
+
+@pytest.mark.proves("rehearsed-migrations", "refused")
+@pytest.mark.parametrize("known", [None, Rehearsal("other", "safe")], ids=["nothing", "another engine"])
+def test_statements_of_which_no_rehearsal_is_known_do_not_run(known: Rehearsal | None) -> None:
+    said = verdict(execute("development"), Facts(rehearsal=known))
+    assert (said.outcome, said.constraint) == ("deny", "rehearsed-migrations")
+    assert "run_migration" in said.remedy
+
+
+@pytest.mark.proves("rehearsed-migrations", "allowed")
+def test_where_the_policy_wants_no_rehearsal_statements_run_without() -> None:
+    assert verdict(execute("development"), Facts(rehearsal=Rehearsal("main", "off"))).outcome == "allow"
 
 
 def test_deny_beats_approve_beats_warn_beats_allow() -> None:
     facts = replace(owned(web_app="frontend", web_page="grey_template", src_orders="backend"), messages=())
+    facts = replace(facts, rehearsal=REHEARSED.rehearsal)
     allow, warn, approve, deny = write("src/orders"), write("web/page"), execute("production"), write("web/app")
     calls: list[Action] = []
     for action, expected in ((allow, "allow"), (warn, "warn"), (approve, "approve"), (deny, "deny")):

@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, ExecuteSql
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 SHOWN = 3
 
@@ -10,8 +10,11 @@ SHOWN = 3
 def rehearsed(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Refuses what a rehearsal rejected; what it found to be a decision waits for a person, in every environment."""
     found = facts.rehearsal
-    if not isinstance(action, ExecuteSql) or found is None or found.engine != action.engine:
+    if not isinstance(action, ExecuteSql):
         return None
+    if found is None or found.engine != action.engine:
+        reason = f"nothing is known of a rehearsal on {action.engine}"
+        return Verdict("deny", constraint.id, reason, "run it with run_migration, which rehearses it")
     why = "; ".join(found.reasons[:SHOWN])
     instead = "; ".join(found.remedies[:SHOWN])
     if found.verdict == "reject":

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mcp_backend.app import App
 from mcp_backend.errors import Aborted, Json
-from mcp_backend.facts import Facts
+from mcp_backend.facts import Facts, Rehearsal
 from mcp_backend.policy import EngineSettings
 from mcp_backend.tools.base import Plan, Result, Tool
 
@@ -80,7 +80,7 @@ class RunMigration(Tool):
                 )
         return Plan(
             actions=(planning.action(prepared, engine),),
-            facts=Facts(rehearsal=found.fact(settings.name) if found else None),
+            facts=Facts(rehearsal=found.fact(settings.name) if found else Rehearsal(settings.name, "off")),
             preview=_preview(prepared, f"{settings.name} ({settings.environment})", found, because),
             at_version=prepared.version,
             prepared=(prepared, found),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 from mcp_backend.app import App
 from mcp_backend.errors import Aborted, Json, Unavailable
-from mcp_backend.facts import Facts
+from mcp_backend.facts import Facts, Rehearsal
 from mcp_backend.tools.base import Plan, Result
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def plan(request: "RunMigration", app: App, name: str) -> Plan:
     found = None if because else await _rehearsed(app, name, planned)
     return Plan(
         actions=(planned.action,),
-        facts=Facts(rehearsal=found.fact(name) if found else None),
+        facts=Facts(rehearsal=found.fact(name) if found else Rehearsal(name, "off")),
         preview=_preview(planned, f"{name} ({engine.settings.environment}) at {at_version}", found, because),
         at_version=at_version,
         prepared=(planned, found),
