@@ -72,7 +72,10 @@ def _answers(folder: str) -> str:
 
 
 def script(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The console script `mcp-backend-hook`: leaves without the interpreter's tidying up."""
+    """The console script `mcp-backend-hook`: collects nothing, and leaves without the interpreter's tidying up."""
+    import gc
+
+    gc.disable()
     code = main(arguments)
     sys.stdout.flush()
     sys.stderr.flush()

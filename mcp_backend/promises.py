@@ -41,6 +41,17 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True)
+class Promises:
+    """The constraints of a policy alone: all that judging asks it for."""
+
+    constraints: tuple[Constraint, ...] = ()
+
+    def constraint(self, identifier: str) -> Constraint | None:
+        """The constraint of that id, if there is one."""
+        return next((c for c in self.constraints if c.id == identifier), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a guard says about one action. `step` names what is missing when doing it makes the call right."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mcp_backend.actions import Action
 from mcp_backend.facts import Facts
@@ -18,7 +18,10 @@ from mcp_backend.guards import (
     secrets,
     services,
 )
-from mcp_backend.policy import STRICTNESS, Constraint, Policy, Verdict
+from mcp_backend.promises import STRICTNESS, Constraint, Promises, Verdict
+
+if TYPE_CHECKING:
+    from mcp_backend.policy import Policy
 
 Guard: TypeAlias = Callable[[Action, Constraint, Facts], Verdict | None]
 
@@ -44,7 +47,7 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
 ALLOW = Verdict("allow", "", "")
 
 
-def judge(actions: Iterable[Action], policy: Policy, facts: Facts) -> tuple[Verdict, tuple[Verdict, ...]]:
+def judge(actions: Iterable[Action], policy: "Policy | Promises", facts: Facts) -> tuple[Verdict, tuple[Verdict, ...]]:
     """The strictest verdict over all actions and constraints (deny > approve > warn > allow), and all warnings.
 
     Among equally strict verdicts the first wins, in the order of the persona's constraints.

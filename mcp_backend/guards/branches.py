@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, MoveBranch, PushCommits
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Outcome, Verdict
+from mcp_backend.promises import Constraint, Outcome, Verdict
 
 HEADS = "refs/heads/"
 SHOWN = 3

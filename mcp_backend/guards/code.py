@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, CreateCommit, WriteFile
 from mcp_backend.facts import CodeFinding, Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 SHOWN = 5
 MINIMUM_JUSTIFICATION = 20

@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, CreateCommit
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 SHOWN = 5
 

@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, ConfigureMessaging, PublishMessage
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 MINIMUM_JUSTIFICATION = 20
 """Characters. Shorter reasons ("needed", "test") explain nothing to the person who reads the record."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, PushCommits, RunCommand, WriteFile
 from mcp_backend.facts import ContractDeviation, Facts, Owner
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 GREY: tuple[Owner, ...] = ("grey_template", "grey_js", "grey_asset", "grey_embed")
 SHOWN = 3

@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import SAFE_METHODS, Action, CallApi, ReadRows
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 
 def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:

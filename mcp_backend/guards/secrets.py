@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, CallApi, CreateCommit, PublishMessage, PushCommits, WriteFile
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 SHOWN = 5
 

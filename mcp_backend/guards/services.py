@@ -2,7 +2,7 @@
 
 from mcp_backend.actions import Action, CallApi
 from mcp_backend.facts import Facts
-from mcp_backend.policy import Constraint, Verdict
+from mcp_backend.promises import Constraint, Verdict
 
 
 def known(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:

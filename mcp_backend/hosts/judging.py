@@ -11,13 +11,14 @@ from mcp_backend.facts import Facts, Owner, Ownership, Secret
 from mcp_backend.guards import judge
 from mcp_backend.hosts.intents import Change, Intent
 from mcp_backend.hosts.known import Known, known
-from mcp_backend.policy import Constraint, Policy, Verdict
+from mcp_backend.promises import Constraint, Verdict
 from mcp_backend.records import replace
 from mcp_backend.workspace import ownership
 from mcp_backend.workspace.kinds import suffix
 
 if TYPE_CHECKING:
     from mcp_backend.hosts.effects import Effects
+    from mcp_backend.policy import Policy
 
 GUARDED: tuple[Owner, ...] = ("frontend", "spec", "policy", "git")
 _ADVICE = {
@@ -43,10 +44,10 @@ def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
         actions, owners, secrets = _of_line(intent, look, environment)
     else:
         actions, owners, secrets = _of_changes(intent, look)
-    verdict, _ = judge(actions, here.policy, Facts(owners=MappingProxyType(owners), secrets=tuple(secrets)))
+    verdict, _ = judge(actions, here.promises, Facts(owners=MappingProxyType(owners), secrets=tuple(secrets)))
     if verdict.outcome in ("allow", "warn"):
         return None
-    constraint = here.policy.constraint(verdict.constraint)
+    constraint = here.promises.constraint(verdict.constraint)
     assert constraint is not None, "judge only returns verdicts of the policy's constraints"
     for what, remedy in _ADVICE.items():
         if f"may do: {what} (" in verdict.reason:
@@ -176,11 +177,13 @@ def _content(shown: str, path: str, owner: Ownership, change: Change, look: _Loo
     return owner, _secrets(shown, text, look)
 
 
-def _policy(here: Known) -> Policy:
+def _policy(here: Known) -> "Policy":
     """The policy with its globs, which are kept with the roots."""
+    from mcp_backend.policy import Policy
+
     now = here.now
-    return replace(
-        here.policy, frontend=now.frontend, backend=now.backend, spec=now.spec, protected=now.protected,
+    return Policy(
+        here.promises.constraints, frontend=now.frontend, backend=now.backend, spec=now.spec, protected=now.protected,
         templates=now.templates,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from mcp_backend import __version__
-from mcp_backend.policy import POLICY_FILE, Constraint, Policy
+from mcp_backend.promises import Constraint, Promises
 from mcp_backend.records import dataclass, replace
 from mcp_backend.settings import Workspace, private, workspace
 from mcp_backend.workspace.roots import Root, Roots
@@ -28,10 +28,10 @@ Stamp = list[object]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One workspace with its policy, and its roots now and at the last commit."""
+    """One workspace with its promises, and its roots now and at the last commit."""
 
     workspace: Workspace
-    policy: Policy
+    promises: Promises
     now: Roots
     before: Roots | None
 
@@ -61,19 +61,18 @@ def _looked(place: Workspace, file: Path) -> Known:
     from mcp_backend.workspace import listing
     from mcp_backend.workspace.current import roots_before, roots_of
 
-    fixed = _stamps([place.root / POLICY_FILE, persona.folder() / "constraints.toml", *_git(place.root)])
+    fixed = _stamps([place.root / policy.POLICY_FILE, persona.folder() / "constraints.toml", *_git(place.root)])
     settings = policy.load(policy.find(place.root), persona.load().constraints)
     files = listing.files(place)
     stamps = fixed + _stamps(place.root / path for path in _watched(files))
     now, before = roots_of(place, settings), roots_before(place, settings)
-    slim = Policy(constraints=settings.constraints)
     with suppress(OSError):
         _keep(file, {
             "format": [FORMAT, __version__], "stamps": stamps,
             "constraints": [_plain(constraint) for constraint in settings.constraints],
             "now": _written(now), "before": _written(before) if before else None,
         })  # fmt: skip
-    return Known(place, slim, now, before)
+    return Known(place, Promises(settings.constraints), now, before)
 
 
 def _watched(files: Iterable[str]) -> list[str]:
@@ -137,7 +136,7 @@ def _keep(file: Path, data: Mapping[str, object]) -> None:
 def _kept(place: Workspace, kept: Mapping[str, Any]) -> Known:
     constraints = tuple(_constraint(table) for table in kept["constraints"])
     before = _roots(kept["before"]) if kept["before"] else None
-    return Known(place, Policy(constraints=constraints), _roots(kept["now"]), before)
+    return Known(place, Promises(constraints), _roots(kept["now"]), before)
 
 
 def _constraint(table: Mapping[str, Any]) -> Constraint:

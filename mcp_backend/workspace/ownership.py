@@ -20,10 +20,10 @@ Standard library only.
 
 import posixpath
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mcp_backend.expressions import Expression
 from mcp_backend.facts import Owner, Ownership
-from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import kinds
 from mcp_backend.workspace.canonical import canonical, inside, words
@@ -31,6 +31,9 @@ from mcp_backend.workspace.fullstack import in_server, server_code
 from mcp_backend.workspace.globs import longest, specificity
 from mcp_backend.workspace.protected import git_internal, protected
 from mcp_backend.workspace.roots import Root, Roots
+
+if TYPE_CHECKING:
+    from mcp_backend.policy import Policy
 
 _SPEC_NAME = Expression(
     r"(.+[._-])?(openapi|swagger|asyncapi)([._-].*)?\.(ya?ml|json)|.+\.(proto|raml|wsdl|smithy|avsc|avdl|thrift|graphqls|tsp)"
@@ -60,7 +63,7 @@ def classify(path: str, roots: Roots) -> Ownership:
     return _by_policy(name, roots) or _by_root(name, roots) or _by_name(name, roots)
 
 
-def owners(paths: Iterable[str], workspace: Workspace, policy: Policy) -> dict[str, Ownership]:
+def owners(paths: Iterable[str], workspace: Workspace, policy: "Policy") -> dict[str, Ownership]:
     """The owner of each path, keyed as given. Paths are relative to the workspace, or absolute inside it.
 
     A path belongs to whoever owned it at the last commit or owns it now, whichever is stricter: a manifest that was
@@ -90,7 +93,7 @@ def _strictness(found: Ownership) -> int:
     return 2 if _MEANS[found.owner].startswith("refused") else 1 if found.owner.startswith("grey") else 0
 
 
-def why(paths: Iterable[str], workspace: Workspace, policy: Policy) -> list[str]:
+def why(paths: Iterable[str], workspace: Workspace, policy: "Policy") -> list[str]:
     """One line per path: whose it is, what the guards do about it, and the rule that says so."""
     return [
         f"{path}: {found.owner} ({_MEANS[found.owner]}). {found.rule}"

@@ -7,14 +7,15 @@ repository marks nothing by itself: each folder below it is voted on. Test data 
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mcp_backend.expressions import Expression
-from mcp_backend.policy import Policy, TemplateOwner
 from mcp_backend.records import dataclass, field
-from mcp_backend.workspace import generated, manifests
 from mcp_backend.workspace.canonical import canonical, parents, words
 from mcp_backend.workspace.kinds import MAILISH, documentation, evidence, kind
+
+if TYPE_CHECKING:
+    from mcp_backend.policy import Policy, TemplateOwner
 
 Read: TypeAlias = Callable[[str], str | None]
 Sort: TypeAlias = Literal["frontend", "voted", "node", "library", "docs", "mail", "terminal", "backend"]
@@ -65,7 +66,7 @@ class Roots:
     backend: tuple[str, ...] = ()
     spec: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
-    templates: TemplateOwner = "ask"
+    templates: "TemplateOwner" = "ask"
 
     def nearest(self, path: str) -> Root | None:
         """The innermost root that a canonical path lies in."""
@@ -101,8 +102,10 @@ class _Counts:
         return self.ui + self.js
 
 
-def build(files: Iterable[str], read: Read, policy: Policy, hooks: str | None = None) -> Roots:
+def build(files: Iterable[str], read: Read, policy: "Policy", hooks: str | None = None) -> Roots:
     """The roots of a repository. `read` gives the text of a file, or `None`; only manifests are read."""
+    from mcp_backend.workspace import generated
+
     listed = [f for f in files if "node_modules/" not in f and "bower_components/" not in f]
     counts = _survey(listed)
     roots: dict[str, Root] = {}
@@ -213,6 +216,8 @@ def _by_manifest(
 def _by_package(
     folder: str, text: str | None, counts: Mapping[str, _Counts], roots: dict[str, Root], packages: dict[str, str]
 ) -> None:
+    from mcp_backend.workspace import manifests
+
     here = counts[folder]
     mail_path = bool(folder) and MAILISH.search(canonical(folder) + "/") is not None
     package = manifests.judge(text or "", top=not folder, ui=here.ui, js=here.js, mail_path=mail_path)
