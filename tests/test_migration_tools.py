@@ -339,3 +339,23 @@ async def test_own_begin_and_commit_round_a_file_are_its_transaction(project: Pr
         "create table b(x int);\ncreate index concurrently i on b(x);"
     )
     assert "put it in a file of its own" in (await project.run())["reason"]
+
+
+OWN: dict[str, tuple[str, str]] = {
+    "goose": ("00003_b.sql", "-- +goose Up\n{}-- +goose Down\n"), "Flyway": ("V3__b.sql", "{}"),
+    "sqlx": ("3_b.up.sql", "{}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", OWN)
+async def test_where_the_tool_lets_a_file_end_its_transaction_the_file_says_where_they_end(
+    project: Project, tool: str
+) -> None:
+    laid(project, tool)
+    project.policy(unrehearsed_because="")
+    name, form = OWN[tool]
+    text = "create table b(x int);\nbegin;\ncreate table c();\ncommit;\ncreate table d();\n"
+    (project.root / "db/migrations" / name).write_text(form.format(text))
+    result = await project.run()
+    assert (len(result["applied"]), result["rehearsal"]["schema_as_rehearsed"]) == (3, True), result
+    assert {"b", "c", "d"} <= set(project.tables)

@@ -94,7 +94,7 @@ def blocks(file: File, direction: Direction, root: Path) -> tuple[Block, ...]:
     if "shouldexecute" in options:
         raise InvalidArgument(f"{where}.conf: shouldExecute is Flyway's own; migrate with Flyway")
     if said := options.get("executeintransaction"):
-        return (Block(text, 1, said == "true", _MARK),)
+        return (Block(text, 1, said == "true", _MARK, ends=True),)
     ran = statements(Block(text, 1, None, _MARK), where)
     alone = [statement for statement in ran if statement.alone]
     if alone and len(alone) < len(ran):
@@ -102,7 +102,7 @@ def blocks(file: File, direction: Direction, root: Path) -> tuple[Block, ...]:
             f"{where}:{alone[0].line}: {alone[0].alone} cannot run inside a transaction, and the others can; Flyway "
             f"refuses to mix them: put it in a file of its own, or {_MARK}"
         )
-    return (Block(text, 1, None if len(ran) == 1 else not alone, _MARK),)
+    return (Block(text, 1, None if len(ran) == 1 else not alone, _MARK, ends=True),)
 
 
 def _conf(path: Path, root: Path) -> dict[str, str]:

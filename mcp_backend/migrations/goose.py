@@ -77,7 +77,7 @@ def blocks(file: File, direction: Direction, root: Path) -> tuple[Block, ...]:
         raise InvalidArgument(f"{file.where}: must start with a line '-- +goose Up'")
     if inside:
         raise InvalidArgument(f"{file.where}: '-- +goose StatementBegin' has no '-- +goose StatementEnd'")
-    return (Block("\n".join(kept), 1, transaction, _MARK),)
+    return (Block("\n".join(kept), 1, transaction, _MARK, ends=True),)
 
 
 def _command(line: str, where: str, number: int) -> str:

@@ -46,12 +46,14 @@ class File:
 class Block:
     """The text of one direction, which starts in `line` (from 1) of its file. `transaction` None: run as the simple
     query it is sent as, which is one transaction unless the text says otherwise. `mark` is how its tool is told to
-    run it outside a transaction."""
+    run it outside a transaction. `ends`: its tool goes on where a text ends the transaction that the tool began, or
+    begins one itself, of which PostgreSQL only warns."""
 
     sql: str
     line: int
     transaction: bool | None
     mark: str = "mark it '-- migrate:up transaction:false' (or down)"
+    ends: bool = False
 
     @property
     def sha256(self) -> str:

@@ -43,7 +43,7 @@ def blocks(file: File, direction: Direction, root: Path) -> tuple[Block, ...]:
     if direction == "down" and file.down is None:
         raise InvalidArgument(f"{file.where}: it has no .down.sql, so it cannot be taken back")
     text = reading.read(file, root, down=direction == "down")
-    return (Block(text, 1, not text.startswith("-- no-transaction"), _MARK),)
+    return (Block(text, 1, not text.startswith("-- no-transaction"), _MARK, ends=True),)
 
 
 async def read(conn: Connection, root: Path, files: tuple[File, ...]) -> History:

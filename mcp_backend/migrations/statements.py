@@ -6,7 +6,7 @@ fails on expressions nested some fifty levels deep, and building it overflows th
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,34 +46,41 @@ def statements(block: Block, where: str) -> tuple[Statement, ...]:
         parts = split(block.sql)
     except PgQueryError as error:
         raise InvalidArgument(_unparsed(block, where, error)) from None
-    found: list[Statement] = []
+    found: list[tuple[Statement, list[str]]] = []
     at = 0
     for part in parts:
         at = block.sql.index(part, at)
         line = block.line + block.sql.count("\n", 0, at)
         sql = part.rstrip()
         words = _words(sql)
-        if problem := _refused(words, transaction=bool(block.transaction), mark=block.mark):
-            raise InvalidArgument(f"{where}:{line}: {problem}")
         control = _control(words)
-        found.append(
-            Statement(
-                sql, line, _patient(words), _index(sql, words), _needs_no_transaction(words) or "", control,
-                bool(control) and set(words[1:]) <= {"TRANSACTION", "WORK"}, _OPAQUE.match(sql) is not None,
-            )
+        statement = Statement(
+            sql, line, _patient(words), _index(sql, words), _needs_no_transaction(words) or "", control,
+            bool(control) and set(words[1:]) <= {"TRANSACTION", "WORK"}, _OPAQUE.match(sql) is not None,
         )  # fmt: skip
+        found.append((statement, words))
         at += len(part)
-    return tuple(found)
+    inside = bool(block.transaction) and not own(block, [statement for statement, _ in found])
+    for statement, words in found:
+        if problem := _refused(words, transaction=inside, mark=block.mark):
+            raise InvalidArgument(f"{where}:{statement.line}: {problem}")
+    return tuple(statement for statement, _ in found)
+
+
+def own(block: Block, found: Sequence[Statement]) -> bool:
+    """Whether the text and not its tool says where transactions begin and end."""
+    return (block.transaction is None or block.ends) and any(statement.control for statement in found)
 
 
 def part(block: Block, where: str) -> Part:
     """The statements of a block and how they run. Without a word from the file (`transaction` None) it is what a
-    simple query would be: one transaction, or what the file itself begins and commits, or one statement alone.
+    simple query would be: one transaction, or what the file itself begins and commits, or one statement alone. Where
+    the tool lets a file do so, what the file begins and commits counts inside the tool's transaction, too.
 
     Raises `InvalidArgument` as `statements` does, and when such a block mixes what cannot be mixed.
     """
     found = statements(block, where)
-    if block.transaction is not None:
+    if block.transaction is not None and not own(block, found):
         return Part(found, block.transaction)
     controls = [s for s in found if s.control]
     wrapped = (

@@ -152,8 +152,9 @@ def _blocks(blocks: tuple[Block, ...], where: str) -> Unit:
     parts: list[Part] = []
     for block in blocks:
         statements = tuple(split(block.sql, block.line))
-        own = any(s.control or s.apart for s in statements)
-        parts.append(Part(statements, block.transaction or (block.transaction is None and not own)))
+        own = any(s.control or (s.apart and block.transaction is None) for s in statements)
+        loose = block.transaction is None or block.ends
+        parts.append(Part(statements, block.transaction is not False and not (loose and own)))
     return Unit(tuple(parts), where)
 
 
