@@ -66,7 +66,8 @@ class ExecuteSql:
 
 @dataclass(frozen=True, slots=True)
 class PublishMessage:
-    """Publish one message. `sha256` is of the encoded payload; `schema` is the contract it was checked against."""
+    """Publish messages. `sha256` is of the encoded payload; `schema` is the contract it was checked against. Of
+    several, `message_id` and `headers` are those of the first, and `sha256` is of all that each of them is."""
 
     engine: str
     environment: str
@@ -75,6 +76,7 @@ class PublishMessage:
     headers: tuple[tuple[str, str], ...]
     sha256: str
     schema: str | None
+    messages: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,9 @@ def describe(action: Action) -> str:
             return f"read {engine} ({environment})"
         case ExecuteSql(engine=engine, environment=environment, statements=statements):
             return f"execute {len(statements)} statements on {engine} ({environment})"
-        case PublishMessage(engine=engine, environment=environment, destination=destination):
-            return f"publish to {destination} on {engine} ({environment})"
+        case PublishMessage(engine=engine, environment=environment, destination=destination, messages=messages):
+            what = f"{messages} messages " if messages > 1 else ""
+            return f"publish {what}to {destination} on {engine} ({environment})"
         case ConfigureMessaging(engine=engine, environment=environment, changes=changes):
             return f"make {len(changes)} changes of {engine} ({environment})"
         case CreateCommit(paths=paths, tree=tree):

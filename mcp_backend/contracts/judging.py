@@ -45,6 +45,7 @@ def judge_messages(
     read: list[Read | None] = []
     notes: dict[str, None] = {}
     misfits = 0
+    plain: dict[str, MessageFit] = {}
     for number, (payload, headers) in enumerate(messages):
         found: list[tuple[Contract, Fit]] = []
         for contract in contracts:
@@ -53,12 +54,18 @@ def judge_messages(
             found.append((contract, index.fit(contract, value, headers, known)))
         read_first = found[0][1].read if found else None
         unsafe = _unsafe(payload, headers, read_first)
-        fit = _fit(index, destination, found, justification, unsafe, f"messages.{number}")
-        fit = replace(fit, expired=expired) if expired and fit.contract is None else fit
-        wrong = not fit.fits or fit.unsafe_format is not None
-        misfits += wrong
-        if not wrong or misfits <= SHOWN:
-            fits[fit] = None
+        alike = unsafe is None and all(f.against for _, f in found)
+        source = found[-1][0].source if found else ""
+        fit = plain.get(source) if alike else None
+        if fit is None:
+            fit = _fit(index, destination, found, justification, unsafe, f"messages.{number}")
+            fit = replace(fit, expired=expired) if expired and fit.contract is None else fit
+            if alike:
+                plain[source] = fit
+            wrong = not fit.fits or fit.unsafe_format is not None
+            misfits += wrong
+            if not wrong or misfits <= SHOWN:
+                fits[fit] = None
         against.append(next((f.against for _, f in reversed(found) if f.against), None) if fit.fits else None)
         read.append(read_first if fit.fits else None)
         notes |= dict.fromkeys(f.unchecked for _, f in found if f.unchecked)

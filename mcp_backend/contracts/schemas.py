@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urldefrag, urljoin
 
-from mcp_backend.contracts import formats
+from mcp_backend.contracts import formats, swift
 from mcp_backend.contracts.documents import Broken, Documents, child, mapping
 
 SHOWN = 5
@@ -35,29 +35,47 @@ class Place:
         return f"{self.path}#{self.pointer}" if self.pointer else self.path
 
 
+@dataclass(slots=True)
+class _Validator:
+    """A validator, the schema, and what resolves its references from where it stands in its document. `asked` counts
+    the values it judged, and `swift` tells of many that they fit."""
+
+    validator: Any
+    schema: Any
+    resolver: Any
+    asked: int = 0
+    swift: Callable[[Any], bool] | None = None
+
+
 class Schemas:
     """Validators of the schemas of one workspace, each built once."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._validators: dict[Place, tuple[Any, Any, Any]] = {}
+        self._validators: dict[Place, _Validator] = {}
         self._unchecked: dict[Place, tuple[str, ...]] = {}
 
     def problems(self, place: Place, value: Any, *, root: str = "$") -> list[str]:
         """What does not fit, at most `SHOWN` of it; empty when the value fits. Raises `Broken` for a schema that is
         wrong or refers to what is not in the workspace."""
+        known = self._validators.get(place)
+        if known and known.swift and known.swift(value):
+            return []
         from jsonschema import exceptions
         from referencing.exceptions import Unresolvable
 
         try:
-            validator, schema, resolver = self._validator(place)
-            errors: Any = list(validator.descend(value, schema, resolver=resolver))
+            known = known or self._build(place)
+            errors: Any = list(known.validator.descend(value, known.schema, resolver=known.resolver))
         except exceptions.SchemaError as error:
             raise Broken(f"{place}: not a valid schema: {error.message[:_WORDS]}") from error
         except Unresolvable as error:
             raise Broken(f"{place}: {_cause(error)}") from error
         except RecursionError as error:
             raise Broken(f"{place}: references go in a circle") from error
+        known.asked += 1
+        if known.asked == swift.WORTH_IT:
+            known.swift = self._compiled(place, known.validator)
         best: Any = exceptions.best_match  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         found = [_problem(best([error]) if error.context else error, root) for error in errors]
         return list(dict.fromkeys(found))[:SHOWN]
@@ -78,26 +96,31 @@ class Schemas:
         says = {"type", "properties", "required", "enum", "const", "allOf", "anyOf", "oneOf", "items", "pattern"}
         return isinstance(schema, dict) and not says & set(cast("dict[str, Any]", schema))
 
-    def _validator(self, place: Place) -> tuple[Any, Any, Any]:
-        """A validator, the schema, and what resolves its references from where it stands in its document."""
-        if place not in self._validators:
-            from jsonschema.validators import validator_for
-            from jsonschema_specifications import REGISTRY  # pyright: ignore[reportMissingTypeStubs]
-            from referencing import Registry
+    def _build(self, place: Place) -> "_Validator":
+        from jsonschema.validators import validator_for
+        from jsonschema_specifications import REGISTRY  # pyright: ignore[reportMissingTypeStubs]
+        from referencing import Registry
 
-            path, pointer, schema = self._documents.follow(place.path, place.pointer)
-            if not isinstance(schema, (dict, bool)):
-                raise Broken(f"{place}: expected a schema, an object")
-            dialect = DRAFTS.get(place.draft, DRAFTS["2020-12"])
-            kind: Any = validator_for(mapping(schema), default=validator_for({"$schema": dialect}))
-            kind.check_schema(schema, format_checker=formats.checker())
-            # Everything reachable is put in beforehand: what is retrieved during a validation is not kept by it.
-            registry: Any = REGISTRY.combine(Registry(retrieve=self._refused))  # pyright: ignore
-            registry = registry.with_resources(self._reachable(path, dialect)).crawl()
-            found = registry.resolver(self._documents.uri(path)).lookup(f"#{quote(pointer)}")
-            validator = kind(found.contents, registry=registry, format_checker=formats.checker())
-            self._validators[place] = (validator, found.contents, found.resolver)
+        path, pointer, schema = self._documents.follow(place.path, place.pointer)
+        if not isinstance(schema, (dict, bool)):
+            raise Broken(f"{place}: expected a schema, an object")
+        dialect = DRAFTS.get(place.draft, DRAFTS["2020-12"])
+        kind: Any = validator_for(mapping(schema), default=validator_for({"$schema": dialect}))
+        kind.check_schema(schema, format_checker=formats.checker())
+        # Everything reachable is put in beforehand: what is retrieved during a validation is not kept by it.
+        registry: Any = REGISTRY.combine(Registry(retrieve=self._refused))  # pyright: ignore
+        registry = registry.with_resources(self._reachable(path, dialect)).crawl()
+        found = registry.resolver(self._documents.uri(path)).lookup(f"#{quote(pointer)}")
+        validator = kind(found.contents, registry=registry, format_checker=formats.checker())
+        self._validators[place] = _Validator(validator, found.contents, found.resolver)
         return self._validators[place]
+
+    def _compiled(self, place: Place, validator: Any) -> Callable[[Any], bool]:
+        path, pointer, _ = self._documents.follow(place.path, place.pointer)
+        dialect = DRAFTS.get(place.draft, DRAFTS["2020-12"])
+        reachable = [(uri, resource.contents) for uri, resource in self._reachable(path, dialect)]
+        own = str(validator.META_SCHEMA["$schema"])
+        return swift.compiled(own, dialect, self._documents.uri(path), pointer, reachable)
 
     def _reachable(self, path: str, dialect: str) -> list[tuple[str, Any]]:
         """The document and all that its references lead to, each under its file URI and every name it is called by.

@@ -88,8 +88,8 @@ class KafkaPublisher:
         return f"topic {self.address}/{self._partitions}"
 
     def sent_headers(self, message: Message) -> dict[str, str]:
-        """The headers; the key is the record's own."""
-        return {name: value for name, value in message.headers.items() if name != "Mcp-Backend-Key"}
+        """The headers, with the key that the record gets."""
+        return dict(message.headers)
 
     async def send(self, messages: Sequence[Message]) -> list[Outcome]:
         """Publishes, and looks for what got no report."""
@@ -127,7 +127,8 @@ class KafkaPublisher:
         return [outcomes[index] for index in range(len(messages))]
 
     def _record(self, index: int, message: Message) -> dict[str, Any]:
-        headers = [*self.sent_headers(message).items(), (ID, message.message_id)]
+        headers = [(name, value) for name, value in message.headers.items() if name != "Mcp-Backend-Key"]
+        headers.append((ID, message.message_id))
         return {
             "n": index, "value": base64.b64encode(message.payload).decode(), "key": message.order, "headers": headers,
         }  # fmt: skip

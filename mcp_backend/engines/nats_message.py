@@ -18,6 +18,8 @@ SUBJECT_BYTES = 512
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")
 _MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _RESERVED = ("nats-", "mcp-backend-")
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_SORTED = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 def check_subject(subject: str) -> None:
@@ -71,7 +73,7 @@ def encode(field: str, payload: Any) -> tuple[bytes, object]:
             raise InvalidArgument(f"{field}.base64: expected standard base64 text")
         return data, data
     try:
-        text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _COMPACT(payload)
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{field}: expected JSON (no NaN or Infinity)") from error
     return text.encode(), cast("object", payload)
@@ -81,7 +83,7 @@ def derived_id(subject: str, key: str | None, headers: Mapping[str, str], value:
     """An id made of all that makes a message what it is: the same message again has the same id, in whatever order
     its fields are written."""
     content = hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else value
-    text = json.dumps([subject, key, dict(headers), content], ensure_ascii=False, sort_keys=True)
+    text = _SORTED([subject, key, dict(headers), content])
     return f"mb-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 

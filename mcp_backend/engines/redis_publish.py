@@ -73,6 +73,7 @@ for i = 2, #KEYS do
 end
 return table.concat(out, '\\n')
 """
+_SORTED = json.JSONEncoder(sort_keys=True).encode
 _WORDS = {name: len(name).to_bytes(4, "big") + name for name in (b"payload", b"message_id")}
 
 
@@ -96,7 +97,7 @@ def packed(message: Message) -> bytes:
 def digest(message: Message) -> str:
     """What makes a message the same one: its payload (as JSON, in whatever order its fields are written)."""
     try:
-        text = json.dumps(json.loads(message.payload), sort_keys=True).encode()
+        text = _SORTED(json.loads(message.payload.decode())).encode()
     except ValueError:
         text = message.payload
     return hashlib.sha256(text).hexdigest()

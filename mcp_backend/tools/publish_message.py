@@ -109,7 +109,7 @@ class PublishMessage(Tool):
         notes += await target.look(messages)
         around = await feeding(app.workspace, target.settings.kind, target.address)
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
-        planned = tuple(_action(target, message, judged.against[i]) for i, message in enumerate(messages))
+        planned = (_action(target, messages, judged.against),)
         ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why, around)
         shown = messages
         if any(read and read.form for read in judged.read):  # a person reads what the bytes say
@@ -172,8 +172,9 @@ class PublishMessage(Tool):
         for index, one in enumerate(self.messages):
             field = f"messages.{index}"
             payload, value = rules.encode(f"{field}.payload", one.payload)
-            headers = dict(one.headers or {})
-            rules.check_headers(f"{field}.headers", headers)
+            headers = dict(one.headers) if one.headers else {}
+            if headers:
+                rules.check_headers(f"{field}.headers", headers)
             if one.key is not None:
                 rules.check_headers(field, {"key": one.key})
                 headers["Mcp-Backend-Key"] = one.key
@@ -187,11 +188,9 @@ class PublishMessage(Tool):
                 message_id += f"-{derived[message_id]}" if derived[message_id] > 1 else ""
             messages.append(Message(address, message_id, headers, payload, one.key))
             values.append(value)
-        for message_id, count in Counter(message.message_id for message in messages).items():
-            if count > 1:
-                raise InvalidArgument(
-                    f"messages: message_id {message_id!r} is given {count} times; each event has its own"
-                )
+        if len({message.message_id for message in messages}) < len(messages):
+            message_id, count = Counter(message.message_id for message in messages).most_common(1)[0]
+            raise InvalidArgument(f"messages: message_id {message_id!r} is given {count} times; each event has its own")
         return messages, values
 
     def _preview(self, target: "Publisher", messages: "Sequence[Message]") -> str:
@@ -261,9 +260,19 @@ def _secrets(destination: str, messages: "Sequence[Message]") -> tuple[Secret, .
     return tuple(found)
 
 
-def _action(target: "Publisher", message: "Message", against: str | None) -> Publish:
-    headers = tuple(sorted(target.sent_headers(message).items()))
-    digest = hashlib.sha256(message.payload).hexdigest()
-    settings = target.settings
-    # In the order of the fields: a batch has a thousand of these, and names cost more than all the rest.
-    return Publish(settings.name, settings.environment, target.address, message.message_id, headers, digest, against)
+def _action(target: "Publisher", messages: "Sequence[Message]", against: "Sequence[str | None]") -> Publish:
+    """One action for all messages of a call: they differ in nothing that a guard judges by the action."""
+    first, settings = messages[0], target.settings
+    headers = tuple(sorted(target.sent_headers(first).items()))
+    if len(messages) == 1:
+        digest = hashlib.sha256(first.payload).hexdigest()
+    else:
+        whole = hashlib.sha256()
+        for message, schema in zip(messages, against, strict=True):
+            sent = sorted(target.sent_headers(message).items())
+            whole.update(repr((message.message_id, sent, schema, len(message.payload))).encode())
+            whole.update(message.payload)
+        digest = whole.hexdigest()
+    schemas = ", ".join(dict.fromkeys(filter(None, against))) if None not in against else None
+    name, place = settings.name, settings.environment
+    return Publish(name, place, target.address, first.message_id, headers, digest, schemas, len(messages))

@@ -80,7 +80,8 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
             for match in re.finditer(form.pattern, text):
                 if plausible.token(match[0]) and not _shown(path, match):
                     yield form.kind, match.start(), match.end()
-    for match in _AWS_SECRET.finditer(text):
+    folded = text.casefold()
+    for match in _AWS_SECRET.finditer(text) if "secret" in folded else ():
         if plausible.token(match[1]):
             yield "AWS secret key", match.start(1), match.end(1)
     for match in _NKEY.finditer(text):
@@ -100,7 +101,7 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
     ]
     if _DOTENV.fullmatch(path) and not _SAMPLE_FILE.search(path):
         rules.append(("credential in an environment file", _DOTENV_LINE, lambda m: plausible.password(m["value"])))
-    if not prose and not _SAMPLE_FILE.search(path):
+    if not prose and any(word in folded for word in _NAMES) and not _SAMPLE_FILE.search(path):
         rules.append(("password or key in the source", _ASSIGNED, _named))
     for kind, pattern, real in rules:
         for match in pattern.finditer(text, 0, LONGEST_SOURCE):

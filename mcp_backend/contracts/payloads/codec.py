@@ -67,12 +67,13 @@ class Codecs:
         kind = message.language if message.written == "binary" else ""
         framing = "Confluent framing" if message.framed else ""
         envelope = "CloudEvent" if message.envelope else ""
-        return replace(found, form=" in ".join(filter(None, (kind, framing, envelope))))
+        form = " in ".join(filter(None, (kind, framing, envelope)))
+        return replace(found, form=form) if form else found
 
     def _read(self, message: MessageSchema, payload: Any, headers: Mapping[str, str], known: Known) -> Read:
         if message.payload is None:
             return Read(payload)
-        if not message.envelope and not cloudevents.claimed(headers):
+        if not message.envelope and not (headers and cloudevents.claimed(headers)):
             return self._body(message, payload, "$", known)
         event = cloudevents.opened(payload, headers, known.engine)
         problems = list(event.problems)
