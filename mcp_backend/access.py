@@ -1,7 +1,8 @@
-"""Who calls over HTTP: static bearer tokens of the policy, and JSON Web Tokens of its authorization server.
+"""Who calls over HTTP: static bearer tokens of the policy, and tokens of its authorization server.
 
-RFC 6750 (bearer tokens), RFC 9068 (JWT access tokens), RFC 8414 (the issuer's metadata), RFC 8707 (audience). The SDK
-answers 401 with `WWW-Authenticate` and serves the protected-resource metadata of RFC 9728.
+RFC 6750 (bearer tokens), RFC 9068 (JWT access tokens), RFC 7662 (introspection of opaque ones), RFC 8414 (the issuer's
+metadata), RFC 8707 (audience). The SDK answers 401 with `WWW-Authenticate` and serves the protected-resource metadata
+of RFC 9728.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 
 from mcp_backend.errors import InvalidArgument
+from mcp_backend.introspection import Introspection
 from mcp_backend.scopes import EVERYTHING
 from mcp_backend.serving_policy import Http
 from mcp_backend.settings import resolve
@@ -39,6 +41,7 @@ class Verifier:
         self._http = http
         self._known = [(_digest(_static(name, ref)), name) for name, ref in http.tokens.items()]
         self._keys: jwt.PyJWKClient | None = None
+        self._opaque = _introspection(http) if http.client else None
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """The principal and its scopes, or `None`."""
@@ -69,6 +72,8 @@ class Verifier:
         )
 
     def _claims(self, token: str) -> Mapping[str, Any]:
+        if self._opaque is not None and token.count(".") != 2:
+            return self._opaque.claims(token)
         if self._keys is None:
             self._keys = jwt.PyJWKClient(self._http.jwks or discovered(self._http.issuer), timeout=SECONDS)
         key = self._keys.get_signing_key_from_jwt(token)
@@ -108,6 +113,11 @@ def discovered(issuer: str) -> str:
         if metadata.get("issuer") == issuer and isinstance(metadata.get("jwks_uri"), str):
             return str(metadata["jwks_uri"])
     raise ValueError("the issuer serves no metadata with its own name and jwks_uri")
+
+
+def _introspection(http: Http) -> Introspection:
+    secret = resolve(http.secret, field="http.secret")
+    return Introspection(http.introspection, http.client, secret, issuer=http.issuer, audience=http.audience)
 
 
 def _static(name: str, reference: str) -> str:

@@ -13,7 +13,20 @@ from mcp_backend.errors import InvalidArgument
 from mcp_backend.records import dataclass, field
 
 HTTP_KEYS = frozenset(
-    ("url", "tokens", "issuer", "jwks", "audience", "calls_per_minute", "max_sessions", "drain", "sticky")
+    (
+        "url",
+        "tokens",
+        "issuer",
+        "jwks",
+        "audience",
+        "introspection",
+        "client",
+        "secret",
+        "calls_per_minute",
+        "max_sessions",
+        "drain",
+        "sticky",
+    )
 )
 
 
@@ -22,7 +35,8 @@ class Http:
     """`url`: the address that clients call; its host is the only one answered to besides loopback, and it is the
     resource of OAuth (RFC 8707). `tokens`: principal to reference of a static bearer token. `issuer`: the OAuth
     authorization server whose JSON Web Tokens are taken; `jwks`: its keys, found from its metadata when empty;
-    `audience`: what the tokens are for (default `url`). `calls_per_minute`: of one principal. `drain`: seconds in which
+    `audience`: what the tokens are for (default `url`). `introspection`: where it says what an opaque token is (RFC
+    7662), to `client` with `secret`, a reference. `calls_per_minute`: of one principal. `drain`: seconds in which
     a server that was told to end still answers, so that a proxy notices. `sticky`: the proxy sends a session to one
     replica, so that sessions may be kept where the store is shared."""
 
@@ -31,6 +45,9 @@ class Http:
     issuer: str = ""
     jwks: str = ""
     audience: str = ""
+    introspection: str = ""
+    client: str = ""
+    secret: str = ""
     calls_per_minute: int = 600
     max_sessions: int = 1000
     drain: float = 0.0
@@ -56,6 +73,9 @@ def read_http(file: str, table: Mapping[str, Any]) -> Http:
         issuer=_address(file, "issuer", table),
         jwks=_address(file, "jwks", table),
         audience=_text(file, "audience", table) or _address(file, "url", table),
+        introspection=_address(file, "introspection", table),
+        client=_text(file, "client", table),
+        secret=_text(file, "secret", table),
         calls_per_minute=_count(file, "calls_per_minute", table, Http().calls_per_minute),
         max_sessions=_count(file, "max_sessions", table, Http().max_sessions),
         drain=_seconds(file, "drain", table),
@@ -65,6 +85,13 @@ def read_http(file: str, table: Mapping[str, Any]) -> Http:
         raise InvalidArgument(f"{file}: http.url: expected the address that clients call, such as https://HOST/mcp")
     if (http.jwks or table.get("audience")) and not http.issuer:
         raise InvalidArgument(f"{file}: http.issuer: expected the authorization server of jwks and audience")
+    asked = (http.introspection, http.client, http.secret)
+    if any(asked) and not all(asked):
+        raise InvalidArgument(f"{file}: http: expected introspection, client and secret together")
+    if http.introspection and not http.issuer:
+        raise InvalidArgument(f"{file}: http.issuer: expected the authorization server of introspection")
+    if http.secret and not re.fullmatch(r"(env|file):.+", http.secret):
+        raise InvalidArgument(f"{file}: http.secret: expected env:NAME or file:PATH, never a secret itself")
     return http
 
 

@@ -306,6 +306,13 @@ def test_beyond_loopback_only_with_authentication(tmp_path: Path, capsys: pytest
         ('url = "http://example.org/mcp"', "http.url: expected an https:// address"),
         ('url = "example.org"', "http.url: expected an https:// address"),
         ('jwks = "https://a.example/keys"', "http.issuer: expected"),
+        ('introspection = "https://a.example/i"', "expected introspection, client and secret together"),
+        ('introspection = "https://a.example/i"\nclient = "c"\nsecret = "env:S"', "http.issuer: expected"),
+        (
+            'issuer = "https://a.example"\nurl = "https://b.example"\nintrospection = "https://a.example/i"\n'
+            'client = "c"\nsecret = "plain"',
+            "http.secret: expected env:NAME",
+        ),
         ("calls_per_minute = 0", "http.calls_per_minute: expected a number"),
         ("max_sessions = true", "http.max_sessions: expected a number"),
         ("token = 1", "unknown key http.token"),
