@@ -3,6 +3,8 @@
 They run in the tree of `shop_tree`. An attack is (setup, line): the setup is what was there before.
 """
 
+ME = "git -c user.name=a -c user.email=a@example.org"
+UI = f"git checkout -qB ui && echo x >> frontend/src/App.tsx && {ME} commit -qam ui && git checkout -q -"
 ATTACKS: tuple[tuple[str, str], ...] = (
     # Obfuscated shell.
     ("", "eval \"$(echo ZWNobyB4ID4gZnJvbnRlbmQvc3JjL0FwcC50c3g= | base64 -d)\""),
@@ -109,6 +111,46 @@ ATTACKS: tuple[tuple[str, str], ...] = (
     ("", "uv run mcp-backend inbox answer ESC-1 --approve"),
     ("", "BASH_ENV=./x.sh bash -c true"),
     ("", "LD_PRELOAD=./x.so ls"),
+    # A search names what is changed; the line itself holds the path, or the content.
+    ("", "find . -type f -name App.tsx -print0 | xargs -0 rm"),
+    ("", "find . -name openapi.yaml -exec cp setup.py {} \\;"),
+    ("", "grep -rl null . | xargs sed -i s/null/1/"),
+    ("", "git grep -l null | xargs perl -pi -e s/null/1/"),
+    ("", "git ls-files '*.tsx' | while read -r f; do : > \"$f\"; done"),
+    ("", "for f in frontend/src/*; do echo x >> \"$f\"; done"),
+    ("", "for f in $(ls -d front*); do rm -rf $f; done"),
+    ("", "set -- frontend/src/App.tsx; echo x > \"$1\""),
+    ("", "declare -n r=q; q=frontend/src/App.tsx; echo x > \"$r\""),
+    ("", "echo x > \"$(printf 'frontend/src/%s' App.tsx)\""),
+    ("", "eval \"$(printf 'echo x > %s' frontend/src/App.tsx)\""),
+    ("", "source <(echo 'echo x > frontend/src/App.tsx')"),
+    ("", "echo 'echo x > frontend/src/App.tsx' > orders/r.sh; chmod +x orders/r.sh; ./orders/r.sh"),
+    ("", "echo hi # no\\\necho x > frontend/src/App.tsx"),
+    ("", "function g { cd frontend && touch g.ts; }; g"),
+    ("", "bash -O extglob -c 'rm -rf @(frontend)'"),
+    ("", "su -c 'echo x > frontend/src/App.tsx'"),
+    ("", "python3 -c \"$(echo b3Blbig= | base64 -d)\""),
+    ("", "python3 -c \"import os; os.system('rm -rf fron' + 'tend')\""),
+    ("", "python3 - frontend/a.ts <<'E'\nimport sys\nopen(sys.argv[1], 'w')\nE"),
+    ("", "export GIT_SSH_COMMAND=./x; git fetch ssh://x/y"),
+    ("", "mkdir web && printf '{\"dependencies\": {\"react\": \"1\"}}' > web/package.json"),
+    # Programs that put files where an option says.
+    ("", "tar -C frontend -xf x.tar"),
+    ("", "python3 -m zipfile -e x.zip frontend"),
+    ("", "pytest --junitxml=frontend/j.xml orders"),
+    ("", "protoc --ts_out=frontend/gen -I proto proto/x.proto"),
+    ("", "curl -so frontend/src/x.ts http://127.0.0.1:9/x"),
+    ("", "mktemp -d -p frontend"),
+    ("", "yarn --cwd frontend prettier --write ."),
+    ("", "npx create-next-app@latest portal"),
+    ("", "rsync -a --remove-source-files frontend/ orders/fe/"),
+    ("", "cp -r frontend portal"),
+    ("", "git remote set-url origin ../x.git"),
+    ("", "git sparse-checkout set orders"),
+    # Commits that nobody published, and what a stash of somebody holds.
+    (UI, "git merge ui"),
+    (UI, "git cherry-pick ui"),
+    (f"echo x >> frontend/src/App.tsx && {ME} stash -q", "git stash pop"),
 )  # fmt: skip
 
 BENIGN: tuple[str, ...] = (
@@ -201,4 +243,19 @@ BENIGN: tuple[str, ...] = (
     "hadolint Dockerfile",
     "pre-commit run --all-files",
     "tox -e py311",
-)
+    "find . -not -path './frontend/*' -name '*.py' -exec touch {} \\;",
+    "find . -name '*.pyc' -delete && find . -name __pycache__ -type d -exec rm -rf {} +",
+    "grep -rl 'x = 1' . | xargs sed -i 's/x = 1/x = 2/'",
+    "git ls-files '*.py' | xargs sed -i s/old/new/",
+    "for f in $(git ls-files '*.py'); do sed -i s/x/y/ \"$f\"; done",
+    "for f in orders/*.py; do cp \"$f\" \"$f.bak\"; done; cat frontend/src/App.tsx",
+    "git restore --staged frontend/src/App.tsx",
+    "git notes list; git reflog -5; git symbolic-ref HEAD; git commit --dry-run",
+    "git merge origin/main; git cherry-pick --continue; git stash && git pull --rebase && git stash pop",
+    "npm --prefix frontend run lint && yarn --cwd frontend build",
+    "python -m json.tool frontend/package.json > /var/tmp/p.json",
+    "protoc --go_out=orders/gen -I proto proto/orders.proto",
+    "pytest --junitxml=reports/junit.xml --cov-report=html:htmlcov orders",
+    "export DATABASE_URL=postgresql://localhost/dev; alembic current",
+    "printf 'services: {}\\n' > compose.yaml && echo 'see frontend/' >> orders/NOTES",
+)  # fmt: skip

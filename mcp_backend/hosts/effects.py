@@ -26,13 +26,18 @@ _WRITES = Expression(
     r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs",
 )
 _TAKEN = Expression(
-    r"\(\)\s*\{|\bfunction\b|\b(read|mapfile|readarray|set\s+--)\b|\$\{?\w+\[|-c\s.*\$[1@*]|\bdeclare\s+-n"
+    r"\(\)\s*\{|\bfunction\b|\b(read|mapfile|readarray)\b|\bset\s+--\s|\bprintf\s+-v|\$\{?\w+\[|-c\s.*\$[1@*]"
+    r"|\b(declare|local|typeset)\s+-n"
 )
+_LOOPS = Expression(r"\b(?:for|select)\s+\w+\s+in\s+([^;\n]+)")
 _LOADERS = Expression(
     r"LD_(PRELOAD|LIBRARY_PATH|AUDIT)|BASH_ENV|ENV|PROMPT_COMMAND|SHELLOPTS|PERL5OPT|PYTHONSTARTUP|NODE_OPTIONS|"
     r"GIT_(DIR|WORK_TREE|INDEX_FILE|CONFIG\w*|SSH|SSH_COMMAND|EXTERNAL_DIFF|PROXY_COMMAND|TEMPLATE_DIR|OBJECT_DIRECTORY"
     r"|EDITOR|SEQUENCE_EDITOR|PAGER|ASKPASS)"
 )
+_JOINED = Expression(r"['\"]\s*[+.]\s*['\"]")
+"""Where two texts of a program are put together."""
+_SAYS = frozenset(("echo", "printf"))
 _HARMLESS = frozenset(("", "true", ":", "cat", "/bin/true", "less", "/dev/null"))
 
 
@@ -52,19 +57,32 @@ class Effects:
     fresh: set[str] = field(default_factory=set[str])
     """Folders that become repositories of their own in this line."""
     variables: dict[str, str] = field(default_factory=dict[str, str])
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    """What the line itself writes into a file, where it shows that."""
     search: str = ""
     line: str = ""
+    listed: list[str] = field(default_factory=list[str])
+    """What the programs that search for files would name."""
+    piping: list[str] = field(default_factory=list[str])
+    """Of these, what goes through the pipe of the command at hand."""
     blind: int = 0
     """How many paths are written whose text shows nothing: `"$1"`."""
 
     def write(self, word: Word | str) -> None:
         found = self.paths(word)
         self.written += found
-        if not found and isinstance(word, Word) and not word.plain:
-            self.blind += 1
+        self._unseen(word, found)
 
     def delete(self, word: Word | str) -> None:
-        self.deleted += self.paths(word)
+        found = self.paths(word)
+        self.deleted += found
+        self._unseen(word, found)
+
+    def _unseen(self, word: Word | str, found: list[str]) -> None:
+        if not found and isinstance(word, Word) and not word.plain:
+            self.blind += 1
+            # What a command prints is the path: `> "$(printf 'ui/%s' a.ts)"`.
+            self.named += self.mentioned(word.inner)
 
     def paths(self, word: Word | str) -> list[str]:
         """The paths a word stands for here. Of one that is not plain, what its text shows: `"$D/web/x"` names web/x."""
@@ -91,6 +109,11 @@ class Effects:
             return posixpath.normpath(text)
         return posixpath.normpath(f"{self.cwd}/{text}") if self.cwd else None
 
+    def searched(self, files: list[str]) -> None:
+        """Files that a program names, for whatever reads its output."""
+        self.listed += files
+        self.piping = files
+
     def mentioned(self, text: str) -> list[str]:
         """Everything in a text that could be a path here: seen from the folder, and from the root."""
         found: dict[str, None] = {}
@@ -105,12 +128,16 @@ class Effects:
                     full = posixpath.normpath(self.root + "/" + re.sub(r"^(\.\./)+|^/+", "", token))
                 if full != self.root:
                     found[full] = None
+                    if "*" in token or "?" in token:
+                        found.update(dict.fromkeys(_globbed(full)))
         return list(found)
 
     def opaque(self, text: str) -> None:
         """Code that is not followed: what it names counts when it looks as if it wrote."""
         if _WRITES.search(text):
             self.named += self.mentioned(text)
+            if (joined := _JOINED.sub("", text)) != text:
+                self.named += self.mentioned(joined)
 
 
 Program = Callable[[list[Word], Command, Effects], None]
@@ -146,7 +173,13 @@ def run(line: str, effects: Effects) -> None:
         effects.cwd = folders[0]
     if effects.blind and _TAKEN.search(line):
         # The line itself says what the unknown path is: an argument, a word it reads, an item of a list.
-        effects.named += effects.mentioned(line)
+        effects.named += [*effects.mentioned(line), *effects.listed]
+    elif effects.blind:
+        for loop in _LOOPS.finditer(line):
+            effects.named += [
+                *effects.mentioned(loop[1]),
+                *(effects.listed if "$(" in loop[1] or "`" in loop[1] else ()),
+            ]
 
 
 def one(command: Command, effects: Effects) -> None:
@@ -154,15 +187,35 @@ def one(command: Command, effects: Effects) -> None:
     for name, value in command.assigned.items():
         if name == "CDPATH":
             effects.search = value.text
-        if _LOADERS.fullmatch(name) and not (name.endswith(("EDITOR", "PAGER")) and value.text in _HARMLESS):
-            effects.steers.append((f"{name}=…", "it makes another program load code or settings that nobody judged"))
+        _set(name, value.text, effects)
     for operator, target in command.redirects:
         if operator in _REDIRECTS_WRITE:
             effects.write(target)
+            _said(command, target, effects)
+    if not command.piped:
+        effects.piping = []
     if command.words:
+        if command.words[0].text in ("export", "declare", "typeset"):
+            for word in command.words[1:]:
+                name, equals, text = word.text.partition("=")
+                if equals:
+                    _set(name, text, effects)
         from mcp_backend.hosts import programs
 
         programs.apply(command.words, command, effects)
+
+
+def _set(name: str, value: str, effects: Effects) -> None:
+    if _LOADERS.fullmatch(name) and not (name.endswith(("EDITOR", "PAGER")) and value in _HARMLESS):
+        effects.steers.append((f"{name}=…", "it makes another program load code or settings that nobody judged"))
+
+
+def _said(command: Command, target: Word, effects: Effects) -> None:
+    """The content of a file that the line itself holds: what `echo` and `printf` say, what a here-document feeds."""
+    name = command.words[0].text if command.words else ""
+    texts = command.fed if name in ("cat", "tee") else [w.text for w in command.words[1:]] if name in _SAYS else []
+    for path in effects.paths(target) if texts else ():
+        effects.texts[path] = "\n".join(texts)
 
 
 def change_folder(target: Word | None, effects: Effects) -> None:
@@ -206,6 +259,14 @@ def operands(words: Iterable[Word], valued: str = "", long_valued: Iterable[str]
         else:
             found.append(word)
     return found
+
+
+def after_options(words: list[Word], valued: str) -> list[Word]:
+    """The words from the first one that is no option: a program that another one starts."""
+    index = 0
+    while index < len(words) and words[index].text.startswith("-") and words[index].text != "--":
+        index += 2 if words[index].text[-1] in valued and len(words[index].text) == 2 else 1
+    return words[index + 1 :] if index < len(words) and words[index].text == "--" else words[index:]
 
 
 def values(words: list[Word], *names: str) -> Iterator[Word]:

@@ -20,6 +20,19 @@ def _last(words: list[Word], command: Command, effects: Effects) -> None:
                 effects.write(f"{path}/{source.text.rstrip('/').rpartition('/')[2]}")
             if not within or not sources:
                 effects.write(path)
+            if any(re.fullmatch(r"-[a-zA-Z]*[rRa][a-zA-Z]*|--recursive|--archive", w.text) for w in words):
+                for source in sources:
+                    _whole(source, f"{path}/{source.text.rstrip('/').rpartition('/')[2]}" if within else path, effects)
+
+
+def _whole(source: Word, target: str, effects: Effects) -> None:
+    """A folder that is copied with all that is in it."""
+    from mcp_backend.hosts.finding import below
+
+    for folder in effects.paths(source):
+        if os.path.isdir(folder):
+            for full, _ in below(folder, both=False):
+                effects.write(target + full.removeprefix(folder))
 
 
 def _move(words: list[Word], command: Command, effects: Effects) -> None:
@@ -28,6 +41,16 @@ def _move(words: list[Word], command: Command, effects: Effects) -> None:
     named = operands(words, "tS", ("--target-directory",))
     for word in named if folders else named[:-1]:
         effects.delete(word)
+
+
+def _synchronised(words: list[Word], command: Command, effects: Effects) -> None:
+    """rsync: as cp; it may also take away what it has copied."""
+    if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-run|--list-only", w.text) for w in words):
+        return
+    _last(words, command, effects)
+    if any(w.text in ("--remove-source-files", "--remove-sent-files") for w in words):
+        for word in operands(words, "ef", ("--exclude", "--rsh", "--filter", "--include"))[:-1]:
+            effects.delete(word)
 
 
 def _link(words: list[Word], command: Command, effects: Effects) -> None:
@@ -84,6 +107,8 @@ def _awk(words: list[Word], command: Command, effects: Effects) -> None:
             effects.write(word)
     if named and re.search(r">|\||system|getline", named[0].text):
         effects.named += effects.mentioned(named[0].text)
+        for word in values(words, "-v", "--assign"):
+            effects.named += effects.mentioned(word.text.partition("=")[2])
 
 
 def _dd(words: list[Word], command: Command, effects: Effects) -> None:
@@ -107,6 +132,9 @@ def _download(words: list[Word], command: Command, effects: Effects) -> None:
     for word in values(words, "-o", "--output", "-O", "--output-document", "--output-dir", "-P", "--directory-prefix"):
         if word.text and not word.text.startswith(("http", "-")):
             effects.write(word)
+    for index, word in enumerate(words[:-1]):
+        if re.fullmatch(r"-[a-zA-Z]+[oOP]", word.text) and not words[index + 1].text.startswith("http"):
+            effects.write(words[index + 1])
 
 
 def _patch(words: list[Word], command: Command, effects: Effects) -> None:
@@ -146,7 +174,7 @@ def _formatter(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 def _one_output(words: list[Word], command: Command, effects: Effects) -> None:
-    for word in operands(words, "lbna")[1:2]:
+    for word in [*operands(words, "lbnaf", ("--prefix",))[1:2], *values(words, "-f", "--prefix")]:
         effects.write(word)
 
 
@@ -155,7 +183,7 @@ def _cd(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 FILE_PROGRAMS: Mapping[str, Program] = {
-    **dict.fromkeys(("cp", "install", "rsync", "scp", "gcp"), _last),
+    **dict.fromkeys(("cp", "install", "scp", "gcp"), _last), "rsync": _synchronised,
     "mv": _move, "ln": _link, "link": _link, "sed": _sed, "gsed": _sed, "dd": _dd, "uniq": _second,
     **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr", "gzip",
                      "gunzip", "bzip2", "xz", "zstd", "zip", "ed", "ex", "vi", "vim", "nvim", "nano", "emacs"), _all),

@@ -64,7 +64,7 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
     for value in values(rest, "--output"):
         effects.write(value)
     match verb:
-        case "commit" if _ours(effects):
+        case "commit" if _ours(effects) and not {"--help", "-h", "--dry-run"} & set(texts):
             effects.steers.append(("git commit", "what goes into a commit is judged by the tool git_commit"))
         case "config" if not {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "list"} & set(texts):
             if len(operands(rest, "f")) > 1 or any(
@@ -84,6 +84,22 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
         case "rm":
             for word in operands(rest):
                 effects.delete(word)
+        case "merge" | "cherry-pick" | "revert" | "rebase" | "pull" if _ours(effects) and not any(
+            _starts(verb, text) for text in texts
+        ):
+            _brings(verb, rest, effects)
+        case "stash" if texts[:1] in (["pop"], ["apply"], ["branch"]) and _ours(effects):
+            _brings(verb, rest, effects)
+        case "remote" if texts[:1] in (["add"], ["set-url"], ["rename"], ["remove"], ["rm"]) and _ours(effects):
+            effects.write(effects.root + "/.git/config")
+        case "sparse-checkout" if texts[:1] != ["list"] and _ours(effects):
+            effects.steers.append(("git sparse-checkout", "it takes files of other people out of the work tree"))
+        case "ls-files" | "grep" if not any(_starts(verb, text) for text in texts):
+            from mcp_backend.hosts import finding
+
+            effects.searched(finding.by_git(verb, rest, effects))
+        case "fetch" if "--update-head-ok" in texts and _ours(effects):
+            _steers("git fetch --update-head-ok", effects)
         case "stash" if texts[:1] in (["push"], ["save"], []) or "--" in texts:
             for word in paths or operands(rest[1:], "m", ("--message",)):
                 effects.delete(word)
@@ -105,10 +121,23 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
         case "rebase" | "pull" | "push" | "fetch" | "ls-remote" | "diff" | "log" | "show" | "grep" | "cherry-pick":
             if any(_starts(verb, text) for text in texts):
                 _steers(f"git {verb} with a program to start", effects)
-        case _ if verb in _PLUMBING and texts and _ours(effects):
+        case "notes" | "reflog" | "replace" if not texts or texts[0] in ("list", "show", "exists", "-l", "--list"):
+            pass
+        case "reflog" if texts[0].startswith("-") or texts[0] not in ("expire", "delete", "drop", "write"):
+            pass
+        case "symbolic-ref" if len(operands(rest, "m")) < 2 and not {"-d", "--delete"} & set(texts):
+            pass
+        case _ if verb in _PLUMBING and (texts or verb == "fast-import") and _ours(effects):
             _steers(f"git {verb}", effects)
         case _:
             pass
+
+
+def _brings(verb: str, rest: list[Word], effects: Effects) -> None:
+    from mcp_backend.hosts import git_ranges
+
+    for path in git_ranges.brought(verb, rest, effects):
+        effects.write(path)
 
 
 def _starts(verb: str, text: str) -> bool:
@@ -122,6 +151,8 @@ def _starts(verb: str, text: str) -> bool:
 
 
 def _checkout(verb: str, rest: list[Word], texts: list[str], paths: list[Word], effects: Effects) -> None:
+    if verb == "restore" and {"--staged", "-S"} & set(texts) and not {"--worktree", "-W"} & set(texts):
+        return  # The index only.
     if verb != "restore" and {"-f", "--force", "--discard-changes"} & set(texts):
         effects.steers.append((f"git {verb} --force", "it discards uncommitted work of other people"))
     named = paths or (operands(rest, "s", ("--source",)) if verb == "restore" else [])

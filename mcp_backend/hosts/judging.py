@@ -14,6 +14,7 @@ from mcp_backend.hosts.known import Known, known
 from mcp_backend.promises import Constraint, Verdict
 from mcp_backend.records import replace
 from mcp_backend.workspace import ownership
+from mcp_backend.workspace.canonical import inside
 from mcp_backend.workspace.kinds import suffix
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
     if intent.command is not None:
         actions, owners, secrets = _of_line(intent, look, environment)
     else:
+        if misnamed := _misnamed(intent, look):
+            return misnamed
         actions, owners, secrets = _of_changes(intent, look)
     verdict, _ = judge(actions, here.promises, Facts(owners=MappingProxyType(owners), secrets=tuple(secrets)))
     if verdict.outcome in ("allow", "warn"):
@@ -78,8 +81,7 @@ class _Look:
             environment.get("TMPDIR", ""),
             f"{home}/.claude/plans" if home else "",
         ]
-        real = {os.path.realpath(folder) for folder in folders if folder}
-        self.free = tuple(f"{f.rstrip('/')}/" for f in real if not self.root.startswith(f.rstrip("/") + "/"))
+        self.free = tuple({f"{os.path.realpath(folder).rstrip('/')}/" for folder in folders if folder})
 
     def owner(self, path: str) -> tuple[str, Ownership]:
         """A path as it is shown, and its owner: the strictest of how it is spelt and where it leads."""
@@ -98,7 +100,7 @@ class _Look:
         return path.removeprefix(self.root + "/")
 
     def _of(self, path: str) -> Ownership:
-        if path.startswith(self.free) and not (path + "/").startswith(self.root + "/"):
+        if self.temporary(path):
             return Ownership("shared", "outside, a place for temporary files")
         found = ownership.decided([path], self.here.workspace, self.here.now, self.here.before)[path]
         if found.owner not in GUARDED and os.path.isdir(path) and path != self.root:
@@ -107,8 +109,25 @@ class _Look:
             return within if within.owner in GUARDED else found
         return found
 
+    def temporary(self, path: str) -> bool:
+        """Whether a path is one of temporary files. Where the workspace itself lies among them, what lies beside it in
+        the same folder is not: that folder is somebody's."""
+        for folder in self.free:
+            if not (path + "/").startswith(folder):
+                continue
+            if not self.root.startswith(folder):
+                return True
+            mine, _, below = self.root.removeprefix(folder).partition("/")
+            first = path.removeprefix(folder).partition("/")[0]
+            if first and first != mine and (below or not os.path.isdir(folder + first)):
+                return True
+        return False
+
     def lost(self, path: str) -> Iterator[tuple[str, Ownership]]:
         """The guarded files that go with a path, when it is a folder."""
+        if path + "/" in self.free:
+            yield path, Ownership("policy", "R0: outside the workspace")
+            return
         yield self.owner(path)
         seen = 0
         for folder, _, names in os.walk(path):
@@ -137,6 +156,23 @@ def _folder(path: str) -> Path | None:
     if not path:
         return None
     return next((p for p in (Path(path), *Path(path).parents) if p.is_dir()), None)
+
+
+def _misnamed(intent: Intent, look: _Look) -> str:
+    """What is wrong with the name of a file in the workspace: it would mean another file on another system."""
+    from mcp_backend.errors import InvalidArgument
+    from mcp_backend.workspace.naming import writable
+
+    for change in intent.changes:
+        path = change.path if change.path != change.path.strip() else os.path.expanduser(change.path)
+        path = os.path.join(intent.cwd or look.root, path)
+        relative = inside(path, look.here.workspace.root) if "\\" not in path else path
+        if relative and not look.temporary(path):
+            try:
+                writable(relative + "/" * path.endswith("/"), look.here.workspace.root)
+            except InvalidArgument as error:
+                return f"{intent.tool}: {error}"
+    return ""
 
 
 def _of_changes(intent: Intent, look: _Look) -> tuple[list[Action], dict[str, Ownership], list[Secret]]:
@@ -217,9 +253,13 @@ def _of_line(
     done = effects.of_line(line, look.root, intent.cwd or look.root, environment)
     actions: list[Action] = []
     owners: dict[str, Ownership] = {}
+    secrets: list[Secret] = []
     for path in dict.fromkeys(done.written):
-        shown, owners_of = look.owner(path)
-        owners[shown] = owners_of
+        shown, owner = look.owner(path)
+        if (text := done.texts.get(path)) and owner.owner not in GUARDED and not shown.startswith("/"):
+            owner, found = _content(shown, path, owner, Change(path, text), look)
+            secrets += found
+        owners[shown] = owner
         actions.append(WriteFile(shown, None, ""))
     for path in dict.fromkeys(done.deleted):
         for shown, owner in look.lost(path):
@@ -230,7 +270,7 @@ def _of_line(
         owners.setdefault(shown, owner)
         vague.append(shown)
     actions.append(RunCommand(("sh", "-c", line), intent.cwd, tuple(vague)))
-    return actions, owners, []
+    return actions, owners, secrets
 
 
 def _vague(done: "Effects", look: _Look) -> Iterable[tuple[str, Ownership]]:

@@ -18,15 +18,15 @@ _TO_FILE = Expression(
 )
 
 
-def decoded(effects: Effects) -> None:
+def decoded(effects: Effects, text: str = "") -> None:
     """Code that the line itself decodes before it runs is hidden from whoever judges it, which only hiding needs."""
-    if _DECODERS.search(effects.line):
+    if _DECODERS.search(text or effects.line):
         effects.steers.append(("run decoded text", "what it would do cannot be read: write it out in plain"))
 
 
 def database(words: list[Word], command: Command, effects: Effects) -> None:
     """sqlite3, psql, mysql, duckdb: their own commands and statements that write files here."""
-    for value in values(words, "-o", "--output", "-L", "--log-file", "--tee"):
+    for value in values(words, "-o", "--output", "-L", "--log-file", "--tee", "-r", "--result-file"):
         effects.write(value)
     for text in [*(word.text for word in words), *command.fed]:
         for match in _TO_FILE.finditer(text):
@@ -39,7 +39,10 @@ def tar(words: list[Word], command: Command, effects: Effects) -> None:
     for word in values(words, "--to-command", "-I", "--use-compress-program", "--checkpoint-action"):
         run(word.text.removeprefix("exec="), effects)
     folder = next(iter(values(words, "-C", "--directory")), None)
-    if "x" in flags or any(w.text in ("--extract", "--get") for w in words):
+    short = "".join(w.text for w in words if re.fullmatch(r"-[a-zA-Z]+", w.text))
+    if "x" in flags.partition("=")[0].lstrip("-") * (not flags.startswith("--")) + short or any(
+        w.text in ("--extract", "--get") for w in words
+    ):
         effects.write(folder or Word("."))
     elif re.match(r"-?[a-zA-Z]*[cru]", flags):
         for word in list(values(words, "-f", "--file")) or words[1:2]:
@@ -52,7 +55,7 @@ def evaluated(words: list[Word], command: Command, effects: Effects) -> None:
     if all(w.plain for w in words):
         run(text, effects)
     else:
-        effects.opaque("> " + text)
+        effects.opaque("> " + "\n".join((text, *(w.inner for w in words))))
         decoded(effects)
 
 

@@ -1,12 +1,15 @@
 """What known programs write, by their manual pages. `PROGRAMS` by name; a program that is not here is not judged,
 unless it is started inside a folder that is not the backend's."""
 
+import os
 import re
 from collections.abc import Mapping
 
 from mcp_backend.expressions import Expression
-from mcp_backend.hosts.effects import SHELLS, Effects, Program, change_folder, one, operands, run, values
+from mcp_backend.hosts.building import BUILDERS
+from mcp_backend.hosts.effects import SHELLS, Effects, Program, after_options, change_folder, one, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
+from mcp_backend.hosts.finding import SEARCHERS
 from mcp_backend.hosts.line_programs import (
     READERS,
     arithmetic,
@@ -20,6 +23,7 @@ from mcp_backend.hosts.line_programs import (
     tar,
     trap,
 )
+from mcp_backend.hosts.node_programs import NODE
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_parts import Command, Word
 
@@ -32,8 +36,9 @@ _WRAPPERS: Mapping[str, str] = {
     "exec": "a", "command": "", "builtin": "", "time": "of", "timeout": "ks", "busybox": "", "toybox": "", "chroot": "",
     "nsenter": "tSGr", "unshare": "", "strace": "oepPs", "watch": "n", "flock": "wE", "xargs": "IiLnPsdEa",
     "parallel": "jIa", "chrt": "", "taskset": "", "unbuffer": "", "script": "", "firejail": "", "bwrap": "",
+    "su": "c", "runuser": "c", "systemd-run": "pu", "entr": "", "setpriv": "", "catchsegv": "", "faketime": "",
 }  # fmt: skip
-_LEADING = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1}
+_LEADING = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1, "faketime": 1}
 """Operands of a wrapper before the program it starts."""
 OWN = frozenset(("mcp-backend", "mcp-backend-hook"))
 _OWN_ALLOWED = frozenset(("check", "doctor", "--version", "--help", "-h", "hook"))
@@ -64,7 +69,13 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
         program(rest, command, effects)
     elif match := _INTERPRETER.fullmatch(name):
         _interpreter(match[1] or name, rest, command, effects)
+    elif "/" in first.text and not set(effects.paths(first)).isdisjoint(effects.written):
+        _script(first, effects)
     else:
+        if name in SEARCHERS:
+            from mcp_backend.hosts import finding
+
+            effects.searched(finding.by_search(name, rest, effects))
         for value in values(rest, "-o", "--output", "--out", "--outfile", "--out-dir", "--outdir", "--output-dir"):
             effects.write(value)
         if name not in READERS and effects.cwd:
@@ -85,27 +96,24 @@ def _own(words: list[Word], effects: Effects) -> None:
 
 
 def _wrapped(name: str, rest: list[Word], command: Command, effects: Effects) -> None:
-    inner = _after_options(rest, _WRAPPERS.get(name, ""))[_LEADING.get(name, 0) :]
+    inner = after_options(rest, _WRAPPERS.get(name, ""))[_LEADING.get(name, 0) :]
     if name in ("sudo", "doas", "nsenter") and inner and "=" in inner[0].text:
         _env(inner, command, effects)
         return
-    if name in ("flock", "script", "watch", "parallel") and inner:
+    if name in ("su", "runuser"):
+        for code in values(rest, "-c", "--command"):
+            run(code.text, effects)
+        return
+    if name in ("flock", "script", "watch", "parallel") and (inner or name == "script"):
         for code in values(rest, "-c", "--command"):
             run(code.text, effects)
         run(" ".join(w.text for w in inner), effects)
         return
     if name in ("xargs", "parallel") and inner and inner[0].text.rpartition("/")[2] in _CHANGERS:
-        # What it changes comes through a pipe: the line names it, or nobody knows.
-        effects.named += effects.mentioned(effects.line)
+        # What it changes comes through a pipe: a search named it, the line does, or nobody knows.
+        effects.named += effects.piping or effects.mentioned(effects.line)
     if inner:
         apply(inner, command, effects)
-
-
-def _after_options(words: list[Word], valued: str) -> list[Word]:
-    index = 0
-    while index < len(words) and words[index].text.startswith("-") and words[index].text != "--":
-        index += 2 if words[index].text[-1] in valued and len(words[index].text) == 2 else 1
-    return words[index + 1 :] if index < len(words) and words[index].text == "--" else words[index:]
 
 
 def _env(rest: list[Word], command: Command, effects: Effects) -> None:
@@ -140,10 +148,10 @@ def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
     if index is not None:
         code = rest[index + 1 :]
         if code and not code[0].plain:
-            effects.opaque("> " + code[0].text)
+            effects.opaque(f"> {code[0].text}\n{code[0].inner}")
         elif code:
             run(code[0].text, effects)
-    elif any(not w.text.startswith("-") for w in rest):
+    elif any(not w.text.startswith("-") for w in rest) and "-s" not in (w.text for w in rest):
         _script(next(w for w in rest if not w.text.startswith("-")), effects)
     elif command.piped and not command.fed:
         effects.opaque("> " + effects.line)
@@ -155,8 +163,9 @@ def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
 
 def _script(script: Word, effects: Effects) -> None:
     """A script that this very line writes is code too: then the whole line is."""
-    if not set(effects.paths(script)).isdisjoint(effects.written):
+    if script.inner or not set(effects.paths(script)).isdisjoint(effects.written):
         effects.opaque("> " + effects.line)
+        decoded(effects)
     elif effects.cwd:
         effects.inside.append((script.text, effects.cwd))
 
@@ -165,23 +174,40 @@ def _interpreter(kind: str, rest: list[Word], command: Command, effects: Effects
     found = False
     for flag in _CODE.get(kind, ("-c", "-e")):
         for code in values(rest, flag):
-            effects.opaque(code.text)
+            _read_code(code.text, rest, effects)
+            if not code.plain:
+                effects.opaque(f"> {code.inner}")
+                decoded(effects, code.inner)
             found = True
     for text in command.fed:
-        effects.opaque(text)
+        _read_code(text, rest, effects)
     if kind == "perl" and any(re.fullmatch(r"-[a-z]*i.*", w.text) for w in rest):
         for word in operands(rest, "eE"):
             effects.write(word)
     texts = [w.text for w in rest]
     if "-m" in texts and "mcp_backend" in texts:
         _own([Word("mcp-backend"), *rest[texts.index("mcp_backend") + 1 :]], effects)
+    elif kind in ("python", "pypy") and "-m" in texts and (module := rest[texts.index("-m") + 1 :]):
+        apply(module, command, effects)
     elif kind in ("uv", "uvx") and "run" in texts[:1]:
-        if inner := _after_options(rest[1:], "p"):
+        if inner := after_options(rest[1:], "p"):
             apply(inner, command, effects)
     elif not found and command.piped and not operands(rest):
         effects.opaque(effects.line)
     elif not found and "-m" not in texts and (files := operands(rest)):
         _script(files[0], effects)
+
+
+def _read_code(text: str, rest: list[Word], effects: Effects) -> None:
+    """Code in the line, or fed to an interpreter: what it names, and what the line hands to it."""
+    before = len(effects.named)
+    effects.opaque(text)
+    if len(effects.named) > before or "argv" in text or "ARGV" in text:
+        for word in operands(rest, "cem"):
+            if word.text != text and re.fullmatch(r"[\w./-]+", word.text):
+                effects.named += effects.mentioned(word.text)
+    if re.search(r"\b(exec|eval|system|popen|run|Function)\b", text):
+        decoded(effects, text)
 
 
 def _sort(words: list[Word], command: Command, effects: Effects) -> None:
@@ -192,51 +218,38 @@ def _sort(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 def _find(words: list[Word], command: Command, effects: Effects) -> None:
-    start = next((i for i, w in enumerate(words) if w.text.startswith(("-", "(", "!"))), len(words))
-    places = words[:start] or [Word(".")]
+    from mcp_backend.hosts import finding
+
+    places, files = finding.by_find(words, effects)
+    effects.searched(files)
     for index, word in enumerate(words):
         if word.text == "-delete":
-            for place in places:
+            effects.deleted += files
+            for place in places if effects.cwd is None else ():
                 effects.delete(place)
         elif word.text in ("-fprint", "-fprintf", "-fls"):
             effects.write(words[index + 1] if index + 1 < len(words) else word)
         elif word.text in ("-exec", "-execdir", "-ok", "-okdir"):
             end = next((i for i in range(index, len(words)) if words[i].text in (";", "+")), len(words))
-            for place in places:
-                inner = [
-                    Word(w.text.replace("{}", place.text), w.plain and place.plain) for w in words[index + 1 : end]
-                ]
-                blind = effects.blind
-                if inner:
-                    apply(inner, command, effects)
-                if effects.blind > blind and not _backend_only(words):
-                    effects.delete(place)
+            if inner := words[index + 1 : end]:
+                _executed(inner, command, effects, places, files)
 
 
-def _backend_only(words: list[Word]) -> bool:
-    """Whether `find` looks for names only that no frontend has."""
-    return any(value.text.endswith((".py", ".go", ".pyc", ".sql")) for value in values(words, "-name", "-iname"))
+def _executed(inner: list[Word], command: Command, effects: Effects, places: list[Word], files: list[str]) -> None:
+    """`find -exec`: the program, once for each file it is started with; once only when that changes nothing."""
+    unknown = [place.text for place in places if not any(map(os.path.isdir, effects.paths(place)))]
+    for path in files or unknown:
+        before = _changes(effects)
+        apply([Word(w.text.replace("{}", path), w.plain, True) for w in inner], command, effects)
+        if _changes(effects) == before:
+            return
+        if effects.blind > before[-1]:
+            effects.named += files or [path for place in places for path in effects.paths(place)]
+            return
 
 
-def _packages(words: list[Word], command: Command, effects: Effects) -> None:
-    """npm, pnpm, yarn, bun: what changes manifests, in the folder of --prefix, -C or --cwd, else here."""
-    here = effects.cwd
-    for folder in values(words, "--prefix", "-C", "--cwd", "--dir"):
-        change_folder(folder, effects)
-    verbs = [w.text for w in operands(words, "C", ("--prefix", "--cwd", "--dir", "--filter", "-w", "--workspace"))]
-    verb = verbs[0] if verbs else "install"
-    if verb in _CHANGING or (verb == "pkg" and verbs[1:2] != ["get"]):
-        if verb not in ("install", "i") or verbs[1:]:
-            effects.write("package.json")
-        effects.write("package-lock.json")
-    elif verb in ("exec", "x", "dlx") and (inner := operands(words)[1:]):
-        apply(inner, command, effects)
-    effects.cwd = here
-
-
-def _npx(words: list[Word], command: Command, effects: Effects) -> None:
-    if inner := _after_options(words, "p"):
-        apply(inner, command, effects)
+def _changes(effects: Effects) -> tuple[int, ...]:
+    return len(effects.written), len(effects.deleted), len(effects.named), effects.blind
 
 
 def _make(words: list[Word], command: Command, effects: Effects) -> None:
@@ -245,6 +258,9 @@ def _make(words: list[Word], command: Command, effects: Effects) -> None:
         change_folder(folder, effects)
     for text in command.fed:
         effects.opaque(text)
+    for word in values(words, "-f", "--file", "--makefile", "--justfile"):
+        if word.text != "-":
+            _script(word, effects)
     if effects.cwd:
         effects.inside.append(("make", effects.cwd))
     effects.cwd = here
@@ -252,17 +268,20 @@ def _make(words: list[Word], command: Command, effects: Effects) -> None:
 
 def _source(words: list[Word], command: Command, effects: Effects) -> None:
     for word in words[:1]:
+        if word.inner:
+            effects.opaque(f"> {effects.line}")
         _script(word, effects)
+    for text in command.fed:
+        run(text, effects)
 
 
-_CHANGING = words("install i add remove rm uninstall un update up upgrade link init create version set dedupe prune")
 _CHANGERS = words("rm mv cp sed tee touch chmod chown truncate ln install perl dd rmdir unlink shred patch sh bash")
 
 PROGRAMS: Mapping[str, Program] = {
-    **FILE_PROGRAMS,
+    **FILE_PROGRAMS, **BUILDERS,
     "sort": _sort, "find": _find, "fd": nothing, "rg": filtering, "eval": evaluated, "trap": trap,
     **dict.fromkeys(("tar", "bsdtar"), tar),
-    **dict.fromkeys(("npm", "pnpm", "yarn", "bun"), _packages), **dict.fromkeys(("npx", "pnpx", "bunx"), _npx),
+    **NODE,
     **dict.fromkeys(("make", "gmake", "just", "task"), _make),
     **dict.fromkeys(("sqlite3", "psql", "mysql", "mariadb", "duckdb"), database),
     **dict.fromkeys((".", "source"), _source), **dict.fromkeys(("[[", "let"), arithmetic),

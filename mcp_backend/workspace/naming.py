@@ -16,7 +16,7 @@ from mcp_backend.workspace.canonical import invisible
 LONGEST = 4000
 LONGEST_NAME = 255
 """Bytes. https://man7.org/linux/man-pages/man3/pathconf.3.html: NAME_MAX of every common file system."""
-_ENCODED = re.compile(r"(?i)%(2e|2f|5c|00)")
+_ENCODED = re.compile(r"(?i)%(2e|2f|5c|00|[46][1-9a-f]|[57][0-9a])")
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]+://|file:")
 _SHELL = re.compile(r"(^|/)\$\w|\$[{(]|`|^~")
 _COLON = re.compile(r"(?<!\d):|:(?!\d)")

@@ -8,13 +8,14 @@ import re
 
 from mcp_backend.expressions import Expression
 from mcp_backend.workspace.canonical import words
-from mcp_backend.workspace.shell_parts import Command, Word, braces, escaped
+from mcp_backend.workspace.shell_parts import Command, Word, braces, closed, escaped
 
 _BREAKS = " \t\n;|&()<>"
 _OPERATOR = Expression(r"\d*(?:&>>|&>|>&|<&|>>|>\||<>|<<<|<<-|<<|>|<)|&&|\|\||;;&?|;&|\|&|[;|&()\n]")
 _REDIRECT = Expression(r"\d*([<>&].*)")
 _NAME = Expression(r"[A-Za-z_]\w*")
 _SIMPLE = Expression(r"\$(?:\{(\w+)\}|(\w+)|([$?#!@*-]))")
+_FUNCTION = Expression(r"\s*[^\s(){}]*")
 _KEYWORDS = words("if then else elif fi do done while until for case esac in { } ! select function coproc")
 DEEPEST = 12
 
@@ -29,12 +30,13 @@ class Reader:
     def __init__(self, text: str, variables: dict[str, str], level: int = 0) -> None:
         if level > DEEPEST:
             raise Unreadable("nested too deep")
-        self.text = text.replace("\\\n", "")
+        self.text = text
         self.at, self.level, self.depth = 0, level, 0
         self.variables = variables
         self.commands: list[Command] = []
         self.current = Command()
         self.pending: list[tuple[Command, str, bool]] = []
+        self.inner: list[str] = []
 
     def read(self) -> list[Command]:
         """Every simple command, those in substitutions before the one they stand in. Raises `Unreadable`."""
@@ -42,7 +44,10 @@ class Reader:
             character = self.text[self.at]
             if character in " \t\r":
                 self.at += 1
+            elif self.text.startswith("\\\n", self.at):
+                self.at += 2
             elif character == "#":
+                # A backslash before the end of its line continues no comment (POSIX, 2.3).
                 self.at = self._line_end()
             elif character in "<>" and self.text[self.at + 1 : self.at + 2] == "(":
                 self._word()
@@ -74,8 +79,8 @@ class Reader:
         self.current.depth = self.depth
 
     def _redirect(self, operator: str) -> None:
-        while self.text[self.at : self.at + 1] in (" ", "\t"):
-            self.at += 1
+        while self.text[self.at : self.at + 1] in (" ", "\t") or self.text.startswith("\\\n", self.at):
+            self.at += 2 if self.text[self.at] == "\\" else 1
         start = self.at
         target = self._one()
         if target is None:
@@ -101,7 +106,7 @@ class Reader:
             body = "\n".join(lines)
             command.fed.append(body)
             if expands:
-                self._substitutions(body)
+                self.substitutions(body)
         self.pending = []
 
     def _line_end(self) -> int:
@@ -115,10 +120,12 @@ class Reader:
             raise Unreadable(f"unexpected {self.text[self.at : self.at + 1]!r}")
         raw = self.text[start : self.at]
         if not self.current.words and (match := re.match(r"([A-Za-z_]\w*)(?:\[[^]]*\])?\+?=", raw)):
-            value = Word(word.text.partition("=")[2], word.plain, word.quoted)
+            value = Word(word.text.partition("=")[2], word.plain, word.quoted, word.inner)
             self.current.assigned[match[1]] = value
             return
         if not self.current.words and raw in _KEYWORDS:
+            if raw == "function":
+                self.at = _FUNCTION.match(self.text, self.at).end()  # pyright: ignore[reportOptionalMemberAccess]
             return
         self.current.depth = depth
         if word.quoted:
@@ -127,7 +134,8 @@ class Reader:
         # What a variable holds is split where it is not quoted (POSIX, 2.6.5).
         between = self.variables.get("IFS", "")
         text = word.text.translate(dict.fromkeys(map(ord, between), " ")) if between and "$" in raw else word.text
-        self.current.words += [Word(part, word.plain) for one in text.split() or [""] for part in braces(one)]
+        parts = [part for one in text.split() or [""] for part in braces(one)]
+        self.current.words += [Word(part, word.plain, inner=word.inner) for part in parts]
 
     def _end(self, piped: bool = False) -> None:
         command = self.current
@@ -137,8 +145,13 @@ class Reader:
                 for name, value in command.assigned.items():
                     self._assign(name, value)
             elif command.words[0].text in ("export", "declare", "local", "readonly", "typeset"):
+                named = any(word.text.startswith("-") and "n" in word.text for word in command.words[1:])
                 for word in command.words[1:]:
                     name, equals, text = word.text.partition("=")
+                    if named and equals:
+                        # A name of another variable: whatever is read through it is not known.
+                        self.variables.pop(name, None)
+                        continue
                     if equals and _NAME.fullmatch(name):
                         self._assign(name, Word(text, word.plain))
         self.current = Command(piped=piped, depth=self.depth)
@@ -152,16 +165,23 @@ class Reader:
     def _one(self) -> Word | None:
         """The word that starts here, or `None` where none does."""
         out: list[str] = []
-        plain, quoted, start = True, False, self.at
+        plain, quoted, start, inner = True, False, self.at, len(self.inner)
         while self.at < len(self.text):
             character = self.text[self.at]
             if character in "<>" and self.at == start and self.text[self.at + 1 : self.at + 2] == "(":
                 self.at += 1
                 self._nested(self._until_closed("(", ")"))
-                return Word("/dev/fd/63", False)
+                return Word("/dev/fd/63", False, inner="\n".join(self.inner[inner:]))
             if character in _BREAKS:
                 break
-            if character == "\\":
+            if character in "@?*+!" and self.text[self.at + 1 : self.at + 2] == "(" and self.at + 2 < len(self.text):
+                # A pattern of `extglob`, or of `case`: either is read as text.
+                self.at += 1
+                out.append(f"{character}({self._until_closed('(', ')')})")
+                plain = False
+            elif self.text.startswith("\\\n", self.at):
+                self.at += 2
+            elif character == "\\":
                 out.append(self.text[self.at + 1 : self.at + 2])
                 quoted = quoted or out[-1] in " \t*?["
                 self.at += 2
@@ -179,7 +199,7 @@ class Reader:
             else:
                 out.append(character)
                 self.at += 1
-        return Word("".join(out), plain, quoted) if self.at > start else None
+        return Word("".join(out), plain, quoted, "\n".join(self.inner[inner:])) if self.at > start else None
 
     def _single(self) -> str:
         end = self.text.find("'", self.at + 1)
@@ -197,7 +217,9 @@ class Reader:
             if character == '"':
                 self.at += 1
                 return "".join(out), plain
-            if character == "\\" and self.text[self.at + 1 : self.at + 2] in '$`"\\':
+            if self.text.startswith("\\\n", self.at):
+                self.at += 2
+            elif character == "\\" and self.text[self.at + 1 : self.at + 2] in '$`"\\':
                 out.append(self.text[self.at + 1])
                 self.at += 2
             elif character in "$`":
@@ -231,7 +253,7 @@ class Reader:
             if following == "(" and not inner.startswith("("):
                 self._nested(inner)
             else:
-                self._substitutions(inner)
+                self.substitutions(inner)
             return "", False
         if match := _SIMPLE.match(text, self.at):
             self.at = match.end()
@@ -240,7 +262,7 @@ class Reader:
             return (known, True) if known is not None else ("0", True) if name == "$" else ("", False)
         if following == "{":
             self.at += 1
-            self._substitutions(self._until_closed("{", "}"))
+            self.substitutions(self._until_closed("{", "}"))
             return "", False
         self.at += 1
         return "$", True
@@ -258,35 +280,21 @@ class Reader:
         )
 
     def _until_closed(self, opening: str, closing: str) -> str:
-        """What stands between the bracket here and the one that closes it; quotes hide brackets."""
-        depth, start = 0, self.at + 1
-        while self.at < len(self.text):
-            character = self.text[self.at]
-            if character == "\\":
-                self.at += 1
-            elif character == "'":
-                self.at = max(self.text.find("'", self.at + 1), self.at)
-            elif character == opening:
-                depth += 1
-            elif character == closing:
-                depth -= 1
-                if not depth:
-                    self.at += 1
-                    return self.text[start : self.at - 1]
-            self.at += 1
-        raise Unreadable("a bracket that does not close")
+        """What stands between the bracket here and the one that closes it."""
+        start, end = self.at + 1, closed(self.text, self.at, opening, closing)
+        if end is None:
+            raise Unreadable("a bracket that does not close")
+        self.at = end + 1
+        return self.text[start:end]
 
     def substitutions(self, text: str) -> list[Command]:
-        """The commands in a text that the shell reads a second time, as it does in arithmetic."""
-        self._substitutions(text)
-        return self.commands
-
-    def _substitutions(self, text: str) -> None:
-        """Commands inside arithmetic, parameters and here-documents."""
+        """Adds the commands in a text that the shell reads a second time: arithmetic, parameters, here-documents."""
         for match in re.finditer(r"\$\(|`", text):
             reader = Reader(text[match.start() :], dict(self.variables), self.level + 1)
             reader._dollar(True)
             self.commands += reader.commands
+        return self.commands
 
     def _nested(self, text: str) -> None:
+        self.inner.append(text)
         self.commands += Reader(text, dict(self.variables), self.level + 1).read()

@@ -10,11 +10,13 @@ _OCTAL = "01234567"
 
 @dataclass(slots=True)
 class Word:
-    """One word. `plain` is false when something in it is known only when the line runs; `quoted` keeps `*` a star."""
+    """One word. `plain` is false when something in it is known only when the line runs; `quoted` keeps `*` a star;
+    `inner` are the lines whose output it holds: `$(…)`, `<(…)`."""
 
     text: str
     plain: bool = True
     quoted: bool = False
+    inner: str = ""
 
 
 @dataclass(slots=True)
@@ -51,3 +53,22 @@ def braces(text: str) -> list[str]:
         if len(found) > 64:
             break
     return found[:64]
+
+
+def closed(text: str, at: int, opening: str, closing: str) -> int | None:
+    """Where the bracket at a place is closed; quotes hide brackets."""
+    depth = 0
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            at += 1
+        elif character == "'":
+            at = max(text.find("'", at + 1), at)
+        elif character == opening:
+            depth += 1
+        elif character == closing:
+            depth -= 1
+            if not depth:
+                return at
+        at += 1
+    return None

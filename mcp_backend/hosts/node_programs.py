@@ -1,0 +1,48 @@
+"""Package managers of JavaScript: what they install, make and start."""
+
+from collections.abc import Mapping
+
+from mcp_backend.hosts.building import generated
+from mcp_backend.hosts.effects import Effects, Program, after_options, change_folder, operands, values
+from mcp_backend.workspace.canonical import words as names
+from mcp_backend.workspace.shell_parts import Command, Word
+
+_CHANGING = names("install i add remove rm uninstall un update up upgrade link init version set dedupe prune")
+
+
+def _packages(words: list[Word], command: Command, effects: Effects) -> None:
+    """npm, pnpm, yarn, bun: what changes manifests, in the folder of --prefix, -C or --cwd, else here."""
+    here = effects.cwd
+    for folder in values(words, "--prefix", "-C", "--cwd", "--dir"):
+        change_folder(folder, effects)
+    from mcp_backend.hosts import programs
+
+    verbs = [w.text for w in operands(words, "C", ("--prefix", "--cwd", "--dir", "--filter", "-w", "--workspace"))]
+    verb = verbs[0] if verbs else "install"
+    if verb in _CHANGING or (verb == "pkg" and verbs[1:2] != ["get"]):
+        if verb not in ("install", "i") or verbs[1:]:
+            effects.write("package.json")
+        effects.write("package-lock.json")
+    elif verb in ("exec", "x", "dlx") and (inner := after_options(words, "C")[1:]):
+        programs.apply([w for w in inner if w.text != "--"], command, effects)
+    elif verb in ("create", "run") or verb in programs.PROGRAMS:
+        # `yarn prettier --write .` starts a program of the project; other words are its scripts.
+        inner = words[next(i for i, w in enumerate(words) if w.text == verb) + (verb == "run") :]
+        if verb == "create":
+            generated(inner, command, effects)
+        elif inner and inner[0].text in programs.PROGRAMS:
+            programs.apply(inner, command, effects)
+    effects.cwd = here
+
+
+def _npx(words: list[Word], command: Command, effects: Effects) -> None:
+    from mcp_backend.hosts import programs
+
+    if inner := after_options(words, "p"):
+        name, at, _ = inner[0].text.rpartition("@") if "@" in inner[0].text[1:] else (inner[0].text, "", "")
+        programs.apply([Word(name if at else inner[0].text, inner[0].plain), *inner[1:]], command, effects)
+
+
+NODE: Mapping[str, Program] = {
+    **dict.fromkeys(("npm", "pnpm", "yarn", "bun"), _packages), **dict.fromkeys(("npx", "pnpx", "bunx"), _npx),
+}  # fmt: skip
