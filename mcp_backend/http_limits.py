@@ -14,6 +14,9 @@ HEAD_SECONDS = 10.0
 """From the first moment of a connection, or the first byte of a further request, to the end of its head."""
 BODY_SECONDS = 60.0
 """From there to the end of the body."""
+IDLE_SECONDS = 75
+"""How long a connection without a request is kept: longer than proxies keep theirs (60 s), so that it is the proxy that
+ends it and no request runs into the end."""
 KEPT = 256
 """Descriptors that no client gets: the store, engines, files, programs."""
 

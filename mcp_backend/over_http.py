@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mcp_backend.app import App, read_policy
 from mcp_backend.errors import BackendError, InvalidArgument, Unavailable
 from mcp_backend.health import Draining, Health
-from mcp_backend.http_limits import Impatient, connections
+from mcp_backend.http_limits import IDLE_SECONDS, Impatient, connections
 from mcp_backend.serving_policy import Http
 from mcp_backend.settings import workspace
 from mcp_backend.transports import CHANGES
@@ -62,7 +62,8 @@ def serve(server: Server[App], options: argparse.Namespace) -> int:
     print(f"mcp-backend serves {scheme}://{host}:{listening.getsockname()[1]}{path}", file=sys.stderr, flush=True)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, server_header=False,
-        http=Impatient, limit_concurrency=connections(), ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
+        http=Impatient, limit_concurrency=connections(), timeout_keep_alive=IDLE_SECONDS,
+        ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
     )  # fmt: skip
     Draining(config, health).run(sockets=[listening])
     return 0
