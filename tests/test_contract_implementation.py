@@ -58,6 +58,36 @@ async def notes(request):
 def create_app():
     return Starlette(routes=[Mount("/", routes=[Route("/notes", notes, methods=["GET", "POST"])])])
 """
+FASTAPI = """\
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, HTTPException, Path
+from pydantic import BaseModel, Field
+
+
+class Note(BaseModel):
+    id: int
+    text: Annotated[str, Field(max_length=20)]
+
+
+inner = APIRouter(prefix="/notes")
+outer = APIRouter()
+
+
+@inner.get("")
+def notes() -> list[Note]:
+    return [Note(id=1, text="a")]
+
+
+@inner.post("", status_code=201)
+def make(body: Note) -> None:
+    pass
+
+
+outer.include_router(inner)
+app = FastAPI(openapi_url=None)
+app.include_router(outer)
+"""
 GO = """\
 package main
 
@@ -117,9 +147,17 @@ def _neutral(name: str) -> str:
     return f"work{DEVIATIONS.index(name)}"
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_service_that_asks_for_no_credentials_deviates(repository: Path, connect: Connect, era: Era) -> None:
-    write(repository, {"api.yaml": SPEC, "service/app.py": STARLETTE})
+@pytest.mark.parametrize(
+    ("era", "app", "called"),
+    [
+        pytest.param(ERAS[0], STARLETTE, "create_app()", id="starlette"),
+        pytest.param(ERAS[1], FASTAPI, "app", id="fastapi with included routers"),
+    ],
+)
+async def test_a_service_that_asks_for_no_credentials_deviates(
+    repository: Path, connect: Connect, era: Era, app: str, called: str
+) -> None:
+    write(repository, {"api.yaml": SPEC, "service/app.py": app})
     async with connect(repository, mode=era) as client:
         found = await ask(client, "check_contract", implementation="auto")
         shown = {(d["id"], d["where"]) for d in found["deviations"]}
@@ -128,8 +166,8 @@ async def test_a_service_that_asks_for_no_credentials_deviates(repository: Path,
             ("auth-not-enforced", "POST /notes"),
             ("query-param-missing", "GET /notes limit"),
         }
-        assert (found["verdict"], found["implementation"]) == ("deviates", "service/app.py:create_app()")
-        assert found["sources"] == ["routes", "probe"]
+        assert (found["verdict"], found["implementation"]) == ("deviates", f"service/app.py:{called}")
+        assert [s for s in found["sources"] if s != "schema"] == ["routes", "probe"]
 
 
 async def test_what_go_source_does_not_tell_is_unverified_not_missing(repository: Path, connect: Connect) -> None:

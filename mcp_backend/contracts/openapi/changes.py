@@ -125,7 +125,16 @@ def _security(old: Api, new: Api, one: Operation, two: Operation, found: _Found)
         )
     elif not open_before and not open_after and (lost := [w for w in before if not any(a <= w for a in after)]):
         words = " or ".join(" + ".join(sorted(w)) for w in lost)
-        found.say("api-security-alternative-removed", "risky", two.name, words, "no longer enough", two.name)
+        level: Level = "breaking" if len(lost) == len(before) else "risky"
+        found.say("api-security-alternative-removed", level, two.name, words, "no longer enough", two.name)
+    elif not open_before and (more := _scopes(two) - _scopes(one)):
+        found.say("api-security-scope-added", "risky", two.name, "not asked for", ", ".join(sorted(more)), two.name)
+
+
+def _scopes(operation: Operation) -> set[str]:
+    """The scopes that every way in asks for."""
+    ways = [{str(scope) for scopes in way.values() for scope in scopes or ()} for way in operation.security or ()]
+    return {scope for scope in ways[0] if all(scope in way for way in ways)} if ways else set[str]()
 
 
 def _ways(api: Api, operation: Operation) -> list[frozenset[str]]:
@@ -156,6 +165,8 @@ def _parameters(one: Operation, two: Operation, found: _Found) -> None:
         if parameter.schema is not None and later.schema is not None:
             found.schema(parameter.schema, later.schema, "request", where, two.name, "parameter")
             _default(where, parameter.schema, later.schema, two.name, found)
+            if (written := _serialized(parameter)) and (now := _serialized(later)) and written != now:
+                found.say("request-parameter-serialization-changed", "breaking", where, written, now, two.name)
     for key in after.keys() - before.keys():
         parameter = after[key]
         where = f"{two.name} {parameter.name}"
@@ -180,6 +191,24 @@ def _default(where: str, old: Node, new: Node, operation: str, found: _Found) ->
         )
     elif before != after:
         found.say("request-parameter-default-value-added", "safe", where, "none", after, operation)
+
+
+_COLLECTIONS = {"csv": "form", "multi": "form, explode", "ssv": "spaceDelimited", "pipes": "pipeDelimited"}
+
+
+def _serialized(parameter: Parameter) -> str:
+    """How several values of a parameter are written; empty where it is one value, or said by a media type.
+    https://spec.openapis.org/oas/v3.1.1#style-values, version 2: `collectionFormat`."""
+    kind = parameter.schema.map.get("type") if parameter.schema is not None else None
+    if kind not in ("array", "object") or "content" in parameter.node.map:
+        return ""
+    says, query = parameter.node.map, parameter.where in ("query", "cookie")
+    if "schema" not in says:
+        written = str(says.get("collectionFormat") or "csv")
+        return _COLLECTIONS.get(written, written) if query else "simple"
+    style = str(says.get("style") or ("form" if query else "simple"))
+    exploded = says.get("explode", style == "form") is True
+    return f"{style}, explode" if exploded and (query or kind == "object") else style
 
 
 def _keyed(operation: Operation) -> dict[tuple[str, str], Parameter]:

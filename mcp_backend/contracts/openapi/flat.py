@@ -180,10 +180,18 @@ def _enum(says: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
 
 def _limits(says: Mapping[str, Any]) -> dict[str, float]:
+    """The limits, the exclusive ones of integers as the next integer that is allowed."""
     found = {key: says[key] for key in LIMITS if _number(says.get(key))}
-    for key, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if _number(says.get(exclusive)):
-            found.setdefault(key, says[exclusive])
+    whole = "integer" in (kinds := _types(says)[0]) and "number" not in kinds
+    for key, exclusive, closest, step in (
+        ("minimum", "exclusiveMinimum", max, 1), ("maximum", "exclusiveMaximum", min, -1),
+    ):  # fmt: skip
+        said: Any = says.get(exclusive)
+        if _number(said):
+            bound: float = said + step if whole else said
+            found[key] = closest(found[key], bound) if key in found else bound
+        elif said is True and whole and key in found:  # version 3.0: a mark beside the limit
+            found[key] += step
     return found
 
 

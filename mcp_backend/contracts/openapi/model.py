@@ -176,7 +176,8 @@ class Api(Tree):
         if not form:
             return None
         # The same as an object with these fields.
-        properties = {p.name: p.node.map for p in form}
+        uploaded = {"type": "string", "format": "binary"}
+        properties = {p.name: {**p.node.map, **(uploaded if p.node.map.get("type") == "file" else {})} for p in form}
         value = {"type": "object", "properties": properties, "required": [p.name for p in form if p.required]}
         schema = Node(operation.path, operation.pointer + "/formData", value)
         kinds = media or ["application/x-www-form-urlencoded"]

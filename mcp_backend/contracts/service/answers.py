@@ -87,6 +87,11 @@ class Findings:
         """Something that is otherwise than promised."""
         self.deviations.setdefault((word, where), Deviation(word, "different", where, expected, actual, "probe"))
 
+    def failed(self, operation: Operation, answer: Answer) -> None:
+        """A status that nothing documents, of a request that should not have made the service fail."""
+        where = f"{operation.name} {answer.status}"
+        self.different("status-undocumented", where, statuses(operation), str(answer.status))
+
     def unsure(self, where: str, why: str) -> None:
         """Something that could not be checked."""
         self.unverified.append(Unverified(where, why))

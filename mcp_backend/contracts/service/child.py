@@ -70,16 +70,26 @@ def kind_of(app):
     return "asgi" if inspect.iscoroutinefunction(getattr(app, "__call__", app)) else "wsgi" if callable(app) else ""
 
 
+def included(routes):
+    """Pairs of a route and what tells its path and methods: newer FastAPI keeps included routers whole, and says
+    itself what they come to."""
+    try:
+        from fastapi.routing import iter_route_contexts
+    except ImportError:
+        return [(route, route) for route in routes]
+    return [(told.original_route, told) for told in iter_route_contexts(routes)]
+
+
 def starlette_routes(routes, prefix=""):
-    for route in routes:
-        path = prefix + getattr(route, "path", "")
-        inner = getattr(route, "routes", None)
+    for original, route in included(routes):
+        path = prefix + (getattr(route, "path", None) or "")
+        inner = getattr(original, "routes", None)
         if getattr(route, "methods", None):
             endpoint = getattr(route, "endpoint", None)
             code = getattr(inspect.unwrap(endpoint), "__code__", None) if endpoint else None
             place = f"{os.path.relpath(code.co_filename)}:{code.co_firstlineno}" if code else ""
             raw = any(getattr(p.annotation, "__name__", "") == "Request" for p in _parameters(endpoint))
-            for method in route.methods:
+            for method in route.methods or ():
                 yield {
                     "method": method,
                     "path": path,
@@ -89,7 +99,7 @@ def starlette_routes(routes, prefix=""):
                 }
         elif inner:
             yield from starlette_routes(inner, path)
-        elif type(route).__name__ == "WebSocketRoute" or hasattr(route, "endpoint"):
+        elif hasattr(original, "endpoint"):
             continue
         else:
             yield {"method": "*", "path": path + "/{rest}", "place": "", "hidden": True, "mounted": True}

@@ -9,6 +9,7 @@ from mcp_backend.contracts.openapi.model import Api, Operation
 from mcp_backend.contracts.service.checking import Checked
 from mcp_backend.contracts.service.go_routes import GoRoute, Routes
 from mcp_backend.contracts.service.go_source import Function, GoNode, Module, children, read, text, walk
+from mcp_backend.contracts.service.go_statuses import statuses, writes
 from mcp_backend.contracts.service.go_structs import Structs, element
 from mcp_backend.contracts.service.routing import Route, compare, plain
 from mcp_backend.contracts.sources import Source
@@ -17,18 +18,10 @@ from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import Unverified
 from mcp_backend.errors import NotFound
 
-STATUS = {
-    "OK": 200, "Created": 201, "Accepted": 202, "NonAuthoritativeInfo": 203, "NoContent": 204, "ResetContent": 205,
-    "PartialContent": 206, "MovedPermanently": 301, "Found": 302, "SeeOther": 303, "NotModified": 304,
-    "TemporaryRedirect": 307, "PermanentRedirect": 308, "BadRequest": 400, "Unauthorized": 401, "PaymentRequired": 402,
-    "Forbidden": 403, "NotFound": 404, "MethodNotAllowed": 405, "NotAcceptable": 406, "RequestTimeout": 408,
-    "Conflict": 409, "Gone": 410, "PreconditionFailed": 412, "RequestEntityTooLarge": 413, "UnsupportedMediaType": 415,
-    "UnprocessableEntity": 422, "Locked": 423, "TooManyRequests": 429,
-}  # fmt: skip
-"""https://pkg.go.dev/net/http#pkg-constants; what begins with 5 is no answer that a contract promises."""
 _HELP = 2
 """How deep functions that a handler calls are looked into."""
 _LOOKS_UP = re.compile(r"(?i)get|query|param|form|value|int|str|bool|parse|read|lookup|has|time|page|limit|opt|filter")
+_BINDS = re.compile(r"\.(ShouldBindQuery|BindQuery|QueryParser|ShouldBind|Bind)\(|RawQuery|range \w+\.URL\.Query\(\)")
 _TAG = re.compile(r'(\w+):"([^"]*)"')
 
 
@@ -148,7 +141,7 @@ class Handlers:
         self.helped |= {f"{operation.name} {code}" for code in inner - sent}
         success = {code for code in sent if code < 300}
         documented = set(operation.responses)
-        if not success and not sent & set(range(300, 400)) and _writes(body, bodies):
+        if not success and not sent & set(range(300, 400)) and writes(body, bodies):
             success = {200}
         for code in sorted(success | {c for c in sent | inner if c >= 400}):
             if str(code) in documented or f"{str(code)[0]}XX" in documented or "default" in documented:
@@ -160,7 +153,7 @@ class Handlers:
 
     def _codes(self, block: GoNode) -> frozenset[int]:
         if block.id not in self._sent_in:
-            self._sent_in[block.id] = frozenset(_statuses(block))
+            self._sent_in[block.id] = frozenset(statuses(block))
         return self._sent_in[block.id]
 
     def _names(self, block: GoNode) -> frozenset[str]:
@@ -184,10 +177,29 @@ class Handlers:
             if parameter.where != "query" or parameter.name in texts or parameter.name in bound:
                 continue
             where = f"{operation.name} {parameter.name}"
-            if re.search(r"\.(ShouldBindQuery|BindQuery|QueryParser|Bind)\(|RawQuery|range \w+\.URL\.Query\(\)", whole):
+            if not self._bound_to_known(bodies) and _BINDS.search(whole):
                 self.unverified.append(Unverified(where, f"the query is bound in a way that cannot be read ({place})"))
             else:
                 self.structs.add("query-param-missing", "missing", where, "it is read", f"not read in {place}")
+
+    def _bound_to_known(self, bodies: list[GoNode]) -> bool:
+        """Whether every query is bound to a struct of this module that has no embedded part: then its tags say all."""
+        calls = [
+            (node, body) for body in bodies for node in walk(body)
+            if node.type == "call_expression" and _BINDS.search(text(node.child_by_field_name("function")) + "(")
+        ]  # fmt: skip
+        kinds = [
+            self._type_of(arguments[-1], body, False)
+            for node, body in calls
+            if (arguments := children(node.child_by_field_name("arguments")))
+        ]
+        return bool(kinds) and len(kinds) == len(calls) and all(map(self._plain_struct, kinds))
+
+    def _plain_struct(self, kind: str) -> bool:
+        known = self._module.types.get(kind)
+        return known is not None and not any(
+            n.type == "field_declaration" and n.child_by_field_name("name") is None for n in walk(known[0])
+        )
 
     def _read_names(self, body: GoNode) -> Iterator[str]:
         """The texts that something is looked up by: `q.Get("limit")`, `intOf(r, "limit")`, `r.URL.Query()["limit"]`."""
@@ -238,7 +250,7 @@ class Handlers:
                 continue
             if re.search(r"(?i)bind|decode|unmarshal|parse|read|valid", called):  # it takes a body
                 continue
-            if any(code >= 300 for code in _statuses(node)):
+            if any(code >= 300 for code in statuses(node)):
                 continue
             if kind := self._type_of(arguments[-1], body, array):
                 return kind
@@ -275,26 +287,3 @@ class Handlers:
         result = function.node.child_by_field_name("result") if function else None
         written = text(result).strip("()").partition(",")[0].strip().rpartition(" ")[2] if result is not None else ""
         return element(written, array)
-
-
-def _statuses(node: GoNode) -> Iterator[int]:
-    """The statuses that calls of a block name, as constants or numbers."""
-    for call in walk(node):
-        if call.type != "call_expression":
-            continue
-        for argument in children(call.child_by_field_name("arguments")):
-            written = text(argument)
-            if (name := re.fullmatch(r"(?:http|fiber)\.Status(\w+)", written)) and name.group(1) in STATUS:
-                yield STATUS[name.group(1)]
-            elif re.fullmatch(r"[2-4]\d\d", written) and re.search(
-                r"(?i)json|status|header|error|string|respond|write|fail|reply|render|nocontent|abort",
-                text(call.child_by_field_name("function")),
-            ):
-                yield int(written)
-
-
-def _writes(body: GoNode, bodies: list[GoNode]) -> bool:
-    """Whether something is sent without a status, which makes it 200."""
-    return re.search(
-        r"\.Encode\(|\bw\.Write\(|fmt\.Fprint|io\.WriteString|\.Execute\(", text(body)
-    ) is not None and not any("WriteHeader" in text(b) for b in bodies)

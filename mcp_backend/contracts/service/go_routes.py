@@ -148,7 +148,7 @@ class Routes:
         if owner is None and text(operand) == "http" and name in ("Handle", "HandleFunc"):
             owner = ""
         if owner is None:
-            self._helper(node, name, operand, arguments, routers, base, depth)
+            self._helper(name, arguments, routers, base, depth)
             return
         verb = name.upper()
         if verb in VERBS and name in (verb, verb.title()) and arguments:
@@ -157,6 +157,12 @@ class Routes:
             method = self._module.string(arguments[0]) if len(arguments) >= 3 else None
             if method:
                 self._route(method.upper(), owner, arguments[1], arguments[-1], node, path)
+        elif name == "Match" and len(arguments) >= 3:  # gin and echo: the methods come as a list
+            methods = [m for n in walk(arguments[0]) if (m := self._module.string(n)) is not None]
+            for method in dict.fromkeys(methods):
+                self._route(method.upper(), owner, arguments[1], arguments[-1], node, path)
+            if not methods:
+                self._lost(node, path)
         elif name in ("Any", "All", "Handle", "HandleFunc", "HandlerFunc") and len(arguments) >= 2:
             self._pattern(owner, arguments, node, routers, base, path, depth)
         elif name == "Route" and len(arguments) >= 2:
@@ -173,15 +179,8 @@ class Routes:
                 self._lost(node, path)
 
     def _pattern(
-        self,
-        owner: str,
-        arguments: list[GoNode],
-        node: GoNode,
-        routers: dict[str, str],
-        base: str,
-        path: str,
-        depth: int,
-    ) -> None:
+        self, owner: str, arguments: list[GoNode], node: GoNode, routers: dict[str, str], base: str, path: str, depth: int
+    ) -> None:  # fmt: skip
         written = self._module.string(arguments[0])
         found = _PATTERN.match(written) if written is not None else None
         if written is not None and found is None and not written:
@@ -210,16 +209,7 @@ class Routes:
             return ",".join(v for v in values if v)
         return ""
 
-    def _helper(
-        self,
-        node: GoNode,
-        name: str,
-        operand: GoNode,
-        arguments: list[GoNode],
-        routers: dict[str, str],
-        base: str,
-        depth: int,
-    ) -> None:
+    def _helper(self, name: str, arguments: list[GoNode], routers: dict[str, str], base: str, depth: int) -> None:
         """A call of a function of the module that is handed a router."""
         handed = [self._prefix(a, routers, base) for a in arguments]
         if all(prefix is None for prefix in handed):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from mcp_backend.contracts.documents import mapping
 from mcp_backend.contracts.openapi.flat import Flattener
 from mcp_backend.contracts.openapi.model import Api, Operation, Parameter, json_schema
-from mcp_backend.contracts.service.answers import Findings, statuses
+from mcp_backend.contracts.service.answers import Findings
 from mcp_backend.contracts.service.talking import Answer, Ask, Talk
 from mcp_backend.contracts.service.values import Bad, bad_texts, bad_values, good
 
@@ -33,6 +33,8 @@ class Probe:
         self._headers: Mapping[str, str] = headers[0] if headers else {}
         self.found = Findings(self._f)
         self.requests = 0
+        self.refused: set[str] = set()
+        """Parameters and properties whose bad values were refused, as far as some were tried."""
         self._ids: dict[str, Any] = {}
         self._made: dict[str, Any] = {}
         self._authorised = not headers
@@ -76,9 +78,7 @@ class Probe:
             self.found.answered(operation, answer)
             return
         if answer.status >= 500:
-            self.found.different(
-                "status-undocumented", f"{operation.name} {answer.status}", statuses(operation), str(answer.status)
-            )
+            self.found.failed(operation, answer)
             self.found.unsure(operation.name, f"a valid request was answered with {answer.status}")
             return
         self.found.answered(operation, answer)
@@ -112,9 +112,7 @@ class Probe:
             for bad in bad_texts(self._f, parameter.schema):
                 got = await self._send(operation, query={parameter.name: bad.value})
                 if got.status >= 500:
-                    self.found.different(
-                        "status-undocumented", f"{operation.name} {got.status}", statuses(operation), str(got.status)
-                    )
+                    self.found.failed(operation, got)
                 elif 200 <= got.status < 300:
                     accepted.append(bad)
                 elif got.status:
@@ -126,7 +124,9 @@ class Probe:
                 )
             elif accepted:
                 self.found.missing_parameter(where)
-            elif not refused:
+            elif refused:
+                self.refused.add(where)
+            else:
                 self.found.unsure(where, "nothing tells whether it is read")
 
     async def _reads(self, operation: Operation, parameter: Parameter, before: Answer) -> bool:
@@ -164,25 +164,19 @@ class Probe:
                 continue
             for bad in bad_values(self._f, node):
                 got = await self._send(operation, body=_encoded({**valid, key: bad.value}))
-                self._judge(
-                    operation,
-                    got,
-                    "constraint-not-enforced",
-                    f"{name}.{key}",
-                    f"{bad.rule}, so {str(bad.value)[:40]!r} is refused",
-                )
+                told = f"{bad.rule}, so {str(bad.value)[:40]!r} is refused"
+                self._judge(operation, got, "constraint-not-enforced", f"{name}.{key}", told)
         if flat.additional is False:
             got = await self._send(operation, body=_encoded({**valid, "no_such_field": 1}))
             self._judge(operation, got, "constraint-not-enforced", name, "unknown fields are refused")
 
     def _judge(self, operation: Operation, got: Answer, word: str, where: str, expected: str) -> None:
         if got.status >= 500:
-            self.found.different(
-                "status-undocumented", f"{operation.name} {got.status}", statuses(operation), str(got.status)
-            )
+            self.found.failed(operation, got)
         elif 200 <= got.status < 300:
             self.found.different(word, where, expected, f"accepted with {got.status}")
         elif got.status:
+            self.refused.add(where)
             self.found.answered(operation, got)
 
     async def _missing(self, operation: Operation) -> None:
@@ -192,20 +186,23 @@ class Probe:
             return
         path = {p.name: self._unknown(p) for p in parameters}
         got = await self._send(operation, path=path)
-        if got.status == 404:
+        # An id that fits the schema is a fair question; a text that no schema describes further may be none.
+        fair = all(self._fits(p) for p in parameters)
+        if got.status == 404 or (fair and got.status in (400, 409, 410, 422)):
             self.found.answered(operation, got)
         for parameter in parameters[-1:]:
             for bad in list(bad_texts(self._f, parameter.schema))[:2] if parameter.schema else ():
                 got = await self._send(operation, path={**self._path(operation), parameter.name: bad.value})
+                where = f"{operation.name} {parameter.name}"
                 if 200 <= got.status < 300:
-                    self.found.different(
-                        "constraint-not-enforced",
-                        f"{operation.name} {parameter.name}",
-                        bad.rule,
-                        f"{bad.value!r} is accepted",
-                    )
+                    self.found.different("constraint-not-enforced", where, bad.rule, f"{bad.value!r} is accepted")
                 elif got.status in (400, 422):
+                    self.refused.add(where)
                     self.found.answered(operation, got)
+
+    def _fits(self, parameter: Parameter) -> bool:
+        flat = self._f.flat(parameter.schema) if parameter.schema is not None else None
+        return flat is not None and (bool(flat.types & {"integer", "number"}) or flat.format == "uuid")
 
     def _unknown(self, parameter: Parameter) -> str:
         flat = self._f.flat(parameter.schema) if parameter.schema is not None else None
