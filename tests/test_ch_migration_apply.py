@@ -128,6 +128,12 @@ async def test_what_was_rehearsed_is_applied_and_recorded_as_dbmate_does(project
     assert project.comment == ""
     assert (await project.run())["note"] == "nothing is pending"
     project.policy()
+    async with project.connect(project.root) as client:
+        told = (await result(client, "db_schema"))["migrations"]
+        assert (told["applied"], told["pending"], told["tool"]) == (["20260101_add"], [], "dbmate")
+        project.write("20260102_more", "select 1")
+        assert (await result(client, "db_schema"))["migrations"]["pending"] == ["20260102_more"]
+    (project.root / "db/migrations/20260102_more.sql").unlink()
     down = await project.run(direction="down")
     assert (down["at_version_after"], project.applied) == (found["at_version_before"], [])
 

@@ -63,6 +63,23 @@ async def test_what_the_rehearsal_finds_to_be_a_decision_is_asked_and_then_runs(
     assert rehearsing.applied == ["1", "2"]
 
 
+async def test_the_shadow_follows_what_was_applied_and_notices_what_was_not(rehearsing: Project) -> None:
+    rehearsing.write("1_a", FILLED, "drop table a;")
+    rehearsing.write("2_b", "alter table a add y int;")
+    rehearsing.write("3_c", "alter table a add z int;")
+    async with rehearsing.server() as client:
+        shadows: list[Any] = []
+        for version in ("1", "2", "3"):
+            report = (await client.call_tool("rehearse_migration", {"version": version})).structured_content
+            assert report is not None
+            shadows.append(report["shadow"]["cached"])
+            result = await call(client, version=version)
+            assert result["rehearsal"]["schema_as_rehearsed"] is True
+            if version == "2":
+                rehearsing.admin.execute(b"alter table a add by_hand int")
+    assert shadows == [False, True, False]
+
+
 async def test_that_nothing_was_rehearsed_is_said_and_recorded(project: Project) -> None:
     project.write("1_a", "create table a();")
     result = await project.run()

@@ -52,7 +52,7 @@ async def rehearsed(
     digest = actions.digest("run_migration", (planning.action(prepared, engine),))
     if kept := find(workspace, digest, prepared.version):
         return kept, None
-    from mcp_backend.migrations.rehearsal import subject
+    from mcp_backend.migrations.rehearsal import following, subject
     from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
     try:
@@ -61,6 +61,7 @@ async def rehearsed(
         else:
             found = await subject.pending(engine, workspace.root, version, direction)
         report = await rehearse(engine, workspace, found)
+        following.remember(found, report)
     except Unavailable as error:
         raise Unavailable(
             f"the migration could not be rehearsed, so nothing was executed: {error.reason} (a person can let "

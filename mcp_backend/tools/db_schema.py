@@ -84,11 +84,16 @@ async def show(
     detail: Literal["auto", "names", "columns", "full"] = "auto",
 ) -> Result:
     """The answer of the tool and of the resources."""
+    root = app.workspace.root
     if engine.settings.kind == "clickhouse":
+        from mcp_backend.migrations.clickhouse.subject import folder
         from mcp_backend.tools import db_schema_clickhouse
 
         clickhouse = cast("Clickhouse", engine)
-        return await db_schema_clickhouse.show(clickhouse, table, search, after, detail, MOST_BYTES)
+        return await db_schema_clickhouse.show(
+            clickhouse, root, table, search, after, detail, MOST_BYTES, RECENT_MIGRATIONS,
+            _stamp(folder(root, engine.settings)),
+        )  # fmt: skip
     engine = cast("Postgresql", engine)
     import psycopg
 
@@ -98,7 +103,6 @@ async def show(
     from mcp_backend.engines.pg import table as one_table
     from mcp_backend.migrations import detect
 
-    root = app.workspace.root
     question: listing.Question = (table, search, after, detail)
     stamp = _stamp(detect.folder(root, engine.settings))
     kept, exact = await schema.repeated(engine, question, stamp) or (None, False)

@@ -1,12 +1,13 @@
 """db_schema on ClickHouse."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_backend.engines import listing
 from mcp_backend.engines.ch import schema
 from mcp_backend.engines.ch import table as one_table
 from mcp_backend.engines.ch.errors import ServerError, refusal
-from mcp_backend.errors import Json
+from mcp_backend.migrations.clickhouse import subject
 from mcp_backend.tools.base import Result
 
 if TYPE_CHECKING:
@@ -22,16 +23,19 @@ async def version(engine: "Clickhouse") -> str:
 
 
 async def show(
-    engine: "Clickhouse", table: str | None, search: str, after: str | None, detail: listing.Detail, most_bytes: int
-) -> Result:
-    """As `db_schema.show`."""
+    engine: "Clickhouse", root: Path, table: str | None, search: str, after: str | None, detail: listing.Detail,
+    most_bytes: int, newest: int, stamp: object,
+) -> Result:  # fmt: skip
+    """As `db_schema.show`. `newest` is how many migrations are listed, `stamp` tells that their files are the same."""
     question: listing.Question = (table, search, after, detail)
-    elsewhere = f"not looked at here; the resource migrations://{engine.settings.name} lists them"
-    migrations: Json = {"applied": [], "pending": [], "problem": elsewhere}
     try:
         word = await engine.changes()
+        word = f"{word} {stamp}" if word else ""
         if (known := schema.repeated(engine.memory, question, word)) is not None:
             return known
+        migrations = await subject.status(engine, root, newest)
+        if missing := migrations.pop("missing", None):
+            migrations["without_file"] = len(missing) if isinstance(missing, list) else missing
         standing = await engine.standing()
         result: Result = {
             "engine": engine.settings.name,
@@ -41,7 +45,7 @@ async def show(
             "version": await schema.version(engine, engine.memory),
         }
         if table is None:
-            room = most_bytes - listing.size({**result, "migrations": migrations})
+            room = max(most_bytes - listing.size({**result, "migrations": migrations}), most_bytes // 4)
             result |= await schema.listing(engine, engine.memory, search, after, detail, room)
         else:
             shown, following = await one_table.describe(engine, await one_table.find(engine, table), after)

@@ -58,9 +58,11 @@ class RehearseMigration(Tool):
             more: Result = {}
         else:
             from mcp_backend.migrations import rehearsed
+            from mcp_backend.migrations.rehearsal import following
             from mcp_backend.migrations.rehearsal.rehearse import rehearse
 
             report = await rehearse(app.engines.postgresql(settings.name), app.workspace, plan.prepared)
+            following.remember(plan.prepared, report)
             rehearsed.keep(app.workspace, report)
             more = {"second_opinion": (await second_opinion.ask(report)).as_json()}
         return {**report.as_result(), **more, "report": kept.keep(app.workspace, report, app.clock(), more)}

@@ -17,6 +17,7 @@ from mcp_backend.migrations.clickhouse.language import Statement, statements
 from mcp_backend.migrations.clickhouse.rehearsal import Text, rehearse
 from mcp_backend.migrations.model import Direction, File
 from mcp_backend.migrations.rehearsal.report import Report
+from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ async def pending(engine: "Clickhouse", root: Path, only: str | None, direction:
     right first.
     """
     settings = engine.settings
-    folder = root / (settings.migrations or FOLDER)
-    files = await asyncio.to_thread(find, folder, root, settings.name)
+    files = await asyncio.to_thread(find, folder(root, settings), root, settings.name)
     past = await history.read(engine, root)
     state = order.state(files, past.versions)
     todo = order.up(state, only) if direction == "up" else (order.down(state, only),)
@@ -102,22 +102,28 @@ async def pending(engine: "Clickhouse", root: Path, only: str | None, direction:
     return Subject(action, direction, tuple(step.text for step in steps), steps, past, newest)
 
 
-async def status(engine: "Clickhouse", root: Path) -> dict[str, Json]:
+def folder(root: Path, settings: EngineSettings) -> Path:
+    """Where the migrations of an engine lie."""
+    return root / (settings.migrations or FOLDER)
+
+
+async def status(engine: "Clickhouse", root: Path, newest: int | None = None) -> dict[str, Json]:
     """What `migrations://` says: applied, pending, what does not fit. A folder or table that cannot be read is a
-    `problem` in words."""
-    folder = root / (engine.settings.migrations or FOLDER)
-    found: dict[str, Json] = {"folder": reading.shown(folder, root), "applied": [], "pending": []}
+    `problem` in words. With `newest` only that many of the newest applied and of the next pending ones are listed."""
+    place = folder(root, engine.settings)
+    found: dict[str, Json] = {"folder": reading.shown(place, root), "applied": [], "pending": []}
     try:
-        files = await asyncio.to_thread(find, folder, root, engine.settings.name)
+        files = await asyncio.to_thread(find, place, root, engine.settings.name)
         past = await history.read(engine, root)
     except (NotFound, FailedPrecondition, InvalidArgument) as error:
         return {**found, "problem": error.reason}
     state = order.state(files, past.versions)
-    found |= {
-        "tool": "dbmate",
-        "applied": list[Json](file.path.stem for file in state.applied),
-        "pending": list[Json](file.path.stem for file in state.pending),
-    }
+    applied, pending = [f.path.stem for f in state.applied], [f.path.stem for f in state.pending]
+    found["tool"] = "dbmate"
+    if newest is not None:
+        found |= {"applied_total": len(applied), "pending_total": len(pending)}
+    found["applied"] = list[Json](applied if newest is None else applied[max(len(applied) - newest, 0) :])
+    found["pending"] = list[Json](pending[:newest])
     found |= {"missing": list[Json](state.missing[-20:])} if state.missing else {}
     found |= {"out_of_order": list[Json](file.version for file in state.late[:20])} if state.late else {}
     if point := past.checkpoint:

@@ -23,7 +23,7 @@ from mcp_backend.engines.pg import address
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import Unavailable
-from mcp_backend.migrations.rehearsal import dump
+from mcp_backend.migrations.rehearsal import dump, following
 from mcp_backend.migrations.rehearsal.target import Target
 from mcp_backend.settings import Workspace, resolve
 
@@ -151,7 +151,9 @@ async def opened(
             key = hashlib.sha256(known.encode()).hexdigest()[:24]
             await control.execute(b"set lock_timeout = '%d s'" % WAIT_SECONDS)
             await control.execute(f"select pg_advisory_lock({int(key[:12], 16)})".encode())
-            yield await _database(control, cluster, said, target, target_url, fingerprint, f"s_{key}")
+            found = await _database(control, cluster, said, target, target_url, fingerprint, f"s_{key}")
+            following.used(fingerprint, found.database)
+            yield found
         finally:
             await control.close()
 
@@ -208,6 +210,8 @@ async def _database(
         await control.execute(b"select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
         missing = tuple(line for line in str(row[0]).split("\n")[1:] if line)
         return replace(shadow, missing=missing)
+    if (left := await following.follow(control, shadow)) is not None:
+        return replace(shadow, missing=left)
     await _forget(control)
     text, _ = await asyncio.gather(
         asyncio.to_thread(dump.schema, target_url),
