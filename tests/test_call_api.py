@@ -15,10 +15,12 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from mcp_backend.contracts import reading, sources
 from mcp_backend.contracts.calling import addresses
 from mcp_backend.contracts.calling.line import Line, within
 from mcp_backend.contracts.calling.over_http import exchange
 from mcp_backend.policy import Policy
+from mcp_backend.settings import Workspace
 from tests.conftest import ERAS, Connect, Era
 from tests.service import ask, refused, write
 
@@ -309,6 +311,20 @@ async def test_a_body_has_references_and_no_token_of_a_real_service(
     assert (error["code"], error["constraint"]) == ("permission_denied", "no-secrets")
     for secret in (SECRET, token):
         assert secret not in json.dumps(found) + json.dumps(error) + audit
+
+
+def test_a_document_is_parsed_again_only_when_what_is_in_its_files_changed(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"api.yaml": SPEC.replace("'#/components/schemas/Order'", "'order.yaml'", 1), "order.yaml": "type: object\n"},
+    )
+    source = sources.work_tree(Workspace(tmp_path, tmp_path, False))
+    first = reading.api(source, "api.yaml")
+    assert first.documents.load("order.yaml") == {"type": "object"}
+    (tmp_path / "api.yaml").touch()
+    assert reading.api(source, "api.yaml") is first
+    (tmp_path / "order.yaml").write_text("type: number\n")
+    assert reading.api(source, "api.yaml") is not first
 
 
 async def test_a_redirect_is_told_and_not_followed(orders: Path, connect: Connect) -> None:

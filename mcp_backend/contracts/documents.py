@@ -1,5 +1,6 @@
 """JSON and YAML files of the workspace, and the references between them. Nothing is ever fetched from elsewhere."""
 
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,8 @@ class Documents:
         self._limit = limit
         self._base = root.as_uri() + "/"
         self._read: dict[str, Any] = {}
+        self.digests: dict[str, bytes] = {}
+        """SHA-256 of each file that was read."""
         self._ids: dict[str, str] = {}
 
     @property
@@ -59,6 +62,7 @@ class Documents:
         except (OSError, ValueError, RuntimeError) as error:
             why = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else "not a path"
             raise Broken(f"{path}: {why}") from error
+        self.digests[path] = hashlib.sha256(data).digest()
         if len(data) > self._limit:
             raise Broken(f"{path}: larger than {self._limit // 1_000_000} MB")
         try:

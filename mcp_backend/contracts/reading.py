@@ -1,16 +1,22 @@
 """Reads a specification of any kind, and remembers what was read as long as its files stay as they are."""
 
+import hashlib
 import os
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from mcp_backend.contracts.contract import Contract
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
 
+if TYPE_CHECKING:
+    from mcp_backend.contracts.openapi.model import Api
+
 _KEPT = 12
 _read: "OrderedDict[tuple[Path, Spec], tuple[dict[str, tuple[int, int] | None], Contract]]" = OrderedDict()
+_apis: "OrderedDict[tuple[Path, str], Api]" = OrderedDict()
 _lock = Lock()
 
 
@@ -33,6 +39,22 @@ def contract(source: Source, spec: Spec) -> Contract:
         return found
 
 
+def api(source: Source, path: str) -> "Api":
+    """An OpenAPI document of the work tree, parsed again only when a file of it changed. Raises `Broken`."""
+    from mcp_backend.contracts.openapi.model import Api
+
+    key = (source.root, path)
+    with _lock:
+        known = _apis.get(key)
+        if known is None or any(_digest(source.root, p) != d for p, d in known.documents.digests.items()):
+            known = Api(source.documents(), path)
+        _apis[key] = known
+        _apis.move_to_end(key)
+        while len(_apis) > _KEPT:
+            _apis.popitem(last=False)
+        return known
+
+
 def _fresh(source: Source, spec: Spec) -> Contract:
     if spec.kind == "openapi":
         from mcp_backend.contracts.openapi import show
@@ -49,6 +71,13 @@ def _fresh(source: Source, spec: Spec) -> Contract:
     from mcp_backend.contracts.protobuf import show as protobuf
 
     return protobuf.read(source, spec)
+
+
+def _digest(root: Path, path: str) -> bytes:
+    try:
+        return hashlib.sha256((root / path).read_bytes()).digest()
+    except (OSError, ValueError):
+        return b""
 
 
 def _stamp(root: Path, path: str) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from mcp_backend.contracts import specs
+from mcp_backend.contracts import reading, specs
 from mcp_backend.contracts.calling.asking import split
 from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.openapi.model import Api, Operation
@@ -35,7 +35,7 @@ class Operations:
             if spec.kind != "openapi":
                 continue
             try:
-                self.apis.append(Api(source.documents(), spec.path))
+                self.apis.append(reading.api(source, spec.path))
             except Broken as error:
                 self.broken.append(str(error))
         if path and not self.apis:
