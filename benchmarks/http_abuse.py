@@ -153,10 +153,14 @@ async def slow(server: Server, count: int, head: bytes) -> str:
     return f"{count} connections, {each:.1f} kB each, all ended after {time.monotonic() - began:.1f} s"
 
 
-async def measure(count: int = SESSIONS) -> list[str]:
-    """One line for each abuse."""
+async def measure(count: int = SESSIONS) -> None:
+    """Prints one line for each abuse."""
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
     async with served(count) as server:
-        lines = [f"at rest: {await calls(server, lambda: True)}; {server.memory() / 1024:.0f} MB"]
+        say(f"at rest: {await calls(server, lambda: True)}; {server.memory() / 1024:.0f} MB")
         for name, many_times, request in (
             ("no token", 2000, {"token": None}),
             ("a made-up token", 2000, {"token": "x" * 40}),
@@ -165,13 +169,12 @@ async def measure(count: int = SESSIONS) -> list[str]:
             ("a body of 5 MB", 100, {"body": "x" * 5_000_000}),
             ("a body that is no JSON", 500, {"body": "{" * 2000}),
         ):
-            lines.append(f"{name}: {await beside(server, flooded(server, many_times, **request))}")
+            say(f"{name}: {await beside(server, flooded(server, many_times, **request))}")
         half = b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-Slow: "
-        lines.append(f"slow-loris ({HEAD_SECONDS:.0f} s): {await beside(server, slow(server, SLOW, half))}")
-        lines.append(f"sessions: {await beside(server, sessions(server, count))}")
-        lines.append(f"with them open: {await calls(server, lambda: True)}; {server.memory() / 1024:.0f} MB")
-    return lines
+        say(f"slow-loris ({HEAD_SECONDS:.0f} s): {await beside(server, slow(server, SLOW, half))}")
+        say(f"sessions: {await beside(server, sessions(server, count))}")
+        say(f"with them open: {await calls(server, lambda: True)}; {server.memory() / 1024:.0f} MB")
 
 
 if __name__ == "__main__":
-    print("\n".join(asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else SESSIONS))))
+    asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else SESSIONS))

@@ -77,7 +77,7 @@ async def conversed(
     text = _text(answer)
     if text:
         row = await _answered(app, form.escalation, "answered", text, ())
-        await app.store.run("escalation_seen", id=row["id"])
+        await app.store.run("escalation_seen", id=row["id"], asker=app.caller.principal)
         done = f"answered by {row['answered_by']} at the host: act on the answer"
         body |= {"status": row["status"], "answer": row["answer"], "by": row["answered_by"], "meanwhile": done}
     return body

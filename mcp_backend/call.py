@@ -169,7 +169,7 @@ async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry
         evidence=plan.evidence,
     )  # fmt: skip
     if row["status"] == "denied":
-        await app.store.run("escalation_seen", id=row["id"])
+        await app.store.run("escalation_seen", id=row["id"], asker=app.caller.principal)
         raise PermissionDenied(
             f"{row['answered_by']} denied exactly this call: {row['answer'] or 'no reason given'}",
             constraint=constraint.id,
@@ -219,8 +219,9 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
         result["warnings"] = [*own, *told] if isinstance(own, list) else told
     unread: list[Row] = []
     with suppress(Unavailable):  # The call is done and recorded; who asked hears of answers with the next one.
-        unread = [] if "notices" in result else await app.store.rows("notices")
-        answers.keep(app.workspace.state, unread, told=True)
+        unread = [] if "notices" in result else await app.store.rows("notices", asker=app.caller.principal)
+        if app.caller.scopes is None:  # Hooks of this machine are its user's, and hear nothing of other principals.
+            answers.keep(app.workspace.state, unread, told=True)
     if unread:
         result["notices"] = [_notice(row) for row in unread]
     return result

@@ -60,7 +60,8 @@ class Entry:
                 if spend is not None:
                     if (approval := await spend()) is None:
                         return False
-                    await self._app.store.run("escalation_seen", id=approval.escalation)
+                    asker = self._app.caller.principal
+                    await self._app.store.run("escalation_seen", id=approval.escalation, asker=asker)
                     self._about["approval"] = {
                         "id": approval.id, "escalation": approval.escalation, "by": approval.approver,
                         "channel": approval.channel,

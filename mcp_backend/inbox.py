@@ -114,7 +114,7 @@ class Inbox:
             self.store, row["id"], status=status, answer=answer, by=self.reader, channel=channel, now=now,
             constraint=self._constraint(row), people=self.people(row),
         )  # fmt: skip
-        answers.keep(self.place.state, await self.store.rows("notices"))
+        answers.keep(self.place.state, await self.store.rows("notices", asker=user()))
         return decided
 
     async def acknowledge(self, row: Row, *, channel: str, now: float) -> Row:
@@ -131,7 +131,7 @@ class Inbox:
     async def ask_back(self, row: Row, question: str, *, channel: str, now: float) -> Row:
         """The reader asks the engineer. Raises as `routing.ask_back` does."""
         await routing.ask_back(self.store, row["id"], question, by=self.reader, channel=channel, now=now)
-        answers.keep(self.place.state, await self.store.rows("notices"))
+        answers.keep(self.place.state, await self.store.rows("notices", asker=user()))
         return await self.one(row["id"])
 
     def targets(self, row: Row) -> tuple[str, ...]:

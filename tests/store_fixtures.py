@@ -29,11 +29,23 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Runs the test twice: what would be a file of a folder is a schema of its own on PostgreSQL the second time. Only
     in this process: a test that starts others says `store = "env:…"` in a policy."""
     if request.param == "postgresql":
-        url: str = request.getfixturevalue("store_url")
-        make = store.STORES["postgresql"]
-
-        def opened(folder: Path) -> store.Store:
-            return make(url, f"t_{sha256(os.fsencode(folder))[:16]}")
-
-        monkeypatch.setattr(store, "open_sqlite", opened)
+        _on_postgresql(request, monkeypatch)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test on the store that MCP_BACKEND_TESTS_STORE=postgresql asks for; for the same reason those that start
+    other processes fail there."""
+    if os.environ.get("MCP_BACKEND_TESTS_STORE") == "postgresql" and "each_store" not in request.fixturenames:
+        _on_postgresql(request, monkeypatch)
+
+
+def _on_postgresql(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    url: str = request.getfixturevalue("store_url")
+    make = store.STORES["postgresql"]
+
+    def opened(folder: Path) -> store.Store:
+        return make(url, f"t_{sha256(os.fsencode(folder))[:16]}")
+
+    monkeypatch.setattr(store, "open_sqlite", opened)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from mcp_backend import escalations, persona
-from mcp_backend.app import App, open_app
+from mcp_backend import answers, escalations, persona
+from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from mcp_backend.settings import workspace
@@ -283,3 +283,19 @@ async def test_every_step_of_a_question_is_on_record(tmp_path: Path) -> None:
 async def records_of(app: App) -> list[dict[str, Any]]:
     """The audit log, oldest first."""
     return [json.loads(row["record"]) for row in await app.store.rows("audit_after", seq=0, limit=10_000)]
+
+
+async def test_only_who_asked_is_told_and_only_they_have_read_it(tmp_path: Path) -> None:
+    async with open_app(tmp_path) as app:
+        cy, bo = (replace(app, caller=Caller(who, "host", who, frozenset(["mcp-backend"]))) for who in ("cy", "bo"))
+        identifier = str((await call(cy, Escalate, question()))["id"])
+        again = await call(bo, Escalate, question())
+        assert again["duplicate_of"] == identifier
+        assert "notices go to cy" in str(again["meanwhile"])
+        await answer(tmp_path, identifier)
+        assert "notices" not in await call(bo, CheckEscalation, {})
+        assert (await call(bo, CheckEscalation, {"id": identifier}))["answer"] == "half even"
+        assert identifier in str((await call(cy, CheckEscalation, {}))["notices"])
+        assert await call(cy, CheckEscalation, {"id": identifier})
+        assert "notices" not in await call(cy, CheckEscalation, {})
+        assert not answers.take(app.workspace.state), "a hook of this machine hears nothing of other principals"

@@ -10,7 +10,7 @@ import pytest
 
 from mcp_backend import answers
 from mcp_backend.inbox import open_inbox
-from mcp_backend.settings import workspace
+from mcp_backend.settings import user, workspace
 from tests.conftest import Connect
 from tests.test_escalation import question, said
 from tests.test_hook import run
@@ -39,7 +39,7 @@ def event(folder: Path, command: str = "ls") -> dict[str, Any]:
 
 def test_an_answer_is_told_once_and_nothing_is_allowed_by_it(repository: Path) -> None:
     assert run("claude-code", event(repository)).stdout == ""
-    identifier = ask(repository)
+    identifier = ask(repository, asker=user())
     decided(repository, identifier, answer="half even\u202e")
     done = run("claude-code", event(repository))
     assert (done.returncode, done.stderr) == (0, "")
@@ -47,13 +47,13 @@ def test_an_answer_is_told_once_and_nothing_is_allowed_by_it(repository: Path) -
     assert told.keys() == {"hookEventName", "additionalContext"}, "no decision: the host's own rules go on"
     assert f"{identifier} (answered): Rounding: half even" in told["additionalContext"]
     assert run("claude-code", event(repository)).stdout == "", "told once"
-    second = ask_approval(repository)
+    second = ask_approval(repository, asker=user())
     decided(repository, second, "denied", "not on a Friday")
     assert "not on a Friday" in run("claude-code", event(repository)).stdout
 
 
 def test_a_refusal_is_never_softened_by_an_answer(repository: Path) -> None:
-    decided(repository, ask(repository))
+    decided(repository, ask(repository, asker=user()))
     refused = json.loads(run("claude-code", event(repository, "echo x > .git/config")).stdout)["hookSpecificOutput"]
     assert refused["permissionDecision"] == "deny"
     assert "additionalContext" not in refused
@@ -62,7 +62,7 @@ def test_a_refusal_is_never_softened_by_an_answer(repository: Path) -> None:
 
 @pytest.mark.parametrize("host", ["codex", "gemini-cli", "cursor", "vscode"])
 def test_a_host_that_takes_no_words_beside_a_decision_hears_nothing(repository: Path, host: str) -> None:
-    decided(repository, ask(repository))
+    decided(repository, ask(repository, asker=user()))
     line = event(repository) | ({"tool_name": "run_shell_command"} if host == "gemini-cli" else {})
     if host == "cursor":
         line = {"hook_event_name": "beforeShellExecution", "command": "ls", "workspace_roots": [str(repository)]}
@@ -83,7 +83,7 @@ async def test_what_a_result_told_is_not_told_again_by_a_hook(connect: Connect, 
 
 @pytest.mark.parametrize("content", ["{", "7"])
 def test_a_file_that_cannot_be_read_refuses_nothing(repository: Path, content: str) -> None:
-    decided(repository, ask(repository))
+    decided(repository, ask(repository, asker=user()))
     (workspace(repository).state / answers.WAITING).write_bytes(content.encode("utf-8", "surrogateescape"))
     done = run("claude-code", event(repository))
     assert (done.returncode, done.stdout) == (0, "")

@@ -109,14 +109,14 @@ select seq, at, event, actor, channel, note from escalation_event where escalati
 
 -- name: escalation_seen
 update escalation set seen = 1
-where id = :id and seen = 0 and (status not in ('open', 'acknowledged') or awaits = 'asker');
+where id = :id and asker = :asker and seen = 0 and (status not in ('open', 'acknowledged') or awaits = 'asker');
 
 -- name: notices
 select id, kind, status, title, answer, awaits,
        (select note from escalation_event e where e.escalation = escalation.id and e.event = 'asked_back'
         order by e.seq desc limit 1) as asked_back
 from escalation
-where seen = 0 and (status in ('answered', 'approved', 'denied', 'expired') or awaits = 'asker'
+where seen = 0 and asker = :asker and (status in ('answered', 'approved', 'denied', 'expired') or awaits = 'asker'
                     or (status = 'superseded' and kind <> 'approval'))
 order by decided limit 10;
 

@@ -38,7 +38,7 @@ class CheckEscalation(Tool):
             return {"open": [brief(row) for row in rows[:50]], "truncated": len(rows) > 50}
         row = await _settled(app, self.id, self.wait_seconds)
         async with app.store.transaction(durable=False):
-            await app.store.run("escalation_seen", id=self.id)
+            await app.store.run("escalation_seen", id=self.id, asker=app.caller.principal)
         said = await exchange(app.store, self.id)
         more: Result = {"exchange": said} if said else {}
         if row["awaits"]:

@@ -107,14 +107,19 @@ class Escalate(Tool):
         elif not new:
             result["decided_in"] = next((d.number for d in ready.recorded if d.escalation == row["id"]), row["id"])
             result["answer"] = row["answer"]
-            await app.store.run("escalation_seen", id=row["id"])
+            await app.store.run("escalation_seen", id=row["id"], asker=app.caller.principal)
         elif near := await escalations.alike(app.store, row):
             result["similar"] = [_similar(other) for other in near]
+        own = row["asker"] == app.caller.principal
         result["meanwhile"] = (
             f"decided by {row['answered_by']}: act on the answer"
             if not new and row["status"] not in escalations.OPEN
             else "do not guess and do not build on a guess; go on with work that does not depend on the answer, "
-            "results carry a notice when it is there (or check_escalation)"
+            + (
+                "results carry a notice when it is there (or check_escalation)"
+                if own
+                else f"check_escalation has the answer when it is there; notices go to {row['asker']}, who asked"
+            )
         )
         return result
 
