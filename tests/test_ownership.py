@@ -232,6 +232,30 @@ def test_a_terminal_interface_is_not_a_browser_frontend() -> None:
     assert owner("packages/cli/src/App.tsx", tool) == "grey_js"
 
 
+def test_a_textual_interface_is_drawn_in_a_terminal() -> None:
+    files = {
+        "pyproject.toml": '[project]\ndependencies = [\n    "textual>=6",\n]\n',
+        "src/tui/tui.scss": "",
+        "src/a.py": "",
+    }
+    assert (owner("src/tui/tui.scss", files), owner("src/a.py", files)) == ("grey_js", "backend")
+
+
+def test_pages_stay_pages_in_folders_called_docs_or_messages() -> None:
+    files = {"manage.py": "", "docs/views.py": ""}
+    assert owner("docs/templates/docs/index.html", files) == "grey_template"
+    assert owner("app/views/messages/show.html.erb", files) == "grey_template"
+    assert owner("app/views/reset_mailer/show.html.erb", files) == "backend"
+    assert owner("docs/index.html", files) == "shared"
+
+
+def test_what_a_full_stack_package_reads_and_says() -> None:
+    files = {"package.json": NEXT, "docs/package.json": NEXT, **some("docs/app/x.vue", "app/a.tsx", "lib/server/db.ts")}
+    assert owner("lib/server/fonts/a.ttf", files) == "grey_asset"
+    assert owner("locales/de.json", files) == "grey_js"
+    assert (owner("docs/content/guide.md", files), owner("docs/app/x.vue", files)) == ("shared", "frontend")
+
+
 def test_test_data_and_examples_mark_no_frontend() -> None:
     files = {
         **some("crates/lib.go", "internal/x.go"),

@@ -27,6 +27,8 @@ def server_code(path: str, roots: Roots, below: str) -> Ownership | None:
     if suffix in (".sql", ".prisma"):
         return Ownership("backend", f"{below}, but it is {'SQL' if suffix == '.sql' else 'a data model'}")
     serves = roots.package(path)[1]
+    if kinds.kind(path) == "asset" and in_server(path, roots):
+        return Ownership("grey_asset", f"{below}, but server code of {serves} uses it")
     if not serves or suffix not in _NOT_DRAWN:
         return None
     inner, name = _inner(path, roots), path.rpartition("/")[2]

@@ -39,8 +39,12 @@ EXAMPLES = words("example examples sample samples cookiecutter project_template 
 STATIC = words(
     "static staticfiles assets public static_src static-src js javascript javascripts scss css wwwroot bundles"
 )
-MAILISH = Expression(r"(^|/)(e?mails?|notifications?|sms|pdfs?|reports?|invoices?|messages?)(/|[._-])")
+MAILISH = Expression(r"(^|/)(e?mails?|(\w+_)?mailers?|notifications?|sms|pdfs?|reports?|invoices?|messages?)(/|[._-])")
 """Places whose templates are rendered into messages and documents, not into pages."""
+_RESOURCE_VIEW = Expression(r"(^|/)views/(?!.*mailer).*/(_\w+|index|show|new|edit)(\.html)?\.\w+$")
+"""The views of a resource that happens to be called messages or mails, by the names Rails gives them."""
+_LANGUAGES = words("locales locale i18n lang langs translations")
+_PAGE_FOLDERS = words("templates template views jinja2")
 _TEXT_TEMPLATE = Expression(
     r"\.(txt|text|xml|ya?ml|json|toml|conf|cfg|ini|sql|md|sh|service|go|py|csv|env|tf|hcl|proto|eml)"
     r"\.(j2|jinja2?|tmpl|tpl|gotmpl|erb|mustache|hbs)$"
@@ -71,6 +75,20 @@ def documentation(path: str) -> bool:
     return any(part in _DOC_FOLDERS for part in parts[:-1]) or _DOC_NAME.fullmatch(parts[-1]) is not None
 
 
+def written_up(path: str, root: str) -> bool:
+    """Whether a canonical path is text of a site that is named for documentation: `docs/content/guide.md`."""
+    return root.rpartition("/")[2].lower() in ("doc", "docs", "documentation") and suffix(path) in (
+        ".md",
+        ".mdx",
+        ".rst",
+    )
+
+
+def translated(path: str) -> bool:
+    """Whether a canonical path is a catalogue of translations."""
+    return suffix(path) in (".json", ".yaml", ".yml") and not _LANGUAGES.isdisjoint(path.split("/")[:-1])
+
+
 def test_data(path: str) -> bool:
     """Whether a canonical path is data that tests read: below `testdata`, `fixtures` and the like, or below a folder
     of data in a folder of tests."""
@@ -89,4 +107,11 @@ def evidence(path: str) -> bool:
 
 def not_a_page(path: str) -> bool:
     """Whether a template, by its canonical path, makes a message, a document, SQL or configuration, not a page."""
-    return MAILISH.search(path) is not None or _TEXT_TEMPLATE.search(path) is not None
+    if _TEXT_TEMPLATE.search(path):
+        return True
+    return MAILISH.search(path) is not None and not _RESOURCE_VIEW.search(path)
+
+
+def page_folder(path: str) -> bool:
+    """Whether a canonical path lies in a folder of templates that a web framework renders."""
+    return not _PAGE_FOLDERS.isdisjoint(path.split("/")[:-1])

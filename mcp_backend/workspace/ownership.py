@@ -154,6 +154,8 @@ def _by_root(path: str, roots: Roots) -> Ownership | None:
         case "frontend":
             if served := server_code(path, roots, f"R2: {below}"):
                 return served
+            if kinds.written_up(path, root.folder):
+                return Ownership("shared", f"R2: text {below}, a site of documentation")
             if suffix in (".py", ".go"):
                 return Ownership("grey_embed", f"R2: backend source {below}")
             return Ownership("frontend", f"R2: below the frontend root {_named(root)} ({root.why})")
@@ -209,6 +211,8 @@ def _by_name(path: str, roots: Roots) -> Ownership:
         if root and root.sort == "node":
             return Ownership("backend", f"R11: manifest of {_named(root)}, a server ({root.why})")
         return Ownership("grey_js", "R11: manifest of a JavaScript package")
+    if kinds.translated(path) and roots.package(path)[1]:
+        return Ownership("grey_js", "R13: translations in a package with both sides")
     if path.startswith((".github/", ".forgejo/", ".gitea/")):
         return Ownership("shared", "R12: settings of the forge")
     return Ownership("backend", "R13: nothing says that it is anybody else's")
@@ -227,7 +231,7 @@ def _ui(path: str, roots: Roots, documentation: bool) -> Ownership:
 
 
 def _template(path: str, roots: Roots, documentation: bool) -> Ownership:
-    if documentation:
+    if documentation and not kinds.page_folder(path):
         return Ownership("shared", "R7: part of the documentation")
     if kinds.not_a_page(path):
         return Ownership("backend", "R7: a template of a message, a document or configuration")

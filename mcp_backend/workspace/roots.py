@@ -29,6 +29,7 @@ _BUNDLER = Expression(
     r"((vite|next|nuxt|svelte|astro|vue|rsbuild|quasar|remix|react-router)\.config|gatsby-config|ember-cli-build)"
     r"\.(js|ts|mjs|cjs|mts)|angular\.json"
 )
+_TERMINAL = Expression(r"(?m)^\s*[\"']?textual\b")
 _STRONG_NAME = Expression(
     r"front-?ends?|web-?app|web[-_]?ui|web_app|.+[-_](frontend|webapp|webui)|storefront|spa|web-?client"
 )
@@ -207,6 +208,8 @@ def _by_manifest(
         case "project.pbxproj" if "/" in folder:
             project = folder.rpartition("/")[0]
             roots[project] = Root(project, "frontend", "an Xcode project")
+        case "pyproject.toml" if not counts[folder].js and _TERMINAL.search(read(path) or ""):
+            roots[folder] = Root(folder, "terminal", "pyproject.toml depends on textual: it draws in a terminal")
         case manifest if manifest in _BACKEND:
             roots.setdefault(folder, Root(folder, "backend", f"has {name}"))
         case _:
