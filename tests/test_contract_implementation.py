@@ -111,6 +111,77 @@ func create(w http.ResponseWriter, r *http.Request) { writeJSON(w, 202, Note{}) 
 """
 
 
+PROTO = """\
+syntax = "proto3";
+package jobs.v1;
+message Job { string id = 1; }
+service Jobs {
+  rpc Get(Job) returns (Job);
+  rpc List(Job) returns (Job);
+  rpc Watch(Job) returns (stream Job);
+}
+"""
+SERVICER = """\
+from base import Base
+from gen import jobs_pb2_grpc
+
+
+class Server(Base, jobs_pb2_grpc.JobsServicer):
+    def Get(self, request, context):
+        return request
+
+    def Watch(self, request, context):
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "later")
+"""
+BASE = """\
+class Base:
+    def List(self, request, context):
+        return request
+"""
+GRPC_GO = """\
+package main
+
+type base struct{}
+
+func (base) List(ctx context.Context, r *pb.Job) (*pb.Job, error) { return r, nil }
+
+type server struct {
+	pb.UnimplementedJobsServer
+	base
+}
+
+func (s *server) Get(ctx context.Context, r *pb.Job) (*pb.Job, error) { return r, nil }
+
+func made() *server { return &server{} }
+
+func main() {
+	served := made()
+	pb.RegisterJobsServer(grpc.NewServer(), served)
+}
+"""
+CONNECT = """\
+package main
+
+type server struct{}
+
+func (s *server) Get(ctx context.Context, r *connect.Request[pb.Job]) (*connect.Response[pb.Job], error) {
+	return connect.NewResponse(r.Msg), nil
+}
+
+func (s *server) List(ctx context.Context, r *connect.Request[pb.Job]) (*connect.Response[pb.Job], error) {
+	return connect.NewResponse(r.Msg), nil
+}
+
+func (s *server) Watch(ctx context.Context, r *connect.Request[pb.Job], o *connect.ServerStream[pb.Job]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("later"))
+}
+
+type app struct{ jobs *server }
+
+func (a *app) mount(mux *http.ServeMux) { mux.Handle(pbconnect.NewJobsHandler(a.jobs)) }
+"""
+
+
 @pytest.mark.skipif(not DEVIATIONS, reason="the corpus is not here")
 async def test_the_deviations_of_the_corpus_are_found_and_clean_apps_stay_silent(
     tmp_path: Path, connect: Connect
@@ -178,6 +249,23 @@ async def test_what_go_source_does_not_tell_is_unverified_not_missing(repository
         assert "GET /notes" in places
         assert any("cmd/main.go:13" in where for where in places)
         assert [(d["id"], d["where"]) for d in found["deviations"]] == [("status-undocumented", "POST /notes 202")]
+
+
+@pytest.mark.parametrize(
+    ("files", "implementation"),
+    [
+        pytest.param({"server.py": SERVICER, "base.py": BASE}, "auto", id="grpcio"),
+        pytest.param({"main.go": GRPC_GO, "go.mod": "module example.com/jobs\n"}, "auto", id="grpc-go"),
+        pytest.param({"cmd/main.go": CONNECT, "go.mod": "module example.com/jobs\n"}, "cmd", id="connect-go"),
+    ],
+)
+async def test_an_rpc_that_only_the_generated_code_answers_deviates(
+    repository: Path, connect: Connect, files: dict[str, str], implementation: str
+) -> None:
+    write(repository, {"proto/jobs/v1/jobs.proto": PROTO, **files})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation=implementation)
+    assert [(d["id"], d["where"]) for d in found["deviations"]] == [("rpc-unimplemented", "jobs.v1.Jobs.Watch")]
 
 
 async def test_an_application_that_cannot_be_loaded_is_said_with_its_reason(repository: Path, connect: Connect) -> None:

@@ -11,8 +11,29 @@ SOURCE = "introspection"
 
 
 def compare(spec: Any, served: Any) -> list[Deviation]:
-    """Everything in which the served schema is not the specified one."""
-    return list(_types(spec, served))
+    """Everything in which the served schema is not the specified one. A type that nothing leads to any more (or only
+    what is extra) is no deviation of its own."""
+    found = list(_types(spec, served))
+    gone = {d.where.partition("(")[0] for d in found if d.kind == "missing" or d.id == "type-mismatch"}
+    more = {d.where.partition("(")[0] for d in found if d.kind == "extra" or d.id == "type-mismatch"}
+    return [
+        d for d in found
+        if not (d.id == "type-missing" and _only_from(spec, d.where, gone))
+        and not (d.id == "type-extra" and _only_from(served, d.where, more))
+    ]  # fmt: skip
+
+
+def _only_from(schema: Any, name: str, places: set[str]) -> bool:
+    """Whether a type is reached, and from these types and fields alone."""
+    from graphql import get_named_type
+
+    users = [
+        (holder, key)
+        for holder, about in schema.type_map.items() if not holder.startswith("__")
+        for key, field in getattr(about, "fields", {}).items()
+        if any(get_named_type(f.type).name == name for f in (field, *getattr(field, "args", {}).values()))
+    ]  # fmt: skip
+    return bool(users) and all(holder in places or f"{holder}.{key}" in places for holder, key in users)
 
 
 def _types(spec: Any, served: Any) -> Iterator[Deviation]:

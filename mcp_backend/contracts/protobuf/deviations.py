@@ -1,6 +1,6 @@
 """Compares a protobuf specification with the descriptors and classes of a gRPC server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from mcp_backend.contracts.protobuf.names import Index, Message, simple, type_name
 from mcp_backend.contracts.words import Deviation, Unverified
@@ -87,10 +87,10 @@ def _type(field: object) -> str:
 
 
 def implemented(
-    spec: Index, classes: Mapping[str, frozenset[str]], served: Index | None
+    spec: Index, classes: Mapping[str, frozenset[str]], served: Index | None, unclear: Collection[str] = ()
 ) -> tuple[list[Deviation], list[Unverified]]:
     """The rpcs that no class implements: an unimplemented one is served by the base class, as an error. `classes` are
-    the methods of the servicers by the simple name of the service."""
+    the methods of the servicers by the simple name of the service; those of `unclear` ones may have more."""
     found: list[Deviation] = []
     unsure: list[Unverified] = []
     known = {f"{s}.{r.name}" for s, about in served.services.items() for r in about.method} if served else None
@@ -98,6 +98,8 @@ def implemented(
         name, methods = f"{service}.{rpc.name}", classes.get(simple(service))
         if methods is None:
             unsure.append(Unverified(service, "no class of the implementation serves it"))
+        elif rpc.name not in methods and simple(service) in unclear:
+            unsure.append(Unverified(name, "it may come from a base class that cannot be read"))
         elif rpc.name not in methods and (known is None or name in known):
             found.append(
                 Deviation(

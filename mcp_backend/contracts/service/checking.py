@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - long conditions of one rule stand together
 """Checks an implementation against one specification, by every source that can say something about it."""
 
 import asyncio
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_backend.contracts.documents import Broken
-from mcp_backend.contracts.service import credentials, generated, python_grpc, talking
+from mcp_backend.contracts.service import credentials, generated, talking
 from mcp_backend.contracts.service.probing import Probe
 from mcp_backend.contracts.service.routing import Route, compare
 from mcp_backend.contracts.sources import Source
@@ -56,7 +55,11 @@ async def check(
     """
     target = implementation if implementation != "auto" else await asyncio.to_thread(found, source, spec)
     if spec.kind == "protobuf":
-        return await asyncio.to_thread(_grpc, source, spec, target)
+        from mcp_backend.contracts.service import grpc
+
+        if target.endswith(".go") or _has_go(source, target):
+            return await asyncio.to_thread(grpc.go, source, spec, target.partition(":")[0])
+        return await asyncio.to_thread(grpc.python, source, spec, _file(source, target.partition(":")[0]))
     if spec.kind == "asyncapi":
         raise InvalidArgument(
             "path: an implementation of AsyncAPI is not checked by this release; base compares revisions"
@@ -189,31 +192,6 @@ def _graphql(source: Source, spec: Spec, sdl: str, problem: str, checked: Checke
     checked.unverified.append(Unverified("*", "what resolvers return and refuse is not seen by introspection"))
 
 
-def _grpc(source: Source, spec: Spec, target: str) -> Checked:
-    from mcp_backend.contracts.protobuf import deviations
-    from mcp_backend.contracts.protobuf.compiling import compiled
-    from mcp_backend.contracts.protobuf.names import Index
-
-    path = _file(source, target.partition(":")[0])
-    made = compiled(source, spec)
-    index = Index(made.files, made.own)
-    served = python_grpc.read(source, spec, path)
-    if not served.files:
-        raise NotFound(
-            f"implementation: no class that serves gRPC in {path or 'this repository'}; expected the file or folder of one"
-        )
-    checked = Checked(", ".join(served.files[:3]), sources=["static"])
-    if served.index is not None:
-        checked.add(deviations.compare(index, served.index), [])
-        checked.sources.append("descriptor")
-    checked.add(*deviations.implemented(index, served.classes, served.index))
-    checked.unverified += [Unverified("*", note) for note in served.notes]
-    checked.unverified.append(
-        Unverified("*", "what the methods return is not looked at: calling them may change things")
-    )
-    return checked
-
-
 def _file(source: Source, name: str) -> str:
     """The file or folder that a module or path names."""
     if name in source.known or any(f.startswith(f"{name}/") for f in source.files):
@@ -283,6 +261,8 @@ def _servers(source: Source) -> str:
     ]  # fmt: skip
     if len(hits) == 1:
         return hits[0]
+    if not hits and any(f.endswith(".go") for f in source.files):
+        return "."
     if hits:
         raise InvalidArgument(
             f"implementation: several files serve gRPC, name one or their folder: {', '.join(hits[:8])}"

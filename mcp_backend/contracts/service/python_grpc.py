@@ -6,72 +6,110 @@ Nothing is called: an rpc may have side effects, and reflection cannot see which
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.protobuf.compiling import compiled
 from mcp_backend.contracts.protobuf.names import Index
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
-from mcp_backend.workspace import listing
 
 FILES = 2_000
 SERVES = re.compile(r"\badd_\w+Servicer_to_server\b|\b\w+Servicer\b")
 
 
+_PLAIN = frozenset({"object", "ABC", "Protocol", "Generic"})
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a server holds: methods by the simple name of the service, and the descriptors it was generated from."""
+    """What a server holds: methods by the simple name of the service, and the descriptors it was generated from.
+    `unclear` services have a base class that is nowhere here."""
 
     classes: dict[str, frozenset[str]]
     index: Index | None
     files: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unclear: frozenset[str] = frozenset()
 
 
 def read(source: Source, spec: Spec, path: str) -> Served:
     """The server at `path`, a file or a folder; "" for the whole repository."""
     files = [f for f in source.files if f.endswith(".py") and (not path or f == path or f.startswith(f"{path}/"))]
-    texts = {f: text for f in files[:FILES] if (text := listing.text(source.root, f, 2_000_000))}
-    servers = {f: t for f, t in texts.items() if not f.endswith(("_pb2.py", "_pb2_grpc.py")) and SERVES.search(t)}
-    classes: dict[str, frozenset[str]] = {}
-    for text in servers.values():
-        for service, methods in _classes(text):
-            classes[service] = classes.get(service, frozenset()) | methods
+    texts = source.texts(files[:FILES])
+    servers = [f for f, t in texts.items() if not f.endswith(("_pb2.py", "_pb2_grpc.py")) and SERVES.search(t)]
+    # The classes that servicers are made of may be in any file.
+    known = {name: facts for text in source.texts(_others(source, servers)).values() for name, facts in classes(text)}
+    held = [facts for f in servers for facts in classes(texts[f])]
+    served, unclear = resolved(held, known)
     folder = path.rpartition("/")[0] if path.endswith(".py") else path
     index, note = _descriptors(source, spec, folder)
-    return Served(classes, index, tuple(servers), (note,) if note else ())
+    return Served(served, index, tuple(servers), (note,) if note else (), unclear)
 
 
-def _classes(text: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """The services that classes of a module serve, with the methods written for them, also by base classes here."""
+def _others(source: Source, servers: list[str]) -> list[str]:
+    """The files beside those that serve, without tests and generated code."""
+    roots = {f.partition("/")[0] if "/" in f else "" for f in servers}
+    inside = [f for f in source.files if f.endswith(".py") and not f.endswith(("_pb2.py", "_pb2_grpc.py"))]
+    return [f for f in inside if "" in roots or f.partition("/")[0] in roots][:FILES]
+
+
+Facts: TypeAlias = "tuple[list[str], list[str], bool]"
+"""Of a class: the last names of its bases, the methods it implements, and whether it may have others."""
+
+
+def classes(text: str) -> list[tuple[str, Facts]]:
+    """The classes of a module by name."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        return
-    own = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    for node in own.values():
-        methods: set[str] = set()
-        services: set[str] = set()
-        todo, seen = [node], set[str]()
+        return []
+    return [(node.name, _facts(node)) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+def _facts(node: ast.ClassDef) -> Facts:
+    bases: list[str] = []
+    for base in node.bases:
+        base = base.value if isinstance(base, ast.Subscript) else base
+        bases.append(base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else "?")
+    methods = [
+        m.name for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _refuses(m)
+    ] + [t.id for a in node.body if isinstance(a, ast.Assign) for t in a.targets if isinstance(t, ast.Name)]
+    return bases, methods, "__getattr__" in methods or "__getattribute__" in methods
+
+
+def resolved(
+    held: Sequence[tuple[str, Facts]], known: Mapping[str, Facts]
+) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """The methods of each service that one of the classes `held` serves, also by bases among those `known`; and the
+    services some class of which has a base that is nowhere here."""
+    found: dict[str, set[str]] = {}
+    unclear: set[str] = set()
+    every = {**known, **dict(held)}
+    for name, _ in held:
+        methods, services, whole = set[str](), set[str](), True
+        todo, seen = [name], set[str]()
         while todo:
             one = todo.pop()
-            if one.name in seen:
+            if one in seen:
                 continue
-            seen.add(one.name)
-            methods |= {
-                m.name for m in one.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef)) and not _refuses(m)
-            }
-            for base in one.bases:
-                name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
-                if name in own:
-                    todo.append(own[name])
-                elif name.endswith("Servicer"):
-                    services.add(name.removesuffix("Servicer"))
+            seen.add(one)
+            if one.endswith("Servicer") and one not in every:
+                services.add(one.removesuffix("Servicer"))
+            elif one in every:
+                bases, own, more = every[one]
+                methods |= set(own)
+                whole = whole and not more
+                todo += bases
+            elif one not in _PLAIN:
+                whole = False
         for service in services:
-            yield service, frozenset(methods)
+            found.setdefault(service, set()).update(methods)
+            if not whole:
+                unclear.add(service)
+    return {service: frozenset(methods) for service, methods in found.items()}, frozenset(unclear)
 
 
 def _refuses(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -89,7 +127,7 @@ def _descriptors(source: Source, spec: Spec, folder: str) -> tuple[Index | None,
     generated = [f for f in source.files if f.endswith("_pb2.py") and (not folder or f.startswith(f"{folder}/"))]
     generated = generated or [f for f in source.files if f.endswith("_pb2.py")]
     if generated:
-        files = [d for f in generated[:FILES] for d in _embedded(listing.text(source.root, f, 4_000_000) or "")]
+        files = [d for f in generated[:FILES] for d in _embedded(source.texts([f]).get(f, ""))]
         if files:
             return Index(files, [d.name for d in files]), ""
     protos = [f for f in source.files if f.endswith(".proto") and folder and f.startswith(f"{folder}/")]
