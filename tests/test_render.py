@@ -70,8 +70,9 @@ def test_claude_code_gets_native_rules_for_what_is_guarded_here(shop: Path) -> N
     (shop / "mcp-backend.toml").write_text('[paths]\nfrontend = ["legacy/**"]\nprotected = ["deploy/**"]\n')
     settings = content(rendered("claude-code", shop), ".claude/settings.json")
     deny = settings["permissions"]["deny"]
-    for glob in ("web/**", "legacy/**", "api/openapi.yaml", "deploy/**", "mcp-backend.toml", ".claude/**"):
+    for glob in ("web/**", "legacy/**", "deploy/**", "mcp-backend.toml", ".claude/**"):
         assert f"Edit(/{glob})" in deny
+    assert "Edit(/api/openapi.yaml)" not in deny, "the hook knows what the architect decided, the host's rules do not"
     assert settings["hooks"]["PreToolUse"][0]["hooks"][0]["onFailure"] == "block"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mcp_backend import escalations
 from mcp_backend.app import open_app
+from mcp_backend.hosts import claude_code, judging
 from tests.conftest import ERAS, Connect, Era, git
 from tests.contract_gate import FASTAPI, SPEC
 from tests.service import ask, refused, write
@@ -75,6 +76,25 @@ async def test_the_architect_sees_the_change_and_approves_no_other(books: Path, 
         await ask(client, "write_file", path="openapi.yaml", content=CHANGED.replace("200}", "900}"))
         error = await refused(client, "git_commit", message="Allow pages of 200", paths=["openapi.yaml"])
         assert error["code"] == "failed_precondition"
+
+
+async def test_the_hosts_own_edit_tool_is_told_of_the_decision_as_well(books: Path, connect: Connect) -> None:
+    def answer(path: str, tool: str = "Write", **given: str) -> str | None:
+        event = {"tool_name": tool, "cwd": str(books), "tool_input": given or {"file_path": path, "content": CHANGED}}
+        intent = claude_code.intent(event, {})
+        assert intent is not None
+        return judging.refusal(intent, {})
+
+    async with connect(books) as client:
+        assert "follow-api-spec" in (answer("openapi.yaml") or "")
+        asked = await ask(client, "escalate", **QUESTION)
+        assert answer("openapi.yaml"), "an open question decides nothing"
+        await decide(books, asked["id"], "answered")
+        assert answer("openapi.yaml") is None
+        assert answer("docs/openapi.yaml"), "of another file nothing was asked"
+        assert answer("", "Bash", command="echo x > openapi.yaml"), "an edit shows what it changes, a line need not"
+    (books / "mcp-backend.toml").write_text('store = "env:SHARED"\n')
+    assert answer("openapi.yaml"), "what a shared store holds, a hook does not see"
 
 
 async def test_a_decision_about_one_specification_opens_no_other(books: Path, connect: Connect) -> None:

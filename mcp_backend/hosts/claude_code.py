@@ -41,11 +41,12 @@ MATCHER = "Write|Edit|MultiEdit|NotebookEdit|Bash|PowerShell|Monitor"
 
 
 def files(site: "Site") -> "list[Rendered]":
-    """Settings with the hook and the host's own deny rules, the server, the subagent, the skills."""
+    """Settings with the hook and the host's own deny rules for what no decision opens; the server, the subagent, the
+    skills."""
     from mcp_backend.hosts.site import Rendered, skills
 
     settings = {
-        "permissions": {"deny": [f"Edit(/{glob})" for glob in site.guarded]},
+        "permissions": {"deny": [f"Edit(/{glob})" for glob in site.closed]},
         "hooks": {"PreToolUse": [before(site.hook("claude-code"))]},
     }
     return [

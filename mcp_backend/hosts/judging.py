@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from mcp_backend.actions import Action, DeleteFile, RunCommand, WriteFile
 from mcp_backend.facts import Facts, Owner, Ownership, Secret
 from mcp_backend.guards import judge
+from mcp_backend.hosts import naming
 from mcp_backend.hosts.intents import Change, Intent
 from mcp_backend.hosts.known import Known, known
 from mcp_backend.promises import Constraint, Verdict
 from mcp_backend.records import replace
 from mcp_backend.workspace import ownership
-from mcp_backend.workspace.canonical import inside
 from mcp_backend.workspace.kinds import suffix
 
 if TYPE_CHECKING:
@@ -44,10 +44,13 @@ def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
     if intent.command is not None:
         actions, owners, secrets = _of_line(intent, look, environment)
     else:
-        if misnamed := _misnamed(intent, look):
-            return misnamed
+        if wrong := naming.misnamed(intent, here.workspace.root, look.temporary):
+            return wrong
         actions, owners, secrets = _of_changes(intent, look)
-    verdict, _ = judge(actions, here.promises, Facts(owners=MappingProxyType(owners), secrets=tuple(secrets)))
+    facts = Facts(owners=MappingProxyType(owners), secrets=tuple(secrets))
+    verdict, _ = judge(actions, here.promises, facts)
+    if verdict.outcome == "deny" and (decided := _decided(intent, facts, here)):
+        verdict, _ = judge(actions, here.promises, replace(facts, decided=MappingProxyType(decided)))
     if verdict.outcome in ("allow", "warn"):
         return None
     constraint = here.promises.constraint(verdict.constraint)
@@ -56,6 +59,17 @@ def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
         if f"may do: {what} (" in verdict.reason:
             verdict = replace(verdict, remedy=remedy)
     return told(verdict, constraint)
+
+
+def _decided(intent: Intent, facts: Facts, here: Known) -> dict[str, str]:
+    """The specification files that this edit touches and that a person decided to change, as the server's own tools
+    are told. Empty where the store cannot be read or several servers share one: then the server's tools edit them."""
+    edited = {path for path, found in facts.owners.items() if found.owner == "spec" and "it leads to" not in found.rule}
+    if not edited or intent.command is not None or any(change.deleted for change in intent.changes):
+        return {}
+    from mcp_backend.hosts import deciding
+
+    return deciding.decided(here, sorted(edited))
 
 
 def told(verdict: Verdict, constraint: Constraint) -> str:
@@ -156,23 +170,6 @@ def _folder(path: str) -> Path | None:
     if not path:
         return None
     return next((p for p in (Path(path), *Path(path).parents) if p.is_dir()), None)
-
-
-def _misnamed(intent: Intent, look: _Look) -> str:
-    """What is wrong with the name of a file in the workspace: it would mean another file on another system."""
-    from mcp_backend.errors import InvalidArgument
-    from mcp_backend.workspace.naming import writable
-
-    for change in intent.changes:
-        path = change.path if change.path != change.path.strip() else os.path.expanduser(change.path)
-        path = os.path.join(intent.cwd or look.root, path)
-        relative = inside(path, look.here.workspace.root) if "\\" not in path else path
-        if relative and not look.temporary(path):
-            try:
-                writable(relative + "/" * path.endswith("/"), look.here.workspace.root)
-            except InvalidArgument as error:
-                return f"{intent.tool}: {error}"
-    return ""
 
 
 def _of_changes(intent: Intent, look: _Look) -> tuple[list[Action], dict[str, Ownership], list[Secret]]:

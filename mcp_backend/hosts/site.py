@@ -62,9 +62,9 @@ class Site:
         return {"command": self.launcher[0], "args": arguments}
 
     @property
-    def guarded(self) -> tuple[str, ...]:
-        """Every guarded glob."""
-        return (*self.frontend, *self.spec, *self.settings)
+    def closed(self) -> tuple[str, ...]:
+        """Every guarded glob that no decision opens for edits: a host's own rules know of none."""
+        return (*self.frontend, *self.settings)
 
     def role(self) -> str:
         """The role in prose for these tools, without front matter."""
