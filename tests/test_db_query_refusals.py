@@ -42,7 +42,7 @@ create function hidden(t text) returns int language sql stable as 'select write_
 create function in_default(a int default write_log('x')) returns int language sql immutable as 'select a';
 create function dynamic(q text) returns int language plpgsql stable as
   $$declare n int; begin execute q into n; return n; end$$;
-create function sets() returns int language sql stable set work_mem = '1MB' as 'select 1';
+create function sets() returns int language sql stable set lock_timeout = '1s' as 'select 1';
 create function atomic(t text) returns int language sql stable begin atomic select write_log(t); end;
 create function of_row(c customers) returns int language plpgsql as $$begin return write_log('row'); end$$;
 create view trap as select id, write_log('view') from customers;
@@ -59,6 +59,18 @@ create type holds as (v checked);
 create table guarded (id int); insert into guarded values (1);
 alter table guarded enable row level security; alter table guarded force row level security;
 create policy p on guarded using (write_log('policy') = 1);
+create function planned(x int) returns int language plpgsql immutable as $$begin
+  if current_setting('trap.off', true) = '1' then return x; end if; return write_log('planned'); end$$;
+set trap.off = '1';
+create domain late as int check (planned(value) = value);
+create table folded (a int, b int default planned(1)); create index on folded ((a + planned(1)));
+create table sampled (a int, b int); create statistics s on (a + planned(1)), b from sampled;
+create table above (a int); create table below (check (planned(1) = 1)) inherits (above);
+create function declares() returns int language plpgsql stable as $$declare x late; begin x := 5; return 1; end$$;
+create table user_row (l late);
+create function like_a_column() returns int language plpgsql stable as
+  $$declare x user_row.l%type; begin select 5 into x; return 1; end$$;
+set trap.off = '0';
 """
 
 
@@ -75,6 +87,10 @@ HIDDEN = [
     "select count(*) filter (where hidden('x') = 1) from customers", "values (hidden('x'))",
     "select max(id) over (order by hidden('x')) from customers",
     "with x as (select hidden('x')) select * from x",
+    "select * from folded", "select * from sampled", "select * from above", "explain select * from folded",
+    "explain insert into folded (a) values (1)", "explain select planned(1)", "select declares()",
+    "select like_a_column()", "select count(array_in('{1}', 'late'::regtype, -1))",
+    "select domain_in('1', 'late'::regtype, -1)", "select record_in('(1)', 'user_row'::regtype, -1)",
 ]  # fmt: skip
 
 

@@ -122,6 +122,70 @@ async def test_no_answer_shows_how_a_password_is_stored(repository: Path, connec
                 admin.execute(f"drop role stored_{number}".encode())
 
 
+PLANTED = """
+create function public.ordered(a int, b int) returns int language plpgsql immutable as $$begin
+  if current_setting('plant.off', true) = '1' then return btint4cmp(a, b); end if;
+  return public.sd_write('x'); end$$;
+set plant.off = '1';
+create operator class public.planted for type int using btree as operator 1 <, operator 2 <=, operator 3 =,
+  operator 4 >=, operator 5 >, function 1 public.ordered(int, int);
+create type public.span as range (subtype = int, subtype_opclass = public.planted);
+create table public.by_class (a int); insert into public.by_class select generate_series(1, 3000);
+create index on public.by_class (a public.planted);
+create table public.parted (a int) partition by range (a public.planted);
+create table public.part_one partition of public.parted for values from (1) to (5);
+create table public.spans (s public.span);
+create server files foreign data wrapper file_fdw;
+create table public.ancestor (l text); create foreign table public.descendant (l text) server files
+  options (program 'touch /dev/null'); alter foreign table public.descendant inherit public.ancestor;
+"""
+BEHIND = [
+    "select * from public.by_class where a = 5", "select * from public.parted where a = 2",
+    "select '[1,2)'::public.span", "select s @> 1 from public.spans", "select * from public.ancestor",
+    "select public.span(1, 2)",
+]  # fmt: skip
+
+
+async def test_code_behind_operator_classes_and_descendants_is_found(
+    repository: Path, connect: Connect, canary_url: str
+) -> None:
+    names_database(repository, canary_url)
+    with psycopg.connect(canary_url, autocommit=True) as admin:
+        admin.execute(PLANTED.encode())
+    async with connect(repository) as client:
+        for sql in BEHIND:
+            ok, body = await either(client, "db_query", sql=sql)
+            assert not ok, sql
+            assert body["code"] == "permission_denied", (sql, body)
+
+
+WRITTEN = """
+create schema app; create type app.state as enum ('new', 'paid'); create domain app.price as int check (value > 0);
+create table app.bills (id int, state app.state, price app.price); insert into app.bills values (1, 'paid', 5);
+create type app.span as range (subtype = numeric);
+create function app.worth(n int) returns bigint language sql stable security definer set search_path = '' as
+  'select sum(price) from app.bills where id = n';
+create function app.label(s app.state, more app.state[]) returns text[] language plpgsql stable
+  set search_path = app, pg_temp as $$declare one state := 'new'; many app.state[] := '{}'; b bills; n app.price := 1;
+    begin select * into b from bills where state = s; many := many || one || more;
+    return array[label(one), b.state::text]; end$$;
+create function app.label(s app.state) returns text language sql immutable set timezone = 'UTC' as 'select s::text';
+create function app.paid() returns setof app.bills language plpgsql stable as
+  $$begin return query select * from app.bills where state = 'paid'; end$$;
+"""
+
+
+async def test_functions_as_teams_write_them_are_read(repository: Path, connect: Connect, canary_url: str) -> None:
+    names_database(repository, canary_url)
+    with psycopg.connect(canary_url, autocommit=True) as admin:
+        admin.execute(WRITTEN.encode())
+    sql = "select app.worth(1), app.label('paid', '{new}'), (select id from app.paid()), app.span(1, 2)"
+    async with connect(repository) as client:
+        ok, body = await either(client, "db_query", sql=sql)
+    assert ok, body
+    assert body["rows"] == [[5, ["new", "paid"], 1, "[1,2)"]]
+
+
 async def test_an_answer_that_is_cut_still_names_its_types(shop: Path, connect: Connect) -> None:
     found: dict[str, Any]
     async with connect(shop) as client:

@@ -3,14 +3,14 @@
 One round trip a level: the catalog is asked about everything that the level names, and what it answers may name more.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mcp_backend.engines.pg import bodies, catalog, effects
 from mcp_backend.engines.pg.catalog import Conversion, Function, Relation
 from mcp_backend.engines.pg.errors import refusal
-from mcp_backend.engines.pg.statement import Call, Mentions, Name, Shape, shape
+from mcp_backend.engines.pg.statement import ALWAYS_OPERATORS, Call, Mentions, Name, Shape, shape
 from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import InvalidArgument
 
@@ -18,14 +18,12 @@ Ask: TypeAlias = Callable[[Sequence[Step]], Awaitable[list[Reply]]]
 """Runs lookups in one round trip."""
 
 DEEPEST = 16
-ALWAYS_OPERATORS: frozenset[Name] = frozenset(("", name) for name in ("=", "<", ">", "<=", ">=", "<>"))
-"""What IN, BETWEEN, USING, ORDER BY, GROUP BY, DISTINCT and CASE apply without naming it."""
 POPULATES = frozenset(
-    f"{kind}_{word}"
-    for kind in ("json", "jsonb")
+    f"{kind}{word}"
+    for kind in ("json_", "jsonb_", "")
     for word in ("populate_record", "populate_recordset", "populate_record_valid")
 )
-"""Functions that convert to the column types of their first argument."""
+"""Functions that convert to the column types of their first argument; `#=` is hstore's operator for one."""
 
 
 async def effect(first: Shape, ask: Ask, approved: frozenset[str] = frozenset()) -> str:
@@ -38,8 +36,8 @@ async def effect(first: Shape, ask: Ask, approved: frozenset[str] = frozenset())
         return first.why
     if not first.mentions:
         return ""
-    walk = _Walk(approved, first.executes)
-    level = [_Found("", first)]
+    walk = _Walk(approved)
+    level = [_Found("", first, first.executes)]
     for _ in range(DEEPEST):
         level = walk.enter(level)
         if walk.why or not (level or walk.functions or walk.types):
@@ -52,19 +50,21 @@ async def effect(first: Shape, ask: Ask, approved: frozenset[str] = frozenset())
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A piece of code on the way down, and how to name it to people: `""` for the statement itself."""
+    """A piece of code on the way down, and how to name it to people: `""` for the statement itself. `executes`: whether
+    it is run, or only planned: then the planner runs what is not VOLATILE, with everything that this calls."""
 
     where: str
     shape: Shape
+    executes: bool
 
 
 @dataclass(slots=True)
 class _Walk:
     approved: frozenset[str]
-    executes: bool
     why: str = ""
-    functions: set[int] = field(default_factory=set[int])
-    """OIDs of functions to look at next: parts of aggregates, functions behind operators and casts."""
+    functions: dict[int, bool] = field(default_factory=dict[int, bool])
+    """OIDs of functions to look at next, and whether they are run: parts of aggregates, functions behind operators and
+    casts, what the planner runs."""
     types: set[int] = field(default_factory=set[int])
     seen_functions: set[int] = field(default_factory=set[int])
     seen_types: set[int] = field(default_factory=set[int])
@@ -87,80 +87,91 @@ class _Walk:
         mentions = [found.shape.mentions for found in level]
         relations = {name for m in mentions for name in m.relations}
         attributes = {name for m in mentions for _, name in m.attributes}
-        calls = {call for m in mentions for call in m.functions}
-        called: set[Name] = {(schema, name) for schema, name, _ in calls}
+        called: set[Name] = {(schema, name) for m in mentions for schema, name, _ in m.functions}
         operators = {name for m in mentions for name in m.operators}
         types = {name for m in mentions for name in m.types} | called
-        if any(name in POPULATES for _, name in called):
+        if any(name in POPULATES for _, name in called) or any(name == "#=" for _, name in operators):
             types |= relations
         by_oid, type_oids = self.functions, self.types
-        self.functions, self.types = set[int](), set[int]()
+        self.functions, self.types = dict[int, bool](), set[int]()
+        live = any(found.executes for found in level) or any(by_oid.values())
         replies = await ask(
             [
-                catalog.relations(relations, attributes),
+                catalog.relations(relations, attributes, defaults=any(found.shape.writes for found in level)),
                 catalog.functions(called | {("", name) for name in attributes}, by_oid),
-                catalog.operators(operators | ALWAYS_OPERATORS),
-                catalog.types(types, type_oids),
+                catalog.operators(operators | {("", name) for name in ALWAYS_OPERATORS}),
+                catalog.types(types, type_oids, relations),
             ]
         )
         for reply in replies:
             if reply.error is not None:
                 raise refusal(reply.error)
         found_relations = catalog.read_relations(replies[0])
-        following = [found for relation in found_relations for found in self._relation(relation)]
+        following = [found for relation in found_relations for found in self._relation(relation, live)]
         for function in catalog.read_functions(replies[1]):
-            wanted = function.oid in by_oid or any(_means(call, function) for call in calls)
-            if wanted or any(_in_attribute_notation(m, function, found_relations) for m in mentions):
-                following += self._function(function)
-        following += self._conversion(catalog.read_types(replies[3]))
-        self.functions.update(catalog.read_operators(replies[2]))
-        self.functions -= self.seen_functions
+            runs = [found.executes for found in level if _calls(found.shape.mentions, function, found_relations)]
+            if function.oid in by_oid:
+                runs.append(by_oid[function.oid])
+            if runs:
+                following += self._function(function, any(runs))
+        following += self._conversion(catalog.read_types(replies[3]), live)
+        self._note(catalog.read_operators(replies[2]), live)
         self.types -= self.seen_types
         self.seen_types |= self.types
         return following
 
-    def _relation(self, relation: Relation) -> Iterator[_Found]:
+    def _note(self, functions: Iterable[int], executes: bool) -> None:
+        for oid in functions:
+            if oid not in self.seen_functions:
+                self.functions[oid] = executes or self.functions.get(oid, False)
+
+    def _relation(self, relation: Relation, executes: bool) -> Iterator[_Found]:
         name = f"{relation.schema}.{relation.name}"
         secret = relation.schema == "pg_catalog" and relation.name in effects.SECRET_RELATIONS
         if secret or (relation.schema == "information_schema" and relation.name in effects.SECRET_INFORMATION):
             self.fault(f"{relation.name} holds credentials or who may log in how")
         if relation.program:
             self.fault(f"the foreign table {name} runs a program on the server")
+        self._note(relation.functions, True)
         if relation.definition is not None:
-            yield from self._code(f"the view {name}", relation.definition)
+            yield from self._code(f"the view {name}", relation.definition, executes)
         for policy in relation.policies:
-            yield from self._code(f"the row security of {name}", f"select {policy}")
+            yield from self._code(f"the row security of {name}", f"select {policy}", executes)
 
-    def _function(self, function: Function) -> Iterator[_Found]:
-        if function.oid in self.seen_functions:
+    def _function(self, function: Function, executes: bool) -> Iterator[_Found]:
+        if function.oid in self.seen_functions or not (executes or function.volatility != "v"):
             return
         self.seen_functions.add(function.oid)
-        if not self.executes and function.volatility == "v":
-            return
         if why := effects.objection(function, self.approved):
             self.fault(f"the function {function} {why}")
         elif not effects.vouched_for(function, self.approved):
-            self.functions.update(function.parts)
+            self._note(function.parts, executes)
             self.types.update(function.types)
             if function.definition is not None:
                 try:
                     for found in bodies.shapes(function.definition):
-                        yield _Found(f"the function {function}", found)
+                        yield _Found(f"the function {function}", found, True)
                 except bodies.Opaque as opaque:
                     self.fault(f"the function {function} {opaque}")
 
-    def _conversion(self, conversion: Conversion) -> Iterator[_Found]:
-        self.functions.update(conversion.functions)
+    def _conversion(self, conversion: Conversion, executes: bool) -> Iterator[_Found]:
+        self._note(conversion.functions, executes)
         for check in conversion.checks:
-            yield from self._code("a check of a domain", f"select {check.removeprefix('CHECK ')}")
+            yield from self._code("a check of a domain", f"select {check.removeprefix('CHECK ')}", executes)
 
-    def _code(self, where: str, sql: str) -> Iterator[_Found]:
-        if f"{where} {sql}" not in self.seen_code:
-            self.seen_code.add(f"{where} {sql}")
+    def _code(self, where: str, sql: str, executes: bool) -> Iterator[_Found]:
+        if (key := f"{executes} {where} {sql}") not in self.seen_code:
+            self.seen_code.add(key)
             try:
-                yield _Found(where, shape(sql.removesuffix(" NOT VALID")))
+                yield _Found(where, shape(sql.removesuffix(" NOT VALID")), executes)
             except InvalidArgument:
                 self.fault(f"{where} cannot be read")
+
+
+def _calls(mentions: Mentions, function: Function, relations: list[Relation]) -> bool:
+    return any(_means(call, function) for call in mentions.functions) or _in_attribute_notation(
+        mentions, function, relations
+    )
 
 
 def _means(call: Call, function: Function) -> bool:

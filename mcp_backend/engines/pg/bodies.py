@@ -1,11 +1,13 @@
 """What is inside a function written in SQL or PL/pgSQL: the shapes of the statements it can run."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from mcp_backend.engines.pg import declarations
+from mcp_backend.engines.pg.declarations import Word
 from mcp_backend.engines.pg.parsing import parse
-from mcp_backend.engines.pg.statement import Shape, shape_of, shape_of_expression
+from mcp_backend.engines.pg.statement import Shape, placed, shape_of, shape_of_expression
 from mcp_backend.errors import InvalidArgument
 
 LONGEST = 100_000
@@ -36,14 +38,14 @@ def shapes(definition: str) -> list[Shape]:
         found = [shape_of_expression(tree) for tree in _defaults(create)]
         if "sql_body" in create:
             return found + [_bodied(tree) for tree in _trees(create["sql_body"])]
-        options = {o["DefElem"]["defname"]: o["DefElem"].get("arg", {}) for o in create.get("options", [])}
-        language = options["language"]["String"]["sval"]
-        if "set" in options:
-            raise Opaque("changes settings while it runs")
-        (source,) = options["as"]["List"]["items"]
+        options = [(o["DefElem"]["defname"], o["DefElem"].get("arg", {})) for o in create.get("options", [])]
+        language = dict(options)["language"]["String"]["sval"]
+        path = _path([arg["VariableSetStmt"] for name, arg in options if name == "set"])
+        (source,) = dict(options)["as"]["List"]["items"]
         body = str(source["String"]["sval"])
         texts = list(_plpgsql(definition, body)) if language == "plpgsql" else [body]
-        return found + [shape_of(tree) for text in texts for tree in parse(text)]
+        inside = [shape_of(tree) for text in texts for tree in parse(text)]
+        return found + (inside if path is None else [placed(shape, path) for shape in inside])
     except (InvalidArgument, KeyError, IndexError, TypeError, ValueError):
         raise Opaque("cannot be read") from None
 
@@ -69,14 +71,42 @@ def _bodied(tree: dict[str, Any]) -> Shape:
     return shape_of(tree)
 
 
+def _path(settings: Sequence[Mapping[str, Any]]) -> "list[str] | None":
+    """The search path that the function sets while it runs, if it sets one. Raises `Opaque` for other settings."""
+    path: list[str] | None = None
+    for setting in settings:
+        name = str(setting["name"]).lower()
+        if name == "search_path" and "args" in setting:
+            path = [
+                name for arg in setting["args"] if (name := str(arg["A_Const"].get("sval", _EMPTY).get("sval", "")))
+            ]
+            if "$user" in path:
+                raise Opaque("has the schema of whoever calls it in its search_path")
+        elif not _SETTINGS.fullmatch(name):
+            raise Opaque(f"changes the setting {name} while it runs")
+    return path
+
+
+_EMPTY: Mapping[str, str] = {}
+_SETTINGS = re.compile(
+    "timezone|datestyle|intervalstyle|extra_float_digits|work_mem|statement_timeout|jit|plan_cache_mode|enable_.*"
+)
+"""Settings that a function may have of its own: how it runs, never what it may do."""
+
+
 def _plpgsql(definition: str, body: str) -> Iterator[str]:
     from postgast import PgQueryError, parse_plpgsql
 
+    head, _, tail = definition.rpartition(body)
+    quote = tail[: tail.index("$", 1) + 1]
     try:
-        stack: list[Any] = [parse_plpgsql(definition)]
-        tokens = _tokens(body)
+        tokens = declarations.words(body)
+        known_head, known_body = declarations.readable(head.removesuffix(quote), body)
+        stack: list[Any] = [parse_plpgsql(known_head + quote + known_body + tail)]
     except (PgQueryError, RecursionError):
         raise Opaque("cannot be read") from None
+    records = {found.name.strip('"').lower() for found in declarations.declarations(tokens) if found.initialised}
+    yield from _types(tokens)
     while stack:
         node = stack.pop()
         if isinstance(node, list):
@@ -88,37 +118,25 @@ def _plpgsql(definition: str, body: str) -> Iterator[str]:
                 kind = name.removeprefix("PLpgSQL_stmt_")
                 if kind != name and kind not in _HARMLESS:
                     raise Opaque(f"contains {kind.upper()}")
-                if name == "PLpgSQL_rec" and _initialised(str(value.get("refname", "")), tokens):
+                if name == "PLpgSQL_rec" and f"{value.get('refname', '')}".lower() in records:
                     raise Opaque("gives a record its first value where it is declared, which cannot be read")
                 if name == "PLpgSQL_expr":
+                    if declarations.MARK in str(value.get("query", "")):
+                        raise Opaque("cannot be read")
                     yield _evaluation(value)
                 else:
                     stack.append(value)
 
 
-def _tokens(body: str) -> list[str]:
-    from postgast import scan
-
-    raw = body.encode()
-    texts = (raw[token.start : token.end].decode(errors="replace") for token in scan(body).tokens)
-    return [text for text in texts if not text.startswith(("--", "/*"))]
-
-
-def _initialised(name: str, tokens: list[str]) -> bool:
-    """Whether the declaration of a record has a first value: the parser's output leaves that out.
-    https://www.postgresql.org/docs/current/plpgsql-declarations.html"""
-    for at, token in enumerate(tokens):
-        begins = at == 0 or tokens[at - 1].lower() in (";", "declare", ">>")
-        if not begins or token.strip('"').lower() != name.lower():
-            continue
-        for following in tokens[at + 1 :]:
-            if following == ";":
-                break
-            if following in (":=", "=") or following.lower() == "default":
-                if tokens[at + 1] != following:
-                    return True
-                break
-    return False
+def _types(body: Sequence[Word]) -> Iterator[str]:
+    """Statements that name the types of the variables: a value given to one is converted."""
+    for found in declarations.declarations(body):
+        texts = [word.text for word in found.type]
+        if "%" in texts:
+            names = "".join(texts[: texts.index("%")]).split(".")
+            texts = [".".join(names[:-1] if len(names) > 1 and texts[-1] == "type" else names[:2])]
+        if texts and texts != ["record"]:
+            yield f"SELECT NULL::{' '.join(texts)}"
 
 
 def _evaluation(node: Mapping[str, Any]) -> str:

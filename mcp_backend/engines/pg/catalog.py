@@ -15,6 +15,9 @@ from mcp_backend.engines.pg.wire import Reply, Step
 FIRST_USER_OID = 16384
 """OIDs below are PostgreSQL's own. https://www.postgresql.org/docs/current/system-catalog-initial-data.html"""
 
+CONSTRUCTOR = "constructor"
+"""Instead of a language: a function that came with a range type and makes ranges."""
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -29,6 +32,9 @@ class Relation:
     program: bool
     """A foreign table whose rows come from running a program on the server."""
     columns: frozenset[str]
+    functions: tuple[int, ...]
+    """Functions that the planner may run to make a plan: in expressions of indexes, constraints, statistics, partition
+    keys and defaults, and behind operator classes, also of the tables that inherit from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +88,42 @@ select pg_catalog.json_build_object('schema', n.nspname, 'name', x.relname, 'kin
   'policies', case when x.relrowsecurity then (
     select pg_catalog.json_agg(pg_catalog.pg_get_expr(p.polqual, p.polrelid)) from pg_catalog.pg_policy p
     where p.polrelid = x.oid and p.polcmd in ('r', '*') and p.polqual is not null) end,
-  'program', x.relkind = 'f' and exists (
+  'program', exists (
     select from pg_catalog.pg_foreign_table f, pg_catalog.unnest(f.ftoptions) o
-    where f.ftrelid = x.oid and o like 'program=%'),
+    where f.ftrelid = any (heirs.oids) and o like 'program=%'),
+  'functions', (select pg_catalog.json_agg(distinct p.oid::int8) from pg_catalog.pg_proc p
+    join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname in ('sql', 'plpgsql')
+    where p.oid >= {FIRST_USER_OID} and p.provolatile <> 'v' and p.oid in (
+      select case d.refclassid when 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid
+          else (select o.oprcode::pg_catalog.oid from pg_catalog.pg_operator o where o.oid = d.refobjid) end
+      from (
+        select 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid from pg_catalog.pg_index i
+          where i.indrelid = any (heirs.oids) and (i.indexprs is not null or i.indpred is not null)
+        union all select 'pg_catalog.pg_class'::pg_catalog.regclass, k.partrelid
+          from pg_catalog.pg_partitioned_table k where k.partrelid = any (heirs.oids) and k.partexprs is not null
+        union all select 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid
+          from pg_catalog.pg_constraint c where c.conrelid = any (heirs.oids) and c.contype = 'c'
+        union all select 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, s.oid
+          from pg_catalog.pg_statistic_ext s where s.stxrelid = any (heirs.oids)
+        union all select 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid
+          from pg_catalog.pg_attrdef a where a.adrelid = x.oid and $5::bool
+      ) found(class, oid)
+      join pg_catalog.pg_depend d on d.classid = found.class and d.objid = found.oid and d.refclassid in
+        ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+      union all select m.amproc::pg_catalog.oid from (
+        select pg_catalog.unnest(i.indclass::pg_catalog.oid[]) from pg_catalog.pg_index i
+          where i.indrelid = any (heirs.oids)
+        union all select pg_catalog.unnest(k.partclass::pg_catalog.oid[]) from pg_catalog.pg_partitioned_table k
+          where k.partrelid = any (heirs.oids)
+      ) used(class) join pg_catalog.pg_opclass o on o.oid = used.class and o.oid >= {FIRST_USER_OID}
+        join pg_catalog.pg_amproc m on m.amprocfamily = o.opcfamily)),
   'columns', (select pg_catalog.json_agg(a.attname) from pg_catalog.pg_attribute a
     where a.attrelid = x.oid and not a.attisdropped and a.attname = any ($4::name[])))
-from {_NAMED.format(table="pg_class", column="relname", namespace="relnamespace")}"""
+from {_NAMED.format(table="pg_class", column="relname", namespace="relnamespace")}
+  cross join lateral (
+    with recursive tree(oid) as (select x.oid
+      union select i.inhrelid from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid)
+    select pg_catalog.array_agg(tree.oid) from tree) heirs(oids)"""
 
 _FUNCTIONS = f"""
 with wanted as (
@@ -95,7 +131,8 @@ with wanted as (
   union select o::pg_catalog.oid from pg_catalog.unnest($4::text[]) o
 )
 select pg_catalog.json_build_object('oid', p.oid::int8, 'schema', n.nspname, 'name', p.proname, 'kind', p.prokind,
-  'volatility', p.provolatile, 'language', l.lanname,
+  'volatility', p.provolatile, 'language', case when l.lanname = 'internal' and p.oid >= {FIRST_USER_OID}
+    and p.prosrc ~ '^(multi)?range_constructor[0-9]$' then '{CONSTRUCTOR}' else l.lanname end,
   'extension', (select e.extname from pg_catalog.pg_depend d join pg_catalog.pg_extension e on e.oid = d.refobjid
     where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'
       and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
@@ -118,28 +155,45 @@ from {_NAMED.format(table="pg_operator", column="oprname", namespace="oprnamespa
 where x.oid >= {FIRST_USER_OID} and x.oprcode <> 0"""
 
 _TYPES = f"""
-with recursive reached(oid) as (
-  select x.oid from {_NAMED.format(table="pg_type", column="typname", namespace="typnamespace")}
-  union select o::pg_catalog.oid from pg_catalog.unnest($4::text[]) o
+with recursive reached(oid, converted) as (
+  select x.oid, true from {_NAMED.format(table="pg_type", column="typname", namespace="typnamespace")}
+  union select o::pg_catalog.oid, true from pg_catalog.unnest($4::text[]) o
+  union select x.oid, false from {
+    _NAMED.format(table="pg_type", column="typname", namespace="typnamespace").replace("$1", "$5").replace("$2", "$6")
+}
   union
-  select m.oid from reached join pg_catalog.pg_type t on t.oid = reached.oid cross join lateral (
+  select m.oid, reached.converted from reached join pg_catalog.pg_type t on t.oid = reached.oid cross join lateral (
     select t.typbasetype union all select t.typelem
     union all select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid
+    union all select r.rngtypid from pg_catalog.pg_range r
+      where t.typtype = 'm' and pg_catalog.to_jsonb(r) ->> 'rngmultitypid' = t.oid::text
     union all select a.atttypid from pg_catalog.pg_attribute a
       where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
-  ) m(oid) where m.oid <> 0
+  ) m(oid) where m.oid >= {FIRST_USER_OID} or (reached.converted and m.oid <> 0)
+), compared(oid) as (
+  select p.oid from pg_catalog.pg_proc p
+  join pg_catalog.pg_language l on l.oid = p.prolang and l.lanname in ('sql', 'plpgsql')
+  where p.oid >= {FIRST_USER_OID} and p.oid in (
+    select pg_catalog.unnest(array[r.rngcanonical, r.rngsubdiff]::pg_catalog.oid[]) from pg_catalog.pg_range r
+      where r.rngtypid in (select oid from reached)
+    union all select m.amproc::pg_catalog.oid from pg_catalog.pg_opclass o
+      join pg_catalog.pg_amproc m on m.amprocfamily = o.opcfamily
+      where o.oid >= {FIRST_USER_OID} and (o.opcintype in (select oid from reached) or o.oid in (
+        select r.rngsubopc from pg_catalog.pg_range r where r.rngtypid in (select oid from reached))))
 )
 select pg_catalog.json_build_object(
   'checks', (select pg_catalog.json_agg(pg_catalog.pg_get_constraintdef(k.oid)) from pg_catalog.pg_constraint k
-    where k.contypid in (select oid from reached) and k.contype = 'c'),
-  'functions', (select pg_catalog.json_agg(c.castfunc::int8) from pg_catalog.pg_cast c
-    where c.oid >= {FIRST_USER_OID} and c.castfunc <> 0
-      and (c.castcontext = 'i' or c.casttarget in (select oid from reached))))"""
+    where k.contypid in (select oid from reached where converted) and k.contype = 'c'),
+  'functions', (select pg_catalog.json_agg(f::int8) from (
+    select c.castfunc::pg_catalog.oid from pg_catalog.pg_cast c where c.oid >= {FIRST_USER_OID} and c.castfunc <> 0
+      and (c.castcontext = 'i' or c.casttarget in (select oid from reached where converted))
+    union select oid from compared) found(f)))"""
 
 
-def relations(names: Collection[Name], columns: Collection[str]) -> Step:
-    """The lookup of relations by name, and which of the columns each has."""
-    return Step(_RELATIONS, (*_pairs(names), array(columns)))
+def relations(names: Collection[Name], columns: Collection[str], *, defaults: bool) -> Step:
+    """The lookup of relations by name, and which of the columns each has. `defaults`: whether a write is planned, which
+    looks at the defaults of columns."""
+    return Step(_RELATIONS, (*_pairs(names), array(columns), "t" if defaults else "f"))
 
 
 def functions(names: Collection[Name], oids: Collection[int]) -> Step:
@@ -152,10 +206,10 @@ def operators(names: Collection[Name]) -> Step:
     return Step(_OPERATORS, _pairs(names))
 
 
-def types(names: Collection[Name], oids: Collection[int]) -> Step:
-    """The lookup of what converting to the types, or to what they are made of, can run. Casts that happen by
-    themselves are always in it."""
-    return Step(_TYPES, (*_pairs(names), array([str(oid) for oid in oids])))
+def types(names: Collection[Name], oids: Collection[int], rows: Collection[Name]) -> Step:
+    """The lookup of what converting to the types, or to what they are made of, can run, and comparing values of them or
+    of the columns of the relations `rows`. Casts that happen by themselves are always in it."""
+    return Step(_TYPES, (*_pairs(names), array([str(oid) for oid in oids]), *_pairs(rows)[:2]))
 
 
 def read_relations(reply: Reply) -> list[Relation]:
@@ -163,7 +217,7 @@ def read_relations(reply: Reply) -> list[Relation]:
     return [
         Relation(
             r["schema"], r["name"], r["kind"], r["definition"], tuple(r["policies"] or ()), bool(r["program"]),
-            frozenset(r["columns"] or ()),
+            frozenset(r["columns"] or ()), tuple(r["functions"] or ()),
         )
         for r in _objects(reply)
     ]  # fmt: skip

@@ -4,7 +4,7 @@ and PL/pgSQL are read; of the rest, only what is known.
 https://www.postgresql.org/docs/current/xfunc-volatility.html: a function that changes the database must be VOLATILE.
 """
 
-from mcp_backend.engines.pg.catalog import Function
+from mcp_backend.engines.pg.catalog import CONSTRUCTOR, Function
 
 
 def _set(words: str) -> frozenset[str]:
@@ -39,7 +39,13 @@ STABLE_EFFECTS = {
         ),
         "reads relations that are named in data, where they cannot be checked",
     ),
-    **dict.fromkeys(_set("pg_input_is_valid pg_input_error_info"), "runs the checks of a type that is named in data"),
+    **dict.fromkeys(
+        _set(
+            "pg_input_is_valid pg_input_error_info array_in domain_in multirange_in range_in record_in "
+            "satisfies_hash_partition"
+        ),
+        "runs code of a type or a table that is named in data",
+    ),
 }
 """PostgreSQL's own functions that are not VOLATILE and yet do more than look."""
 
@@ -92,11 +98,11 @@ def objection(function: Function, approved: frozenset[str]) -> str:
         return "is a procedure"
     if function.builtin:
         return _builtin(function)
-    if function.kind == "a" or function.definition is not None:
+    if function.kind == "a" or function.definition is not None or function.language == CONSTRUCTOR:
         return ""
     where = f"of the extension {function.extension}" if function.extension else f"written in {function.language}"
     # Extensions declare operators of their types with functions of the server itself (citext, isn): language internal.
-    compiled = function.language == "c" or (function.language == "internal" and function.extension)
+    compiled = function.language in ("c", "internal") and function.extension
     if compiled and function.name not in MISDECLARED:
         if function.volatility == "i":
             return ""

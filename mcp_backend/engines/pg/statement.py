@@ -4,7 +4,7 @@ An allow-list in both directions: every node and every field of the parse tree m
 What is not known is not a read, so syntax of a later release is refused until it is added here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
@@ -18,6 +18,8 @@ Call: TypeAlias = tuple[str, str, int]
 """A function's name, and how many arguments it is given: -1 when that cannot be told."""
 Kind: TypeAlias = Literal["select", "explain", "show"]
 
+ALWAYS_OPERATORS = frozenset(("=", "<", ">", "<=", ">=", "<>"))
+"""What IN, BETWEEN, USING, ORDER BY, GROUP BY, DISTINCT and CASE apply without naming it."""
 SECRET_SETTINGS = ("primary_conninfo", "ssl_passphrase_command")
 
 
@@ -81,6 +83,29 @@ def shape(sql: str) -> Shape:
 def shape_of_expression(tree: Mapping[str, Any]) -> Shape:
     """The shape of a statement that evaluates the expression, given as a raw parse tree."""
     return _walked("select", tree, writes_allowed=False)
+
+
+def placed(shape: Shape, path: Sequence[str]) -> Shape:
+    """The shape of a statement that runs with the search path `path`: its names with every schema they can mean."""
+    schemas = dict.fromkeys(["pg_catalog", *path])
+    said = shape.mentions
+
+    def meant(names: Iterable[Name]) -> set[Name]:
+        return {(schema, name) for given, name in names for schema in ([given] if given else schemas)}
+
+    calls = {(schema, *call) for given, *call in said.functions for schema in ([given] if given else schemas)}
+    notations = {(schema, name, 1) for _, name in said.attributes for schema in path}
+    operators = meant(said.operators) | {(schema, name) for schema in path for name in ALWAYS_OPERATORS}
+    return replace(
+        shape,
+        mentions=replace(
+            said,
+            relations=meant(said.relations),
+            functions=cast("set[Call]", calls | notations),
+            operators=operators,
+            types=meant(said.types),
+        ),
+    )
 
 
 def shape_of(statement: Mapping[str, Any]) -> Shape:
