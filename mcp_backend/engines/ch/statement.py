@@ -107,6 +107,8 @@ def shape(found: Outline, lines: Sequence[str]) -> Shape:
         if node == "TableIdentifier":
             tables.add(_name(_argument(line)))
         elif node == "Function":
+            if _argument(line) == "lambda" and "lambda" not in found.called:
+                continue  # x -> …, and no function of that name
             functions.add(_argument(line))
             if above == "TableExpression":
                 table_functions.add(_argument(line))
