@@ -13,13 +13,13 @@ from mcp_backend.engines.clickhouse import Clickhouse
 from mcp_backend.migrations.clickhouse import grammar_hazards, shadow, subject, target
 from mcp_backend.migrations.clickhouse.language import statements
 from mcp_backend.migrations.clickhouse.mapping import mapped
-from mcp_backend.migrations.clickhouse.rehearsal import Text, rehearse
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import workspace
 from tests.asking import either, result
 from tests.ch_migration_cases import ALWAYS, CASES, SETUP, Case
-from tests.clickhouse_fixtures import Sql, names_clickhouse, speaking
+from tests.clickhouse_fixtures import Sql, names_clickhouse
 from tests.conftest import CORPORA, Connect
+from tests.rehearsal_corpus import Tally, judge, rehearse_clickhouse
 
 EVERYTHING = os.environ.get("MCP_BACKEND_CASES") == "all"
 SHOWN = ("ch-drop-mv-target-table", "ch-on-cluster")
@@ -76,21 +76,9 @@ def shown_cases() -> list[dict[str, Any]]:
 async def test_the_corpus_gets_its_verdicts_at_the_sizes_it_names(
     case: dict[str, Any], clickhouse_url: str, repository: Path
 ) -> None:
-    sql = speaking(clickhouse_url)
-    try:
-        run(sql, f"{case['setup_sql']};{case['seed_sql']}")
-        engine = Clickhouse(EngineSettings("main", "clickhouse", clickhouse_url, "development"), workspace(repository))
-        sizes = {tuple(name.split(".")): (s["rows"], s["bytes"]) for name, s in case["target_stats"].items()}
-        found = await rehearse(
-            engine, workspace(repository), [Text(case["migration_up"], back=case.get("migration_down"))],
-            digest="d" * 64, at_version="x@empty", sizes=cast("Any", sizes),
-        )  # fmt: skip
-        await engine.close()
-    finally:
-        sql("drop database if exists app")
-    expected = case["expect"]
-    assert found.verdict in (expected.get("accept") or [expected["verdict"]])
-    assert not expected["hazards"] or {h.id for h in found.hazards} & {*expected["hazards"]}
+    tally = Tally()
+    judge(case, await rehearse_clickhouse(clickhouse_url, repository, case), tally)
+    assert (tally.missed, tally.flagged, tally.other) == ([], [], {})
 
 
 async def test_a_rehearsal_shows_effects_and_leaves_the_target_as_it_is(

@@ -37,10 +37,9 @@ def ids(result: dict[str, Any]) -> set[str]:
     return {hazard["id"] for hazard in result["hazards"]}
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_scan_under_a_strong_lock_is_judged_by_the_size_of_the_target(shop: Case, era: Era) -> None:
+async def test_a_scan_under_a_strong_lock_is_judged_by_the_size_of_the_target(shop: Case) -> None:
     sql = "alter table users alter column age set not null"
-    large = await shop.rehearse(era=era, sql=sql)
+    large = await shop.rehearse(sql=sql)
     assert large["verdict"] == "reject"
     assert "full_scan_under_access_exclusive" in ids(large)
     (statement,) = large["statements"]
@@ -51,14 +50,14 @@ async def test_a_scan_under_a_strong_lock_is_judged_by_the_size_of_the_target(sh
     (hold,) = large["timeline"]
     assert hold["estimate_ms"]["low"] < hold["estimate_ms"]["expected"] < hold["estimate_ms"]["high"]
     shop.policy(blocking_budget="10m")
-    assert (await shop.rehearse(era=era, sql=sql))["verdict"] == "safe"
+    assert (await shop.rehearse(sql=sql))["verdict"] == "safe"
     shop.policy()
     shop.sizes({"public.users": {"rows": 1500, "bytes": 81920}})
-    small = await shop.rehearse(era=era, sql=sql)
+    small = await shop.rehearse(sql=sql)
     assert (small["verdict"], small["hazards"]) == ("safe", [])
     shop.sizes(LARGE)
     shop.owner("alter table users add constraint filled check (age is not null)")
-    assert (await shop.rehearse(era=era, sql=sql))["verdict"] == "safe"
+    assert (await shop.rehearse(sql=sql))["verdict"] == "safe"
 
 
 async def test_a_rehearsal_leaves_the_target_as_it_is(shop: Case) -> None:
@@ -131,6 +130,7 @@ async def test_pending_files_have_the_digest_of_what_run_migration_would_run(sho
         f"-- migrate:up\n{up};\n-- migrate:down\nalter table users drop column note;\n"
     )
     result = await shop.rehearse()
+    assert result["hazards"] == []
     assert (result["verdict"], result["reversible"]["up_down_equal"]) == ("safe", True)
     assert result["statements"][0]["line"] == 2
     assert result["version_after"].endswith("@20260101000000")
@@ -166,8 +166,9 @@ async def test_a_trigger_that_breaks_every_insert_is_seen(shop: Case) -> None:
     assert "breaks_writes" in ids(result)
 
 
-async def test_sql_that_does_not_parse_is_a_finding_and_wrong_arguments_are_errors(shop: Case) -> None:
-    assert ids(await shop.rehearse(sql="alter tabel users")) == {"syntax_error"}
+@pytest.mark.parametrize("era", ERAS)
+async def test_sql_that_does_not_parse_is_a_finding_and_wrong_arguments_are_errors(case: Case, era: Era) -> None:
+    assert ids(await case.rehearse(era=era, sql="alter tabel users")) == {"syntax_error"}
     for arguments, field in (
         ({"sql": "select 1", "version": "1"}, "sql: "),
         ({"sql": "select 1", "direction": "down"}, "sql: "),
@@ -176,14 +177,14 @@ async def test_sql_that_does_not_parse_is_a_finding_and_wrong_arguments_are_erro
         ({"sql": "select 1", "down_sql": "selekt"}, "down_sql: "),
         ({"engine": "other", "sql": "select 1"}, "engine: "),
     ):
-        error = await shop.rehearse(era="auto", **arguments)
+        error = await case.rehearse(era=era, **arguments)
         assert error["code"] in ("invalid_argument", "not_found"), arguments
         assert error["reason"].startswith(field), arguments
 
 
-async def test_a_target_that_does_not_answer_is_unavailable(shop: Case) -> None:
-    shop.policy(url="postgresql://nobody@127.0.0.1:1/none")
-    error = await shop.rehearse(sql="select 1")
+async def test_a_target_that_does_not_answer_is_unavailable(case: Case) -> None:
+    case.policy(url="postgresql://nobody@127.0.0.1:1/none")
+    error = await case.rehearse(sql="select 1")
     assert (error["code"], error["retry"]) == ("unavailable", "later")
 
 

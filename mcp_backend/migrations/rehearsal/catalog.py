@@ -29,7 +29,9 @@ select 'pub', array_agg(oid::bigint) from pg_catalog.pg_publication_rel union al
 select 'suball', array_agg(oid::bigint) from pg_catalog.pg_publication union all
 select 'ext', array_agg(oid::bigint) from pg_catalog.pg_extension union all
 select 'sch', array_agg(oid::bigint) from pg_catalog.pg_namespace union all
-select 'dac', array_agg(oid::bigint) from pg_catalog.pg_default_acl
+select 'dac', array_agg(oid::bigint) from pg_catalog.pg_default_acl union all
+select 'rul', array_agg(oid::bigint) from pg_catalog.pg_rewrite where oid >= 16384 union all
+select 'cfg', array_agg(setrole::bigint) from pg_catalog.pg_db_role_setting
 """
 _OWNER = {"col": "rel", "idx": "rel"}
 """Kinds that live as long as a relation of the same OID."""

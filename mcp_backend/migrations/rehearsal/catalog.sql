@@ -45,14 +45,16 @@ select 'trg', t.oid::bigint, 0, pg_catalog.jsonb_build_object('name', t.tgname, 
 from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid join ns on ns.oid = c.relnamespace, p
 where t.xmin::text::bigint >= p.x
 union all
-select 'pol', o.oid::bigint, 0, pg_catalog.jsonb_build_object('name', o.polname, 'rel', o.polrelid::bigint)
+select 'pol', o.oid::bigint, 0, pg_catalog.jsonb_build_object('name', o.polname, 'rel', o.polrelid::bigint,
+    'permissive', o.polpermissive, 'command', o.polcmd, 'using', pg_catalog.pg_get_expr(o.polqual, o.polrelid))
 from pg_catalog.pg_policy o join pg_catalog.pg_class c on c.oid = o.polrelid join ns on ns.oid = c.relnamespace, p
 where o.xmin::text::bigint >= p.x
 union all
 select 'proc', f.oid::bigint, 0, pg_catalog.jsonb_build_object(
     'name', pg_catalog.format('%s.%s(%s)', ns.nspname, f.proname, pg_catalog.pg_get_function_identity_arguments(f.oid)),
     'lang', l.lanname, 'definer', f.prosecdef, 'config', f.proconfig, 'source', f.prosrc, 'acl', f.proacl::text[],
-    'sqlbody', f.prosqlbody is not null, 'kind', f.prokind)
+    'sqlbody', f.prosqlbody is not null, 'kind', f.prokind, 'returns', pg_catalog.format_type(f.prorettype, null),
+    'required', f.pronargs - f.pronargdefaults)
 from pg_catalog.pg_proc f join ns on ns.oid = f.pronamespace join pg_catalog.pg_language l on l.oid = f.prolang, p
 where f.xmin::text::bigint >= p.x and not exists (select from pg_catalog.pg_depend d
   where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = f.oid and d.deptype = 'e')
@@ -80,3 +82,13 @@ from pg_catalog.pg_namespace n join ns using (oid), p where n.xmin::text::bigint
 union all
 select 'dac', d.oid::bigint, 0, pg_catalog.jsonb_build_object('acl', d.defaclacl::text[], 'kind', d.defaclobjtype)
 from pg_catalog.pg_default_acl d, p where d.xmin::text::bigint >= p.x
+union all
+select 'rul', r.oid::bigint, 0, pg_catalog.jsonb_build_object('name', r.rulename, 'rel', r.ev_class::bigint,
+    'event', r.ev_type, 'instead', r.is_instead)
+from pg_catalog.pg_rewrite r join pg_catalog.pg_class c on c.oid = r.ev_class join ns on ns.oid = c.relnamespace, p
+where r.ev_type <> '1' and r.xmin::text::bigint >= p.x
+union all
+select 'cfg', s.setrole::bigint, (s.setdatabase <> 0)::int, pg_catalog.jsonb_build_object('name',
+    coalesce((select o.rolname from pg_catalog.pg_roles o where o.oid = s.setrole), 'everybody'), 'settings', s.setconfig)
+from pg_catalog.pg_db_role_setting s, p where s.xmin::text::bigint >= p.x and s.setdatabase in (0,
+  (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()))

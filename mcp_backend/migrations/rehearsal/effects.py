@@ -7,8 +7,8 @@ within what a server does at all; extrapolations measured against real runs stay
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mcp_backend.migrations.rehearsal.bounded import most
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Doc
-from mcp_backend.migrations.rehearsal.kinds import walk
 from mcp_backend.migrations.rehearsal.observe import BLOCKS, Seen
 from mcp_backend.migrations.rehearsal.report import Band
 from mcp_backend.migrations.rehearsal.sample import Sample
@@ -46,6 +46,7 @@ class Effect:
     built: list[Doc] = field(default_factory=list[Doc])
     written: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     """Rows changed: on the shadow, and what that is on the target."""
+    emptied: list[str] = field(default_factory=list[str])
     work: list[Work] = field(default_factory=list[Work])
 
     @property
@@ -119,12 +120,15 @@ def effect(seen: Seen, world: World) -> Effect:
     for oid, (_, read, inserted, updated, deleted) in seen.rows.items():
         name = world.name(oid)
         if not name:
+            if inserted and ("rel", oid, 0) in seen.after:
+                found.work.append(_filled(seen, world, inserted))
             continue
         if read:
             found.scans[name] = read
         if changed := inserted + updated + deleted:
             scaled = world.scaled(name, updated + deleted) if updated + deleted else 0
-            scaled = min(scaled, _limit(seen) or scaled)
+            if (bound := most(seen.parsed, seen.before, oid)) is not None:
+                scaled = min(scaled, max(bound, updated + deleted))
             found.written[name] = (changed, scaled + inserted * _growth(seen, world))
     for change in seen.changes.added("idx"):
         after = change.after or {}
@@ -135,21 +139,26 @@ def effect(seen: Seen, world: World) -> Effect:
 
 
 def _rewrites(seen: Seen, world: World, found: Effect) -> None:
-    emptied = seen.parsed.node == "TruncateStmt"
+    truncates = seen.parsed.node == "TruncateStmt"
     for oid in seen.rewritten:
-        if (name := world.name(oid)) and world.kind(oid) in ("r", "m") and not emptied:
+        name = world.name(oid)
+        if not name or world.kind(oid) not in ("r", "m"):
+            continue
+        there = bool(world.sample.rows.get(name))
+        if truncates or (there and oid in seen.emptied):
+            found.emptied += [name] if there or world.size(name).rows else []
+        else:
             found.rewrites.append(name)
-    if seen.parsed.node == "RefreshMatViewStmt":
-        found.rewrites = []
 
 
-def _limit(seen: Seen) -> int:
-    """The LIMIT of a batch, 0 without one."""
-    limits = [
-        value["A_Const"]["ival"].get("ival", 0) for key, value in walk(seen.parsed.tree)
-        if key == "limitCount" and "ival" in value.get("A_Const", {})
-    ]  # fmt: skip
-    return int(limits[0]) if limits else 0
+def _filled(seen: Seen, world: World, inserted: int) -> Work:
+    """The work of filling a table that the migration makes, from what its rows are read of."""
+    rows = inserted * _growth(seen, world)
+    sources = [world.size(n) for o in seen.rows if (n := world.name(o)) and seen.rows[o][1]]
+    source = max(sources, key=lambda size: size.bytes, default=Size(0, 0))
+    written = source.bytes * min(1.0, rows / source.rows) if source.rows else 0
+    micro, throughput = _RATES["rewrite"]
+    return Work("", "rewrite", rows, max(rows * micro / 1000, written / throughput))
 
 
 def _growth(seen: Seen, world: World) -> int:

@@ -1,4 +1,4 @@
-"""Hazards of privileges and row level security, by comparison with the sibling tables of the same schema."""
+"""Hazards of privileges, by comparison with the sibling tables of the same schema."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,14 @@ from mcp_backend.migrations.rehearsal.net import Net
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
 
-_TABLES = ("r", "p")
+TABLES = ("r", "p")
 
 
 def judge(net: Net) -> Iterator[Hazard]:
     """All of it."""
     yield from _missing(net)
+    yield from _narrowed(net)
     yield from _widened(net)
-    yield from _row_security(net)
 
 
 def _rights(acl: Any) -> dict[str, set[str]]:
@@ -31,10 +31,11 @@ def _owner_of(acl: Any) -> set[str]:
     return {str(item).rpartition("/")[2].strip('"') for item in acl or ()}
 
 
-def _siblings(net: Net, schema: str) -> list[Doc]:
+def siblings(net: Net, schema: str) -> list[Doc]:
+    """The tables that were in a schema before."""
     return [
         doc for key, doc in net.world.start.items()
-        if key[0] == "rel" and doc["kind"] in _TABLES and doc["schema"] == schema and not doc["partition"]
+        if key[0] == "rel" and doc["kind"] in TABLES and doc["schema"] == schema and not doc["partition"]
         and not str(doc["name"]).endswith("schema_migrations")
     ]  # fmt: skip
 
@@ -57,7 +58,7 @@ def _missing(net: Net) -> Iterator[Hazard]:
                 f"{after['name']} grants nothing to {', '.join(lacking)}, unlike the tables beside it",
                 source="catalog", evidence={"roles": list(lacking)},
             )  # fmt: skip
-        elif after["kind"] in _TABLES:
+        elif after["kind"] in TABLES:
             yield from _sequences(net, change.oid, mine, owners, number)
 
 
@@ -66,13 +67,13 @@ def _usual(net: Net, schema: str, name: str) -> dict[str, set[str]]:
     former = next((d for k, d in net.world.start.items() if k[0] == "rel" and d["name"] == name), None)
     if former is not None:
         return _rights(former["acl"])
-    siblings = _siblings(net, schema)
+    beside = siblings(net, schema)
     counts: dict[str, list[set[str]]] = {}
-    for doc in siblings:
+    for doc in beside:
         for grantee, rights in _rights(doc["acl"]).items():
             if grantee not in _owner_of(doc["acl"]):
                 counts.setdefault(grantee, []).append(rights)
-    return {g: set[str]().union(*r) for g, r in counts.items() if len(r) >= 2 and len(r) * 2 >= len(siblings)}
+    return {g: set[str]().union(*r) for g, r in counts.items() if len(r) >= 2 and len(r) * 2 >= len(beside)}
 
 
 def _sequences(net: Net, table: int, mine: dict[str, set[str]], owners: set[str], number: int) -> Iterator[Hazard]:
@@ -95,6 +96,25 @@ def _sequences(net: Net, table: int, mine: dict[str, set[str]], owners: set[str]
             )  # fmt: skip
 
 
+_VERBS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "U": "USAGE", "X": "EXECUTE"}
+
+
+def _narrowed(net: Net) -> Iterator[Hazard]:
+    """Rights that somebody other than the owner had and has no longer."""
+    for kind in ("rel", "sch", "proc"):
+        for change in net.changes.changed(kind):
+            before, after = change.before or {}, change.after or {}
+            owners = _owner_of(before["acl"]) | _owner_of(after["acl"])
+            now = _rights(after["acl"])
+            if not after["acl"]:
+                continue  # back to what everybody has by default
+            for grantee, rights in _rights(before["acl"]).items():
+                lost = [_VERBS[letter] for letter in sorted(rights - now.get(grantee, set())) if letter in _VERBS]
+                if grantee not in owners and lost:
+                    reason = f"{grantee or 'PUBLIC'} loses {', '.join(lost)} on {after['name']}: what uses it fails"
+                    yield hazard("missing_app_privileges", net.statement(change), "warn", reason, source="catalog")
+
+
 def _widened(net: Net) -> Iterator[Hazard]:
     for change in (*net.changes.added("rel"), *net.changes.changed("rel")):
         before, after = change.before, change.after or {}
@@ -112,7 +132,7 @@ def _widened(net: Net) -> Iterator[Hazard]:
             if not grantee or grantee in owners or not more:
                 continue
             beyond = more - usual[grantee] if grantee in usual else set[str]()
-            if (beyond - {"*"} and after["kind"] in _TABLES) or "*" in more:
+            if (beyond - {"*"} and after["kind"] in TABLES) or "*" in more:
                 letters = "".join(sorted(beyond | ({"*"} & more)))
                 yield hazard(
                     "grant_widening", number, "needs_approval",
@@ -128,42 +148,8 @@ def _widened(net: Net) -> Iterator[Hazard]:
 
 def _others(net: Net, schema: str, name: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for doc in _siblings(net, schema):
+    for doc in siblings(net, schema):
         if doc["name"] != name:
             for grantee, rights in _rights(doc["acl"]).items():
                 found.setdefault(grantee, set()).update(rights)
     return found
-
-
-def _row_security(net: Net) -> Iterator[Hazard]:
-    policies = {int(doc["rel"]) for _, doc in net.there("pol")}
-    for change in (*net.changes.added("rel"), *net.changes.changed("rel")):
-        before, after = change.before, change.after or {}
-        if after["kind"] not in _TABLES or after["partition"]:
-            continue
-        number = net.statement(change)
-        if before is None and not after["rls"] and after["persistence"] != "t":
-            siblings = _siblings(net, str(after["schema"]))
-            secured = [doc for doc in siblings if doc["rls"]]
-            if len(secured) >= 2 and len(secured) * 2 > len(siblings):
-                yield hazard(
-                    "rls_left_off", number, "warn",
-                    f"{after['name']} has no row level security; {len(secured)} of {len(siblings)} beside it have",
-                    source="catalog",
-                )  # fmt: skip
-        if before is not None and before["rls"] and not after["rls"]:
-            reason = f"{after['name']} loses its row level security: every row becomes visible to who may read it"
-            yield hazard("rls_left_off", number, "needs_approval", reason, source="catalog")
-            yield hazard("grant_widening", number, "needs_approval", reason, source="catalog")
-        if after["rls"] and not (before or {}).get("rls") and change.oid not in policies:
-            yield hazard(
-                "rls_without_policy", number, "warn",
-                f"{after['name']} has row level security and no policy: everybody but its owner sees no row",
-                source="catalog",
-            )  # fmt: skip
-    for change in net.changes.removed("pol"):
-        table = int((change.before or {})["rel"])
-        doc = net.end.get(("rel", table, 0))
-        if doc and doc["rls"] and table not in policies:
-            reason = f"{doc['name']} loses its last policy: everybody but its owner sees no row"
-            yield hazard("rls_without_policy", net.statement(change), "warn", reason, source="catalog")

@@ -4,9 +4,8 @@ Judged by the net difference, so what is dropped and made again in one migration
 """
 
 from collections.abc import Iterator
-from typing import cast
 
-from mcp_backend.migrations.rehearsal import judge_columns
+from mcp_backend.migrations.rehearsal import judge_columns, judge_integrity, judge_routines
 from mcp_backend.migrations.rehearsal.catalog import Change
 from mcp_backend.migrations.rehearsal.net import Net, bodies
 from mcp_backend.migrations.rehearsal.report import Hazard
@@ -15,18 +14,23 @@ from mcp_backend.migrations.rehearsal.words import hazard
 _KINDS = {
     "r": "table", "p": "table", "f": "foreign table", "m": "materialized view", "S": "sequence", "v": "view",
 }  # fmt: skip
-_CONSTRAINTS = {"f": "foreign key", "c": "check", "u": "unique constraint", "p": "primary key", "x": "exclusion"}
 
 
 def judge(net: Net) -> Iterator[Hazard]:
     """All of it."""
     yield from _relations_gone(net)
+    yield from _remade(net)
+    yield from _schemas(net)
     yield from _relations_changed(net)
     yield from judge_columns.judge(net)
-    yield from _integrity(net)
-    yield from _types_and_routines(net)
+    yield from judge_integrity.judge(net)
+    yield from judge_routines.judge(net)
     yield from _indexes(net)
     yield from _identity(net)
+    for change in (*net.changes.added("cfg"), *net.changes.changed("cfg")):
+        who = f"{(change.after or {})['name']}{' in this database' if change.sub else ''}"
+        reason = f"changes a setting of every later session of {who}"
+        yield hazard("server_configuration", net.statement(change), "needs_approval", reason, source="catalog")
 
 
 def _relations_gone(net: Net) -> Iterator[Hazard]:
@@ -51,6 +55,37 @@ def _relations_gone(net: Net) -> Iterator[Hazard]:
                 "destructive_drop", number, severity, f"drops the {kind} {name}{lost}", evidence={"target_rows": rows}
             )
         yield from bodies(net, name.partition(".")[2], "", number)
+
+
+def _remade(net: Net) -> Iterator[Hazard]:
+    """Views and tables that have the same name as one that is gone, but not all of its columns."""
+    now = {str(doc["name"]): oid for oid, doc in net.there("rel")}
+    for change in net.changes.removed("rel"):
+        doc = change.before or {}
+        name = str(doc["name"])
+        if doc["kind"] not in ("r", "p", "v", "m", "f") or name not in now:
+            continue
+        there = {str(d["name"]) for key, d in net.end.items() if key[0] == "col" and key[1] == now[name]}
+        before = [str(d["name"]) for key, d in net.world.start.items() if key[0] == "col" and key[1] == change.oid]
+        if lost := [column for column in before if column not in there]:
+            kind, number = _KINDS[str(doc["kind"])], net.statement(change)
+            severity = "warn" if kind == "view" else "needs_approval"
+            reason = f"the {kind} {name} is made anew without {', '.join(lost)}: running code that names it fails"
+            yield hazard("breaks_old_readers", number, severity, reason)
+            if kind == "table":
+                yield hazard("destructive_drop", number, severity, f"{name} is made anew: what it held is gone")
+            for column in lost:
+                yield from bodies(net, column, name.partition(".")[2], number)
+
+
+def _schemas(net: Net) -> Iterator[Hazard]:
+    for change in net.changes.changed("sch"):
+        before, after = str((change.before or {})["name"]), str((change.after or {})["name"])
+        holds = any(d["schema"] == before and d["kind"] in _KINDS for k, d in net.world.start.items() if k[0] == "rel")
+        if before != after and holds:
+            reason = f"the schema {before} becomes {after}: running code that names it, or its search_path, fails"
+            for identifier in ("rename_table", "breaks_old_readers"):
+                yield hazard(identifier, net.statement(change), "needs_approval", reason)
 
 
 def _owned(change: Change, net: Net) -> bool:
@@ -94,70 +129,6 @@ def _relations_changed(net: Net) -> Iterator[Hazard]:
             )  # fmt: skip
         if after["persistence"] == "u" and after["kind"] == "r":
             yield hazard("loses_crash_safety", net.statement(change), "warn", f"{after['name']} is unlogged")
-
-
-def _integrity(net: Net) -> Iterator[Hazard]:
-    alive = {oid for oid, _ in net.there("rel")}
-    columns = {(key[1], key[2]) for key in net.end if key[0] == "col"}
-    now = {(doc["rel"], doc["type"], tuple(doc["keys"] or ())) for _, doc in net.there("con")}
-    for change in net.changes.removed("con"):
-        doc = change.before or {}
-        kind, table = _CONSTRAINTS.get(str(doc["type"])), int(doc["rel"])
-        if kind is None or table not in alive or (table, doc["type"], tuple(doc["keys"] or ())) in now:
-            continue
-        if any((table, key) not in columns for key in doc["keys"] or ()):
-            continue  # it went with its column
-        yield hazard(
-            "integrity_removed", net.statement(change), "warn",
-            f"{net.name(table)} loses its {kind} {doc['name']}",
-        )  # fmt: skip
-    for change in net.changes.removed("trg"):
-        doc = change.before or {}
-        again = any(d["name"] == doc["name"] and d["rel"] == doc["rel"] for _, d in net.there("trg"))
-        if int(doc["rel"]) in alive and not doc["internal"] and not again:
-            reason = f"{net.name(int(doc['rel']))} loses its trigger {doc['name']}"
-            yield hazard("integrity_removed", net.statement(change), "warn", reason)
-    for change in net.changes.changed("trg"):
-        before, after = change.before or {}, change.after or {}
-        if before["enabled"] != "D" and after["enabled"] == "D":
-            reason = f"the trigger {after['name']} of {net.name(int(after['rel']))} is disabled"
-            yield hazard("integrity_removed", net.statement(change), "warn", reason)
-
-
-def _types_and_routines(net: Net) -> Iterator[Hazard]:
-    for change in net.changes.changed("typ"):
-        old = cast("dict[str, str]", (change.before or {}).get("labels") or {})
-        new = cast("dict[str, str]", (change.after or {}).get("labels") or {})
-        for oid in old.keys() & new.keys():
-            if old[oid] != new[oid]:
-                yield hazard(
-                    "rename_enum_value", net.statement(change), "needs_approval",
-                    f"{(change.after or {})['name']}: {old[oid]!r} becomes {new[oid]!r}; running code uses the former",
-                )  # fmt: skip
-    for change in net.changes.removed("typ"):
-        name = str((change.before or {})["name"])
-        if not any(doc["name"] == name for _, doc in net.there("typ")):
-            yield hazard("destructive_drop", net.statement(change), "needs_approval", f"drops the type {name}")
-    for change in net.changes.removed("ext"):
-        reason = f"drops the extension {(change.before or {})['name']} and all that uses it"
-        yield hazard("destructive_drop", net.statement(change), "needs_approval", reason)
-    for change in net.changes.added("ext"):
-        reason = f"installs the extension {(change.after or {})['name']}"
-        yield hazard("extension", net.statement(change), "needs_approval", reason)
-    for change in net.changes.removed("proc"):
-        name = str((change.before or {})["name"]).partition("(")[0]
-        if not any(str(doc["name"]).partition("(")[0] == name for _, doc in net.there("proc")):
-            yield hazard("destructive_drop", net.statement(change), "warn", f"drops the function {name}")
-            yield hazard("breaks_old_readers", net.statement(change), "warn", f"whoever calls {name} fails")
-            yield from bodies(net, name.rpartition(".")[2], "", net.statement(change))
-    for change in (*net.changes.added("proc"), *net.changes.changed("proc")):
-        doc = change.after or {}
-        if doc["definer"] and not any(str(c).startswith("search_path=") for c in doc["config"] or ()):
-            yield hazard(
-                "security_definer_search_path", net.statement(change), "warn",
-                f"{doc['name']} runs with its owner's rights and the caller's search_path: who calls it can put "
-                "another object in the place of what it names",
-            )  # fmt: skip
 
 
 def _indexes(net: Net) -> Iterator[Hazard]:

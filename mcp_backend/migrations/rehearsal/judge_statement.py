@@ -27,16 +27,18 @@ _IN_TEXT = (
 )  # fmt: skip
 
 
-def judge(statements: list[Parsed], world: World) -> Iterator[Hazard]:
+def judge(statements: list[Parsed], world: World, ran: set[int]) -> Iterator[Hazard]:
     """Every statement, run or not. Numbers count what is reported, which leaves transaction control out."""
     number = 0
+    there = {str(doc["name"]) for key, doc in world.start.items() if key[0] == "ext"}
     for parsed in statements:
         number += 0 if parsed.control else 1
-        yield from _forbidden(parsed, number)
+        if parsed.node != "CreateExtensionStmt" or parsed.tree.get("extname") not in there:
+            yield from _forbidden(parsed, number)
         yield from _functions(parsed, number)
         yield from _settings(parsed, number)
         yield from _roles(parsed, number)
-        yield from _tables(parsed, number, world)
+        yield from _tables(parsed, number, world, done=number in ran)
 
 
 def _forbidden(parsed: Parsed, number: int) -> Iterator[Hazard]:
@@ -129,7 +131,7 @@ def _json(node: object) -> str:
     return json.dumps(node)
 
 
-def _tables(parsed: Parsed, number: int, world: World) -> Iterator[Hazard]:
+def _tables(parsed: Parsed, number: int, world: World, *, done: bool) -> Iterator[Hazard]:
     there = [
         n
         for n in world.target.relations
@@ -137,13 +139,9 @@ def _tables(parsed: Parsed, number: int, world: World) -> Iterator[Hazard]:
     ]
     if parsed.node == "LockStmt" and int(parsed.tree.get("mode", 8)) >= 5 and there:
         yield hazard("explicit_lock_table", number, "reject", f"LOCK TABLE {', '.join(there)}: held until the end")
-    if parsed.node == "TruncateStmt" and there:
-        rows = sum(world.size(name).rows for name in there)
-        reason = f"TRUNCATE deletes all of about {rows:,} rows of {', '.join(there)}"
-        yield hazard("destructive_data", number, "needs_approval", reason, evidence={"target_rows": rows})
-    if parsed.node == "DeleteStmt" and there:
-        name = there[0]
-        yield hazard("destructive_data", number, "needs_approval", f"deletes rows of {name}", source="statement")
+    if parsed.node in ("TruncateStmt", "DeleteStmt") and there and not done:
+        reason = f"deletes rows of {', '.join(there)}; how many was not seen, because it did not run"
+        yield hazard("destructive_data", number, "needs_approval", reason, source="statement")
     if parsed.has("AT_DisableTrigAll") and there:
         reason = f"switches all triggers of {there[0]} off, foreign keys included"
         yield hazard("disable_trigger_all", number, "reject", reason, source="statement")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from mcp_backend.migrations.rehearsal import (
     judge_failure,
     judge_rights,
+    judge_row_security,
+    judge_rows,
     judge_schema,
     judge_statement,
     judge_time,
@@ -49,12 +51,15 @@ def judged(outcome: Outcome) -> tuple[tuple[Hazard, ...], tuple[Hold, ...]]:
     times = judge_time.Times(outcome.world, outcome.effects, outcome.budget)
     statements = [s for unit in outcome.subject.units for s in unit.statements]
     found = list(judge_failure.judge(outcome.played))
-    found += judge_statement.judge(statements, outcome.world)
+    ran = {e.seen.number for e in outcome.effects if not e.seen.failed}
+    found += judge_statement.judge(statements, outcome.world, ran)
+    found += judge_rows.judge(outcome.world, outcome.effects)
     found += judge_time.judge(times)
     if not outcome.played.failed:
         net = net_of(outcome.world, outcome.end, outcome.effects)
         found += judge_schema.judge(net)
         found += judge_rights.judge(net)
+        found += judge_row_security.judge(net)
         last = outcome.effects[-1].seen.number if outcome.effects else 0
         found += proofs.judge_writes(outcome.writes, outcome.writes_before, last, outcome.end, outcome.world)
         found += _reversible(outcome)

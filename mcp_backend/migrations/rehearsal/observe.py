@@ -70,6 +70,8 @@ class Seen:
     notices: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     failed: Failed | None = None
     rewritten: set[int] = field(default_factory=set[int])
+    emptied: set[int] = field(default_factory=set[int])
+    """Those of the rewritten whose new file holds nothing."""
 
 
 _XACT = """
@@ -84,6 +86,7 @@ _LOCKS = (
     b"select relation::bigint, mode, granted from pg_catalog.pg_locks where pid = %s and locktype = 'relation' "
     b"and relation >= 16384"
 )
+_EMPTY = b"select o from unnest(%s::bigint[]) o where pg_catalog.pg_relation_size(o::oid) = 0"
 
 
 class Observer:
@@ -175,6 +178,9 @@ class Observer:
             c.oid for c in seen.changes.changed("rel")
             if c.before and c.after and c.before["file"] != c.after["file"] and c.before["file"] is not None
         }  # fmt: skip
+        if seen.rewritten:
+            cursor = await self.conn.execute(_EMPTY, (list(seen.rewritten),))
+            seen.emptied = {int(row[0]) for row in await cursor.fetchall()}
 
     async def _gate(self, seen: Seen) -> AsyncConnection[Any]:
         """A writer's lock on the tables of a CONCURRENTLY form, which it will wait for while it holds its own."""

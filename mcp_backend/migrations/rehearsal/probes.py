@@ -12,11 +12,15 @@ from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import Json
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Change
 from mcp_backend.migrations.rehearsal.effects import Effect, World
+from mcp_backend.migrations.rehearsal.kinds import Parsed
 from mcp_backend.migrations.rehearsal.report import Hazard, Severity
 from mcp_backend.migrations.rehearsal.words import hazard
 
 SECONDS = 8
 SHOWN = 5
+_COMPARED = ("S", "N", "D", "T")
+"""Categories of types within which a value that is cast and cast back has to be the same: text, numbers, times.
+https://www.postgresql.org/docs/current/catalog-pg-type.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +32,55 @@ class Question:
     severity: Severity
     reason: str
     query: sql.Composed
+    always: bool = False
+    """Asked of tables that were copied whole, too: the rehearsal itself does not show the answer."""
 
 
-async def probe(engine: Postgresql, world: World, end: Catalog, effects: tuple[Effect, ...]) -> list[Hazard]:
-    """The violations on the target, asked in a READ ONLY transaction. Tables that were copied whole need no question;
-    one that takes longer than `SECONDS` stays open."""
+async def probe(
+    engine: Postgresql, world: World, end: Catalog, effects: tuple[Effect, ...]
+) -> tuple[list[Hazard], tuple[str, ...]]:
+    """The violations on the target, asked in a READ ONLY transaction, and what could not be asked, in words.
+
+    Tables that were copied whole need few questions; one that takes longer than `SECONDS` stays open.
+    """
     questions = [q for effect in effects if not effect.seen.failed for q in _questions(world, end, effect)]
     if not questions:
-        return []
+        return [], ()
+    found: list[Hazard] = []
+    unasked: list[str] = []
     async with engine.session(True, SECONDS * len(questions) + 5) as source:
-        return [hazard for question in questions for hazard in await _asked(source, question)]
+        for question in questions:
+            answer = await _asked(source, question)
+            if isinstance(answer, str):
+                unasked.append(answer)
+            else:
+                found += answer
+    return found, tuple(unasked)
 
 
 def _questions(world: World, end: Catalog, effect: Effect) -> Iterator[Question]:
     for change in effect.seen.changes.items:
         table = _table(world, change)
-        if not table or table in world.sample.whole or not world.size(table).stored:
+        if not table or not world.size(table).stored:
             continue
         place = sql.Identifier(*table.split(".", 1))
-        match change.kind:
-            case "con" if change.before is None:
-                yield from _constraint(world, end, change, effect.seen.number, place, table)
-            case "idx" if change.before is None and change.after and change.after["unique"]:
-                yield from _unique(world, change, effect.seen.number, place, table)
-            case "col" if change.before and change.after:
-                yield from _column(change, effect.seen.number, place, table, effect.seen.parsed.sql)
-            case _:
-                pass
+        for question in _of(world, end, effect, change, place, table):
+            if question.always or table not in world.sample.whole:
+                yield question
+
+
+def _of(
+    world: World, end: Catalog, effect: Effect, change: Change, place: sql.Identifier, table: str
+) -> Iterator[Question]:
+    match change.kind:
+        case "con" if change.before is None:
+            yield from _constraint(world, end, change, effect.seen.number, place, table)
+        case "idx" if change.before is None and change.after and change.after["unique"]:
+            yield from _unique(world, change, effect.seen.number, place, table)
+        case "col" if change.before and change.after:
+            yield from _column(change, effect.seen.number, place, table, effect.seen.parsed)
+        case _:
+            pass
 
 
 def _table(world: World, change: Change) -> str:
@@ -136,26 +162,33 @@ def _unique(world: World, change: Change, number: int, place: sql.Identifier, ta
     yield Question("unique_violation", number, "reject", f"{table} has duplicates of ({', '.join(columns)})", query)
 
 
-def _column(change: Change, number: int, place: sql.Identifier, table: str, text: str) -> Iterator[Question]:
+def _column(change: Change, number: int, place: sql.Identifier, table: str, parsed: Parsed) -> Iterator[Question]:
     before, after = change.before or {}, change.after or {}
     column = sql.Identifier(str(before["name"]))
     if not before["notnull"] and after["notnull"]:
         query = sql.SQL("select count(*) from {} where {} is null having count(*) > 0").format(place, column)
         yield Question("not_null_violation", number, "reject", f"{table}.{before['name']} is NULL in some rows", query)
     if before["type"] != after["type"]:
-        using = re.search(r"\busing\s+(.*)$", text, re.IGNORECASE | re.DOTALL)
+        using = re.search(r"\busing\s+(.*)$", parsed.sql, re.IGNORECASE | re.DOTALL) if parsed.commands else None
         value = _raw(using[1]) if using else sql.SQL("{}::{}").format(column, _raw(str(after["type"])))
         query = sql.SQL("select 1 from (select count({}) from {}) x where false").format(value, place)
         yield Question(
             "cast_failure", number, "reject", f"values of {table}.{before['name']} cannot become {after['type']}", query
         )
+        if before["category"] == after["category"] and before["category"] in _COMPARED:
+            back = sql.SQL("(({})::{})::{}").format(value, _raw(str(after["type"])), _raw(str(before["type"])))
+            query = sql.SQL("select {0} from {1} where {2} is distinct from {0} limit {3}").format(
+                column, place, back, sql.Literal(SHOWN)
+            )
+            reason = f"values of {table}.{before['name']} are cut or rounded when it becomes {after['type']}"
+            yield Question("destructive_data", number, "needs_approval", reason, query, always=True)
 
 
 def _raw(text: str) -> sql.SQL:
     return sql.SQL(text)  # pyright: ignore[reportArgumentType]
 
 
-async def _asked(source: AsyncConnection[Any], question: Question) -> list[Hazard]:
+async def _asked(source: AsyncConnection[Any], question: Question) -> list[Hazard] | str:
     evidence: dict[str, Json] = {}
     try:
         async with source.transaction(force_rollback=True):
@@ -167,6 +200,8 @@ async def _asked(source: AsyncConnection[Any], question: Question) -> list[Hazar
         reason = question.reason
     except psycopg.errors.DataError as error:
         reason = f"{question.reason}: {error.diag.message_primary or 'it fails'}"
+    except psycopg.errors.QueryCanceled:
+        return f"whether {question.reason}: the target did not answer within {SECONDS} s"
     except psycopg.Error:
         return []
     found = [

@@ -27,9 +27,10 @@ _FINE = ("23505", "23P01", "23503")
 
 @dataclass(slots=True)
 class Writes:
-    """What failed of the writes that were tried, by table and verb."""
+    """What failed of the writes that were tried, and what did nothing without an error, by table and verb."""
 
     failed: dict[tuple[str, str], Failed] = field(default_factory=dict[tuple[str, str], Failed])
+    idle: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
 
 def watched(world: World, changes: Changes, named: Sequence[str]) -> list[int]:
@@ -69,6 +70,7 @@ async def write(conn: AsyncConnection[Any], world: World, tables: list[int], end
         tried = {
             "INSERT": sql.SQL("insert into {0} ({1}) select {1} from {0} limit 1").format(place, names),
             "UPDATE": sql.SQL("update {0} set {1} = {1} where ctid = (select min(ctid) from {0})").format(place, one),
+            "DELETE": sql.SQL("delete from {0} where ctid = (select min(ctid) from {0})").format(place),
         }
         whole = sql.SQL(", ").join(sql.Identifier(str(d["name"])) for d in old if _stays(d, now))
         again = sql.SQL(
@@ -76,11 +78,13 @@ async def write(conn: AsyncConnection[Any], world: World, tables: list[int], end
             "insert into {0} ({1}) overriding system value select {1} from gone"
         ).format(place, whole)
         for verb, statement in tried.items():
-            failed = await _undone(conn, statement.as_string(None))
-            if failed and failed.sqlstate in _FINE:  # a copy is a duplicate: put one row back in its own place
-                failed = await _undone(conn, again.as_string(None))
-            if failed:
-                writes.failed[str(doc["name"]), verb] = failed
+            done = await _undone(conn, statement.as_string(None))
+            if isinstance(done, Failed) and done.sqlstate in _FINE and verb != "DELETE":
+                done = await _undone(conn, again.as_string(None))  # a copy is a duplicate: one row back in its place
+            if isinstance(done, Failed):
+                writes.failed[str(doc["name"]), verb] = done
+            elif not done:
+                writes.idle.add((str(doc["name"]), verb))
     return writes
 
 
@@ -93,18 +97,24 @@ def _supplied(doc: Doc) -> bool:
     return not doc["generated"] and not doc["identity"] and "nextval(" not in str(doc["default"] or "")
 
 
-async def _undone(conn: AsyncConnection[Any], statement: str) -> Failed | None:
+async def _undone(conn: AsyncConnection[Any], statement: str) -> Failed | int:
+    """The rows that a statement is about, or its error; it is rolled back."""
     try:
         async with conn.transaction(force_rollback=True):
-            await conn.execute(statement.encode())
+            rows = (await conn.execute(statement.encode())).rowcount
             await conn.execute(b"set constraints all immediate")
+            return rows
     except psycopg.Error as error:
         return failure(error)
-    return None
 
 
 def judge_writes(after: Writes, before: Writes, number: int, end: Catalog, world: World) -> Iterator[Hazard]:
-    """What wrote before and fails now."""
+    """What wrote before, and fails now or does nothing."""
+    for table, verb in sorted(after.idle):
+        oid = next((k[1] for k, d in end.items() if k[0] == "rel" and d["name"] == table), 0)
+        if not {(world.name(oid), verb)} & {*before.idle, *before.failed}:
+            said = f"{verb} of a row of {table}, which worked before, does nothing now, without an error"
+            yield hazard("breaks_writes", number, "reject", said, evidence={"table": table})
     for (table, verb), error in after.failed.items():
         oid = next((k[1] for k, d in end.items() if k[0] == "rel" and d["name"] == table), 0)
         former = world.name(oid)
@@ -135,7 +145,7 @@ async def judge_unvalidated(conn: AsyncConnection[Any], end: Catalog, changes: C
             sql.Identifier(*str(table["name"]).split(".", 1)), sql.Identifier(str(after["name"]))
         )
         failed = await _undone(conn, statement.as_string(None))
-        if failed and failed.sqlstate.startswith("23"):
+        if isinstance(failed, Failed) and failed.sqlstate.startswith("23"):
             reason = f"rows of {table['name']} violate {after['name']}, so VALIDATE CONSTRAINT will fail"
             found.append(hazard("validate_will_fail", 0, "warn", reason, source="target_data"))
     return found

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.migrations import lost, snapshot
-from mcp_backend.migrations.rehearsal import proofs, sample, shadow, target
+from mcp_backend.migrations.rehearsal import plans, proofs, sample, shadow, target
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Changes, Doc, Key, Watch, difference
 from mcp_backend.migrations.rehearsal.effects import Effect, World, effect
 from mcp_backend.migrations.rehearsal.judging import Outcome, judged
@@ -80,8 +80,9 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -
         prepared = time.monotonic() - began
         run = await _run(place, subject, World(facts, rows, {}))
         effects = tuple(effect(seen, run.world) for seen in run.played.seen)
-        probed = await probe(engine, run.world, run.end, effects)
-        hazards, held = judged(_outcome(run, effects, budget, probed))
+        probed, unasked = await probe(engine, run.world, run.end, effects)
+        changed, unplanned = await _plans(engine, place, run, len(effects))
+        hazards, held = judged(_outcome(run, effects, budget, [*probed, *changed]))
         hazards = await _rewritten(place, run, effects, hazards, budget)
     equal = None if run.undone is None else run.undone.version == run.version_before
     report = Report(
@@ -96,10 +97,21 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -
         reversible=Reversible(equal, run.difference),
         schema_diff=run.schema_diff,
         shadow=Shadow(sum(rows.rows.values()), _sizes(facts), prepared, place.version, place.cached),
-        not_checked=_not_checked(place, rows, run, facts),
+        not_checked=(*unasked, *unplanned, *_not_checked(place, rows, run, facts)),
         budget_ms=budget,
     )
     return _report(engine, subject, hazards, report)
+
+
+async def _plans(engine: Postgresql, place: Place, run: _Run, last: int) -> tuple[list[Hazard], list[str]]:
+    """What becomes of the plans of queries that the target is known to run."""
+    if run.played.failed:
+        return [], []
+    async with engine.session(True, SECONDS) as source:
+        asked = await plans.known(source, run.world, _whole(run))
+    if len(run.world.target.relations) > MOST_COPIED and not any(query.calls for query in asked.queries):
+        return [], [*asked.unknown]
+    return await plans.judge(asked, place, run.subject.units, run.world.sample.rows, last if last == 1 else 0)
 
 
 def _report(engine: Postgresql, subject: Subject, hazards: tuple[Any, ...], report: Report) -> Report:
@@ -160,10 +172,10 @@ async def _run(place: Place, subject: Subject, world: World) -> _Run:
         finally:
             await conn.close()
             await admin.close()
-    if run.writes.failed:
+    if run.writes.failed or run.writes.idle:
         conn = await place.connect()
         try:
-            names = {table for table, _ in run.writes.failed}
+            names = {table for table, _ in (*run.writes.failed, *run.writes.idle)}
             tables = [k[1] for k, d in run.end.items() if k[0] == "rel" and d["name"] in names]
             run.writes_before = await proofs.write(conn, run.world, tables, run.world.start)
         finally:

@@ -73,6 +73,7 @@ ABOUT: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType({
     "not_null_violation": (("atlas/MF104", "eugene/E2"), "fill the NULLs first"),
     "opaque_do_block": ((), "write plain statements where possible; what it did here was observed"),
     "partitioning_choice": ((), "agree on the partition key and bounds: they cannot be changed later"),
+    "plan_regression": ((), "keep the index until no query needs it, or build the one that the new plan needs first, CONCURRENTLY"),
     "primary_key_builds_index": (("squawk/adding-serial-primary-key-field", "eugene/E7"), "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT … PRIMARY KEY USING INDEX"),
     "primary_key_sets_not_null": (("eugene/E2",), "make the column NOT NULL by a validated CHECK first"),
     "refresh_matview_blocking": (("squawk/ban-refresh-materialized-view", "eugene/E6"), "REFRESH MATERIALIZED VIEW CONCURRENTLY (needs a unique index), outside the migration"),

@@ -1,0 +1,96 @@
+"""What a rehearsal names that no statement says: by the catalog, the rows and the plans before and after."""
+
+from typing import Any
+
+import pytest
+
+from tests.rehearsal_fixtures import Case
+
+SHOP = """
+create type kind as enum ('a', 'b');
+create table users (id bigint generated always as identity primary key, email text, name varchar(40), kind kind,
+  city text default 'London');
+create unique index users_email on users (email);
+create index users_name on users (name);
+create table orders (id bigint primary key, user_id bigint not null references users (id), note text);
+create table empty_one (id int);
+create view names as select id, name from users;
+create function tax(n int) returns int language sql as 'select n';
+create function fee(n int) returns int language sql as 'select n';
+alter table orders enable row level security;
+create policy own on orders using (note is null);
+grant select, insert, update, delete on users, orders to app_rw; grant select on users, orders, names to app_ro;
+insert into users (email, name) select 'u' || g || '@x.io', 'name ' || g from generate_series(1, 1500) g;
+insert into orders select g, 1 + g % 1500 from generate_series(1, 900) g;
+"""
+
+
+@pytest.fixture
+def shop(case: Case) -> Case:
+    """Two tables that are large by their statistics, and what depends on them."""
+    case.owner(SHOP)
+    large = {"rows": 40_000_000, "bytes": 9e9}
+    case.sizes({"public.users": large, "public.orders": large, "public.users_name": {"rows": 4e7, "bytes": 1e9}})
+    return case
+
+
+def reasons(result: dict[str, Any], identifier: str) -> str:
+    """What is said of one hazard, in all its places."""
+    return "\n".join(h["reason"] for h in result["hazards"] if h["id"] == identifier)
+
+
+async def test_what_is_taken_away_renamed_or_opened_is_named_with_whom_it_breaks(shop: Case) -> None:
+    result = await shop.rehearse(
+        sql="""
+        drop index users_email;
+        revoke update on users from app_rw;
+        alter function tax(int) rename to vat;
+        drop function fee(int); create function fee(n int, zone text) returns int language sql as 'select n';
+        alter type kind rename to sort;
+        drop view names; create view names as select id from users; grant select on names to app_ro;
+        create policy everybody on orders for select using (true);
+        create rule keep as on delete to orders do instead nothing;
+        do $$ begin execute format('alter database %I set work_mem = ''1GB''', current_database()); end $$;
+        """
+    )
+    assert "public.users_email: duplicates become possible" in reasons(result, "integrity_removed")
+    assert "instead of DELETE on public.orders" in reasons(result, "integrity_removed")
+    assert reasons(result, "missing_app_privileges").startswith("app_rw loses UPDATE on public.users")
+    broken = reasons(result, "breaks_old_readers")
+    for said in ("public.tax becomes public.vat", "kind becomes", "takes other arguments", "made anew without name"):
+        assert said in broken
+    assert "every row of public.orders" in reasons(result, "grant_widening")
+    assert "DELETE of a row of public.orders, which worked before, does nothing" in reasons(result, "breaks_writes")
+    assert "every later session of everybody in this database" in reasons(result, "server_configuration")
+    assert any(said.startswith("plans of queries: ") for said in result["not_checked"])
+
+
+async def test_rows_count_as_deleted_or_cut_when_they_are_and_only_then(shop: Case) -> None:
+    result = await shop.rehearse(
+        sql="""
+        delete from orders where id < 0; truncate empty_one;
+        do $$ begin delete from orders where id = 7; end $$;
+        do $$ begin truncate orders; end $$;
+        alter table users alter column city type varchar(4) using left(city, 4);
+        """
+    )
+    told = {h["statement"]: h["reason"] for h in result["hazards"] if h["id"] == "destructive_data"}
+    assert told.keys() == {3, 4, 5}
+    assert "are cut or rounded" in told[5]
+
+
+async def test_a_query_that_loses_its_index_or_fails_is_told_by_the_statistics_of_the_target(shop: Case) -> None:
+    shop.owner(
+        "create table pg_stat_statements (dbid oid, query text, calls bigint, total_exec_time float8);"
+        "insert into pg_stat_statements select d.oid, q.text, 7000, 1 from pg_database d, unnest(array["
+        "'select id from users where name = $1', 'select note from orders where id = $1', 'select 1']) q(text) "
+        "where d.datname = current_database()"
+    )
+    result = await shop.rehearse(sql="drop index users_name; alter table orders rename column note to remark")
+    (flipped,) = [h for h in result["hazards"] if h["id"] == "plan_regression"]
+    assert flipped["reason"].startswith("a query that ran 7,000 times reads all of users from then on")
+    assert flipped["evidence"]["before"] == ["users: Index Scan using users_name"]
+    assert flipped["evidence"]["after"] == ["users: Seq Scan"]
+    assert flipped["evidence"]["cost_after"] > 1_000_000  # of 9 GB, though no row of them was copied
+    assert 'column "note" does not exist' in reasons(result, "breaks_old_readers")
+    assert not any(said.startswith("plans of ") for said in result["not_checked"])
