@@ -61,9 +61,14 @@ async def test_a_branch_moves_onto_another_with_its_commits_and_authors(
     service: Path, connect: Connect, era: Era
 ) -> None:
     diverge(service, {"README.md": "# Orders, mine\n"}, THEIRS)
+    (service / ".git/hooks").mkdir(exist_ok=True)
+    for name in ("post-rewrite", "pre-commit"):
+        (service / ".git/hooks" / name).write_text("#!/bin/sh\ntouch ran\n")
+        (service / ".git/hooks" / name).chmod(0o755)
     before = git(service, "rev-parse", "mine")
     async with connect(service, mode=era) as client:
         done = await ask(client, "git_rebase", onto="main")
+    assert done["note"].endswith("hooks of the repository were not run: post-rewrite")
     assert (done["status"], done["before"], done["after"]) == ("done", before, git(service, "rev-parse", "mine"))
     assert done["commits"] == [git(service, "log", "-1", "--format=%h Mine")]
     assert git(service, "rev-parse", "mine~1") == git(service, "rev-parse", "main")

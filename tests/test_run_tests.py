@@ -253,8 +253,8 @@ HONEST = {
         "orders/doc.py": '"""\n>>> 1 + 1\n2\n"""\n',
     },
     "strict settings, pytest inside a test": {
-        "pytest.ini": "[pytest]\naddopts = -p no:cacheprovider --strict-markers --strict-config -x\n"
-        "filterwarnings = error\n",
+        "mcp-backend.toml": f"[commands]\ntest = '''{PYTEST} -p no:cacheprovider'''\n",
+        "pytest.ini": "[pytest]\naddopts = --strict-markers --strict-config -x\nfilterwarnings = error\n",
         "tests/test_inner.py": INNER,
     },
 }

@@ -189,7 +189,7 @@ def _status(app: App, repository: "Repository", kept: "Begun | None") -> Result:
 
 
 def _told(app: App, repository: "Repository", kept: "Begun | None", stopped: "Stopped | None") -> Result:
-    from mcp_backend.workspace import conflicts, git, history, ownership
+    from mcp_backend.workspace import conflicts, git, history, ownership, rebasing
     from mcp_backend.workspace.changes import classified
 
     head, ref = git.head(repository)
@@ -198,9 +198,11 @@ def _told(app: App, repository: "Repository", kept: "Begun | None", stopped: "St
         assert kept is not None, "only what was begun here ends here"
         listed = git.run(repository, "rev-list", f"--max-count={SHOWN}", "HEAD", f"^{kept.onto}").decode().split()
         subjects: list[Json] = [*history.subjects(repository, listed)]
+        note = "the tests have not run on these trees: run_tests before a push"
+        if hooks := rebasing.silent_hooks(repository):
+            note += f"; hooks of the repository were not run: {', '.join(hooks)}"
         return {
-            "status": "done", "branch": branch, "before": kept.head, "after": head, "commits": subjects,
-            "note": "the tests have not run on these trees: run_tests before a push",
+            "status": "done", "branch": branch, "before": kept.head, "after": head, "commits": subjects, "note": note,
         }  # fmt: skip
     paths = [classified(conflict.path) for conflict in stopped.conflicts]
     found = ownership.owners(paths, app.workspace, app.policy) if paths else {}

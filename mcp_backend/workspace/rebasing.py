@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mcp_backend.errors import Aborted, FailedPrecondition
 from mcp_backend.settings import Workspace, private
-from mcp_backend.workspace import branches, changes, conflicts, git, git_environment
+from mcp_backend.workspace import branches, changes, conflicts, git, git_environment, repository_hooks
 from mcp_backend.workspace.changes import shown
 from mcp_backend.workspace.conflicts import Conflict
 from mcp_backend.workspace.git import GitFailed, Repository
@@ -27,6 +27,7 @@ _SETTINGS = (
 )  # fmt: skip
 _OPTIONS = ("--merge", "--no-autostash", "--no-autosquash", "--no-fork-point", "--no-verify", "--no-stat", "--quiet",
             "--no-gpg-sign", "--empty=drop")  # fmt: skip
+_HOOKS = ("post-checkout", "prepare-commit-msg", "post-commit", "post-rewrite")
 _TEXT_DRIVER = "git merge-file --marker-size=%L %A %O %B"
 """What git does for text without a driver; stands in for programs that the repository names as drivers."""
 
@@ -51,6 +52,12 @@ class Stopped:
     done: int
     total: int
     conflicts: tuple[Conflict, ...]
+
+
+def silent_hooks(repository: Repository) -> list[str]:
+    """The hooks of the repository that git itself would run besides pre-rebase, and that do not run here. It runs
+    neither pre-commit nor commit-msg for commits that are picked: they had their say when the commits were made."""
+    return [name for name in _HOOKS if repository_hooks.program(repository, name)]
 
 
 def running(repository: Repository) -> bool:
