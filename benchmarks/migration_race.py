@@ -1,6 +1,10 @@
-"""Twenty processes race the same pending migrations: `python -m benchmarks.migration_race [RACERS [MIGRATIONS]]`."""
+"""Twenty processes race the same pending migrations: `python -m benchmarks.migration_race [RACERS [MIGRATIONS]]`.
+
+First with migrations that are one transaction each, then with ones that run statement by statement.
+"""
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -14,15 +18,26 @@ from benchmarks.migration_crashes import FORMS, PROCESSES, Form, migrate
 from mcp_backend.engines import embedded
 from mcp_backend.settings import Workspace
 
+ONLY = os.environ.get("TOOLS", ",".join(form.tool for form in FORMS)).split(",")
+INSIDE = "insert into runs values ({0});\n"
+OUTSIDE = (
+    "create index concurrently i{0} on runs(version);\ninsert into runs values ({0});\ndrop index concurrently i{0};\n"
+)
 
-def race(root: Path, url: str, form: Form, racers: int, count: int) -> tuple[Counter[int], Counter[str]]:
+
+def race(
+    root: Path, url: str, form: Form, racers: int, count: int, *, outside: bool
+) -> tuple[Counter[int], Counter[str]]:
     """How often each migration ran, and how the racers ended: `0` all applied, `3` another server was quicker."""
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(b"create table runs(version int)")
     for number in range(1, count + 1):
         place = root / "migrations" / form.name(number)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(form.inside.format(f"insert into runs values ({number});\n"))
+        if form.tool == "Flyway" and outside:
+            place.with_name(f"{place.name}.conf").write_text("executeInTransaction=false\n")
+        text = form.outside.format(OUTSIDE) if outside else form.inside.format(INSIDE)
+        place.write_text(text.format(number))
     go = PROCESSES.Event()
     children = [PROCESSES.Process(target=_racer, args=(go, str(root), url, form.tool)) for _ in range(racers)]
     for child in children:
@@ -48,15 +63,16 @@ def main(racers: int, count: int) -> None:
         lease = asyncio.run(embedded.lease("postgresql", workspace))
         assert lease.superuser_url
         try:
-            for form in FORMS:
+            for form, outside in [(form, outside) for outside in (False, True) for form in FORMS if form.tool in ONLY]:
                 with psycopg.connect(lease.superuser_url, autocommit=True) as conn:
                     conn.execute(b"drop schema public cascade; create schema public authorization backend")
                 began = time.monotonic()
                 with tempfile.TemporaryDirectory() as folder:
-                    ran, ends = race(Path(folder), lease.url, form, racers, count)
+                    ran, ends = race(Path(folder), lease.url, form, racers, count, outside=outside)
                 once = ran == Counter(range(1, count + 1))
                 well = well and once
-                print(f"{form.tool}: {racers} racers, {count} migrations, each once: {once}, ends {dict(ends)}, "
+                how = "statement by statement" if outside else "in transactions"
+                print(f"{form.tool}, {how}: {racers} racers, {count} migrations, each once: {once}, ends {dict(ends)}, "
                       f"{time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
         finally:
             lease.close()
