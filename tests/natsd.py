@@ -41,6 +41,11 @@ class Natsd:
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The process, 0 while there is none."""
+        return self._process.pid if self._process else 0
+
     def start(self) -> "Natsd":
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program(), "-c", str(self.configuration)], stdout=log, stderr=log)
