@@ -180,3 +180,79 @@ func main() {
 }
 """,
 }
+GRPC = {
+    "books.proto": """\
+syntax = "proto3";
+package books.v1;  // service Nothing {
+message Book { string id = 1; }
+service Books {
+  rpc Get(Book) returns (Book) { option deprecated = true; }
+  rpc List(Book) returns (stream Book);
+}
+""",
+    "films.proto": """\
+syntax = "proto3";
+package films.v1;
+message Film { string id = 1; }
+service Films { rpc Get(Film) returns (Film); }
+""",
+    "server.py": """\
+import books_pb2_grpc
+from base import Base
+
+
+class Server(Base, books_pb2_grpc.BooksServicer):
+    def Get(self, request, context):
+        return request
+""",
+    "base.py": """\
+class Base:
+    def List(self, request, context):
+        return request
+""",
+    "main.go": """\
+package main
+
+type films struct{ pb.UnimplementedFilmsServer }
+
+func (f *films) Get(ctx context.Context, r *pb.Film) (*pb.Film, error) { return r, nil }
+
+func main() { pb.RegisterFilmsServer(grpc.NewServer(), &films{}) }
+""",
+}
+GRAPHQL = {
+    "schema.graphql": """\
+type Book { id: ID! title: String! pageCount: Int! }
+type Author { id: ID! name: String }
+type Query { book(id: ID!): Book books(first: Int! = 10): [Book!]! }
+""",
+    "schema.py": """\
+import strawberry
+
+
+@strawberry.type
+class Book:
+    id: strawberry.ID
+    title: str
+    page_count: int
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def book(self, id: strawberry.ID) -> Book | None:
+        return None
+
+    @strawberry.field
+    def books(self, first: int = 10) -> list[Book]:
+        return []
+""",
+    "old.py": """\
+import graphene
+
+
+class Author(graphene.ObjectType):
+    id = graphene.ID(required=True)
+    name = graphene.String()
+""",
+}

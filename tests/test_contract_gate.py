@@ -12,7 +12,7 @@ from mcp_backend.settings import workspace
 from mcp_backend.workspace import git_environment
 from mcp_backend.workspace.trees import Trees
 from tests.conftest import ERAS, Connect, Era, git
-from tests.contract_gate import FASTAPI, FLASK, GO, MAIN, MODELS, ROUTES, SPEC
+from tests.contract_gate import FASTAPI, FLASK, GO, GRAPHQL, GRPC, MAIN, MODELS, ROUTES, SPEC
 from tests.service import PYTEST, ask, refused, write
 
 pytest_plugins = ("tests.service_fixtures",)
@@ -58,7 +58,14 @@ class Start:
 
 
 @pytest.mark.parametrize(
-    "files", [pytest.param(FASTAPI, id="fastapi"), pytest.param(FLASK, id="flask"), pytest.param(GO, id="go")]
+    "files",
+    [
+        pytest.param(FASTAPI, id="fastapi"),
+        pytest.param(FLASK, id="flask"),
+        pytest.param(GO, id="go"),
+        pytest.param(GRPC, id="grpc"),
+        pytest.param(GRAPHQL, id="graphql"),
+    ],
 )
 def test_a_service_that_does_what_its_specification_says_is_never_held(start: Start, files: Mapping[str, str]) -> None:
     assert start.judge({"openapi.yaml": SPEC}, files) == []
@@ -122,6 +129,61 @@ def test_a_change_of_go_code_that_deviates_is_held(start: Start, old: str, new: 
     changed = GO["main.go"].replace(old, new)
     assert changed != GO["main.go"]
     assert {word for word, _ in start.held(GO, {"main.go": changed})} == words
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "words"),
+    [
+        ("server.py", "    def Get(", "    def Fetch(", [("rpc-unimplemented", "books.v1.Books.Get")]),
+        ("base.py", "return request", "raise NotImplementedError", [("rpc-unimplemented", "books.v1.Books.List")]),
+        ("server.py", "(Base, ", "(Base, vendor.More, ", []),
+        ("server.py", "class Server(", "class Served(", []),
+        ("main.go", "Get(ctx", "get(ctx", [("rpc-unimplemented", "films.v1.Films.Get")]),
+        ("main.go", "return r, nil", "return nil, status.Error(codes.Unimplemented, r.Id)",
+         [("rpc-unimplemented", "films.v1.Films.Get")]),
+        ("main.go", "pb.UnimplementedFilmsServer", "vendor.Films; pb.UnimplementedFilmsServer", []),
+    ],
+)  # fmt: skip
+def test_an_rpc_that_is_not_implemented_any_more_is_held(
+    start: Start, path: str, old: str, new: str, words: list[tuple[str, str]]
+) -> None:
+    assert old in GRPC[path]
+    changed = GRPC[path].replace(old, new)
+    if path == "main.go" and not words:
+        changed = changed.replace("Get(ctx", "get(ctx")
+    assert start.held(GRPC, {path: changed}) == words
+
+
+def test_a_new_rpc_and_half_a_new_server_are_held_against_nobody(start: Start) -> None:
+    more = GRPC["books.proto"].replace("rpc Get", "rpc Drop(Book) returns (Book);\n  rpc Get")
+    changed = {"books.proto": more, "server.py": GRPC["server.py"] + "\n\nLIMIT = 3\n"}
+    assert start.held(GRPC, changed) == []
+    assert start.held({**changed, "server.py": None, "base.py": None}, {"server.py": GRPC["server.py"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "words"),
+    [
+        ("schema.py", "    page_count: int\n", "", [("field-missing", "Book.pageCount")]),
+        (
+            "schema.py",
+            "def books(self, first: int",
+            "def all_books(self, first: int",
+            [("field-missing", "Query.books")],
+        ),
+        ("schema.py", "first: int = 10", "size: int = 10", [("argument-missing", "Query.books(first)")]),
+        ("schema.py", "class Book:", "class Book(made()):", []),
+        ("schema.py", "    page_count: int\n", '    sheets: int = strawberry.field(name="pageCount")\n', []),
+        ("old.py", "    name = graphene.String()\n", "", [("field-missing", "Author.name")]),
+        ("old.py", "class Author(graphene.ObjectType)", "class Author(DjangoObjectType)", []),
+    ],
+)
+def test_a_field_that_graphql_code_does_not_define_any_more_is_held(
+    start: Start, path: str, old: str, new: str, words: list[tuple[str, str]]
+) -> None:
+    changed = GRAPHQL[path].replace(old, new)
+    assert changed != GRAPHQL[path]
+    assert start.held(GRAPHQL, {path: changed}) == words
 
 
 def test_what_deviated_before_is_told_and_not_held(start: Start) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mcp_backend.contracts import specs
 from mcp_backend.contracts.documents import Broken
-from mcp_backend.contracts.gate import SOURCES, apps, python_file
+from mcp_backend.contracts.gate import SOURCES, apps, python_file, resolvers, rpcs
 from mcp_backend.contracts.gate.apps import App, Looked
 from mcp_backend.contracts.gate.found import Placed
 from mcp_backend.contracts.gate.tree_files import Kept, TreeFiles
@@ -39,19 +39,26 @@ def judged(
 ) -> tuple[ContractDeviation, ...]:
     """What deviates in tree-ish `new`: `held` are those that `old` (`None`: the empty tree) did not have.
 
-    Nothing is looked at unless sources changed and there is an OpenAPI document. Raises `Unavailable`.
+    Nothing is looked at unless sources changed and there is a specification. Raises `Unavailable`.
     """
     touched = {d.path for d in differences if d.path.endswith(SOURCES)}
     touched |= {d.source for d in differences if d.source and d.source.endswith(SOURCES)}
     if not any(apps.part_of_program(path) for path in touched):
         return ()
     kept = Kept(workspace.state)
-    after = TreeFiles(trees, new, workspace.root, kept)
+    before, after = (TreeFiles(trees, tree, workspace.root, kept) for tree in (old, new))
+    told = [
+        *_openapi(before, after, touched), *rpcs.judged(before, after, touched),
+        *resolvers.judged(before, after, touched),
+    ]  # fmt: skip
+    kept.write()
+    return tuple(sorted(told, key=lambda d: (not d.held, not d.fresh, d.path, d.line)))
+
+
+def _openapi(before: TreeFiles, after: TreeFiles, touched: set[str]) -> list[ContractDeviation]:
     found = _specs(after)
     if not found:
-        kept.write()
-        return ()
-    before = TreeFiles(trees, old, workspace.root, kept)
+        return []
     one, two = apps.read(before), apps.read(after)
     # An application that a document was about stays its, even when this change moves every route.
     names = {spec.path: apps.about(spec.api, one) | apps.about(spec.api, two) for spec in found}
@@ -59,8 +66,7 @@ def judged(
         (spec, _looked(after, spec, one, found, names), _looked(after, spec, two, found, names))
         for spec in found if names[spec.path]
     ]  # fmt: skip
-    kept.write()
-    return tuple(_told(looked, touched))
+    return _told(looked, touched)
 
 
 def _specs(tree: TreeFiles) -> list[_Spec]:
@@ -133,7 +139,7 @@ def _told(looked: "list[tuple[_Spec, Looked, Looked]]", touched: set[str]) -> li
                 placed.path or spec.path, max(placed.line, 1), spec.path, placed.operation, placed.deviation.id,
                 placed.deviation.where, placed.deviation.expected, placed.deviation.actual, held=held, fresh=fresh,
             ))  # fmt: skip
-    return sorted(told.values(), key=lambda d: (not d.held, not d.fresh, d.path, d.line))
+    return list(told.values())
 
 
 def _twin(one: _Spec, two: _Spec) -> bool:

@@ -41,8 +41,9 @@ def read(source: Source, spec: Spec, path: str) -> Served:
     texts = source.texts(files[:FILES])
     servers = [f for f, t in texts.items() if not f.endswith(("_pb2.py", "_pb2_grpc.py")) and SERVES.search(t)]
     # The classes that servicers are made of may be in any file.
-    known = {name: facts for text in source.texts(_others(source, servers)).values() for name, facts in classes(text)}
-    held = [facts for f in servers for facts in classes(texts[f])]
+    others = source.texts(_others(source, servers)).values()
+    known = {name: facts for text in others for name, facts, _ in classes(text)}
+    held = [(name, facts) for f in servers for name, facts, _ in classes(texts[f])]
     served, unclear = resolved(held, known)
     folder = path.rpartition("/")[0] if path.endswith(".py") else path
     index, note = _descriptors(source, spec, folder)
@@ -60,13 +61,13 @@ Facts: TypeAlias = "tuple[list[str], list[str], bool]"
 """Of a class: the last names of its bases, the methods it implements, and whether it may have others."""
 
 
-def classes(text: str) -> list[tuple[str, Facts]]:
-    """The classes of a module by name."""
+def classes(text: str) -> list[tuple[str, Facts, int]]:
+    """The classes of a module by name, with the line each begins at."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
         return []
-    return [(node.name, _facts(node)) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return [(node.name, _facts(node), node.lineno) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
 
 
 def _facts(node: ast.ClassDef) -> Facts:
