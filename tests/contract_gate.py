@@ -256,3 +256,63 @@ class Author(graphene.ObjectType):
     name = graphene.String()
 """,
 }
+DJANGO = {
+    "openapi.yaml": """\
+openapi: 3.0.3
+info: {title: Books, version: '1'}
+servers: [{url: /api}]
+paths:
+  /books:
+    get: {responses: {'200': {description: ok}}}
+    post: {responses: {'201': {description: made}}}
+  /books/{id}:
+    get: {parameters: [{name: id, in: path, required: true}], responses: {'200': {description: ok}}}
+  /books/{id}/lend:
+    post: {parameters: [{name: id, in: path, required: true}], responses: {'204': {description: ok}}}
+  /stats:
+    get: {responses: {'200': {description: ok}}}
+  /stats/{year}:
+    get: {parameters: [{name: year, in: path, required: true}], responses: {'200': {description: ok}}}
+""",
+    "site/settings.py": 'ROOT_URLCONF = "site.urls"\n',
+    "site/urls.py": """\
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls), path("api/", include("books.urls"))]
+""",
+    "books/urls.py": """\
+from django.urls import path, re_path
+from rest_framework.routers import DefaultRouter
+
+from . import views
+
+router = DefaultRouter()
+router.register(r"books", views.Books)
+urlpatterns = [path("stats/", views.stats), re_path(r"^stats/(?P<year>[0-9]{4})/$", views.Year.as_view())]
+urlpatterns += router.urls
+""",
+    "books/views.py": """\
+from rest_framework import generics, mixins, viewsets
+from rest_framework.decorators import action, api_view
+from rest_framework.response import Response
+
+
+class Books(mixins.ListModelMixin, mixins.CreateModelMixin, viewsets.GenericViewSet):
+    def retrieve(self, request, pk=None):
+        return Response({})
+
+    @action(detail=True, methods=["post"])
+    def lend(self, request, pk=None):
+        return Response(status=204)
+
+
+@api_view(["GET"])
+def stats(request):
+    return Response({})
+
+
+class Year(generics.RetrieveAPIView):
+    pass
+""",
+}

@@ -12,7 +12,7 @@ from mcp_backend.settings import workspace
 from mcp_backend.workspace import git_environment
 from mcp_backend.workspace.trees import Trees
 from tests.conftest import ERAS, Connect, Era, git
-from tests.contract_gate import FASTAPI, FLASK, GO, GRAPHQL, GRPC, MAIN, MODELS, ROUTES, SPEC
+from tests.contract_gate import DJANGO, FASTAPI, FLASK, GO, GRAPHQL, GRPC, MAIN, MODELS, ROUTES, SPEC
 from tests.service import PYTEST, ask, refused, write
 
 pytest_plugins = ("tests.service_fixtures",)
@@ -65,6 +65,7 @@ class Start:
         pytest.param(GO, id="go"),
         pytest.param(GRPC, id="grpc"),
         pytest.param(GRAPHQL, id="graphql"),
+        pytest.param(DJANGO, id="django"),
     ],
 )
 def test_a_service_that_does_what_its_specification_says_is_never_held(start: Start, files: Mapping[str, str]) -> None:
@@ -129,6 +130,30 @@ def test_a_change_of_go_code_that_deviates_is_held(start: Start, old: str, new: 
     changed = GO["main.go"].replace(old, new)
     assert changed != GO["main.go"]
     assert {word for word, _ in start.held(GO, {"main.go": changed})} == words
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "words"),
+    [
+        ("books/views.py", "def retrieve(", "def _retrieve(", {("route-missing", "GET /books/{id}")}),
+        ("books/views.py", "mixins.CreateModelMixin, ", "", {("route-missing", "POST /books")}),
+        ("books/views.py", "    @action(detail=True, methods=[\"post\"])\n", "",
+         {("route-missing", "POST /books/{id}/lend")}),
+        ("books/views.py", '@api_view(["GET"])', '@api_view(["POST"])',
+         {("route-missing", "GET /stats"), ("route-extra", "POST /stats")}),
+        ("books/urls.py", 'r"books"', 'r"volumes"', None),
+        ("books/urls.py", ", re_path(", ", path(\"export/\", views.stats), re_path(", {("route-extra", "GET /export")}),
+        ("site/urls.py", '"api/"', '"v2/"', None),
+        ("books/views.py", "mixins.CreateModelMixin, ", "made.Mixin, ", set()),
+        ("books/urls.py", "urlpatterns += router.urls", "urlpatterns += made(router)", set()),
+    ],
+)  # fmt: skip
+def test_a_route_of_django_that_is_gone_is_held(
+    start: Start, path: str, old: str, new: str, words: set[tuple[str, str]] | None
+) -> None:
+    assert old in DJANGO[path]
+    found = set(start.held(DJANGO, {path: DJANGO[path].replace(old, new)}))
+    assert found == words if words is not None else len(found) >= 3
 
 
 @pytest.mark.parametrize(

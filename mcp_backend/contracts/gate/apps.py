@@ -2,11 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from mcp_backend.contracts.gate import python_file
+from mcp_backend.contracts.gate import django_file, python_file
 from mcp_backend.contracts.gate.found import Placed
 from mcp_backend.contracts.gate.python_project import Project, PyRoute
 from mcp_backend.contracts.gate.tree_files import TreeFiles
@@ -17,7 +17,7 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.workspace import evidence, kinds
 
 Json: TypeAlias = Any
-FORM = "8"
+FORM = "9"
 """Changes whenever the answers do."""
 _TESTING = re.compile(r"(?i)(^|/)(\w+[_-])?tests?(/|$)|(^|/)(conftest|tests?)\.py$|(^|/)(mocks?|fakes?)/|(^|/)vendor/")
 _LARGEST = 1_000_000
@@ -77,18 +77,33 @@ def _python(tree: TreeFiles, paths: Iterable[str]) -> list[App]:
     facts = tree.about(paths, f"python:{python_file.FORM}", python_file.read)
     unread = sum(said is None for said in facts.values())
     facts = {path: said for path, said in facts.items() if said is not None}
-    if not any(said["routes"] for said in facts.values()):
-        return []
     project = Project(facts)
+    others = _django(tree, project, facts)
+    if not any(said["routes"] for said in facts.values()):
+        return others
     grouped: dict[str, list[PyRoute]] = {}
     for route in project.routes():
         grouped.setdefault(route.app, []).append(route)
     digest = _digest(tree, facts)
     lost = len(set(project.lost)) + unread
-    return [
+    return others + [
         App(f"python:{name}", tuple(map(_route, routes)), lost, f"{digest}:{name}", _details(project, routes))
         for name, routes in grouped.items()
     ]
+
+
+def _django(tree: TreeFiles, project: Project, facts: Mapping[str, Json]) -> list[App]:
+    """The projects of Django: their routes alone, what views answer is not read."""
+    about = tree.about(facts, f"django:{django_file.FORM}", django_file.read)
+    about = {path: said for path, said in about.items() if said is not None}
+    if not any(said["urls"] for said in about.values()):
+        return []
+    from mcp_backend.contracts.gate.django import Urls
+
+    urls = Urls(project, about)
+    found = urls.routes()
+    lost, digest = len(set(urls.lost)), _digest(tree, about)
+    return [App(f"django:{root}", tuple(routes), lost, f"{digest}:{root}") for root, routes in found.items()]
 
 
 def _route(route: PyRoute) -> Route:

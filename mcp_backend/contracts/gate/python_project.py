@@ -82,6 +82,19 @@ class Project:
             return self.find(inner, f"{attribute}.{rest}" if rest else attribute, depth + 1)
         return None
 
+    def module_of(self, file: str, name: str) -> tuple[str, str] | None:
+        """The file that makes what `file` calls `name`, whatever it is, and its name there."""
+        imported = self.files.get(file, {}).get("imports", {}).get(name.partition(".")[0])
+        if imported is None:
+            return file, name
+        module, colon, attribute = str(imported).partition(":")
+        rest = name.partition(".")[2]
+        inner = self.module(module, file) if colon else self.module(name.rpartition(".")[0], file)
+        if colon and rest:  # `from shop import api` and then `api.router`
+            separator = "" if module.endswith(".") else "."
+            return (found, rest) if (found := self.module(f"{module}{separator}{attribute}", file)) else None
+        return (inner, attribute if colon else name.rpartition(".")[2]) if inner else None
+
     def text(self, file: str, value: Json) -> str | None:
         """A text that a file wrote in parts: constants of other files, attributes of a class of settings."""
         if value is None or isinstance(value, str):
