@@ -112,7 +112,8 @@ def _name(destination: str, words: str) -> str:
 
 def _known(state: Path) -> dict[str, str]:
     try:
-        found = json.loads((state / "justifications.json").read_text("utf-8"))
+        with open(f"{state}/justifications.json", encoding="utf-8") as file:
+            found = json.loads(file.read())
     except (OSError, ValueError):
         return {}
     return cast("dict[str, str]", found) if isinstance(found, dict) else {}

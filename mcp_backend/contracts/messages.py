@@ -36,8 +36,7 @@ class Contract:
     pattern: Pattern
     origin: Literal["policy", "asyncapi", "json_schema", "avro", "registry", "argument"]
     messages: tuple[MessageSchema, ...]
-    protocols: frozenset[str] = frozenset()
-    """What the servers of its document speak; empty: not said."""
+    protocols: frozenset[str] = frozenset()  # what the servers of its document speak; empty: not said
 
     @property
     def unchecked(self) -> str:
@@ -70,6 +69,8 @@ class Index:
     channels: tuple[Channel, ...]
     by_name: Mapping[str, str]
     broken: Mapping[str, str] = field(default_factory=dict[str, str])
+    judged: set[tuple[str, str | None]] = field(default_factory=set[tuple[str, str | None]])
+    """Destinations that were judged for, with the schema a caller named: what that needs is compiled."""
 
     def contract_for(self, destination: str) -> Contract | None:
         """The contract of a destination. Raises `FailedPrecondition` when the policy names one that cannot be read."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BATCH = 1000
 SHOWN_SECRETS = 20
 SHOWN_MESSAGES, SHOWN_BYTES = 20, 4000
+AT_ONCE = 20_000
+"""Bytes of messages that are judged without a thread: less than a millisecond."""
 LOOKED_AT_TOGETHER = 200_000
 """Bytes of messages that are searched for credentials at once."""
 
@@ -98,7 +100,13 @@ class PublishMessage(Tool):
         target = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence)
         messages, values = self._outgoing(target.address)
         index = await contracts(app.workspace, app.policy).index()
-        judged, why = await asyncio.to_thread(self._judge, app, target, index, values)
+        # Compiling schemas and asking a registry belongs in a thread, which costs more than all else about one message.
+        known, size = (target.address, self.schema_), sum([len(message.payload) for message in messages])
+        if known in index.judged and size <= AT_ONCE and not target.settings.access.schema_registry:
+            judged, why = self._judge(app, target, index, values)
+        else:
+            judged, why = await asyncio.to_thread(self._judge, app, target, index, values)
+            index.judged.add(known)
         texts, messages = _written(messages, judged)
         recorded, notes = dict[str, str](), [*judged.notes]
         if why:
@@ -145,7 +153,7 @@ class PublishMessage(Tool):
         self, app: App, target: "Publisher", index: "Index", values: "Sequence[Any]"
     ) -> "tuple[Judged, Justification | None]":
         """How the messages relate to what is declared, and the justification where one was needed. Reads schemas,
-        compiles them and asks a registry for their ids, so it belongs in a thread."""
+        compiles them and asks a registry for their ids."""
         from mcp_backend.contracts.judging import judge_messages
         from mcp_backend.contracts.justifications import justification
         from mcp_backend.contracts.payloads.registered import known
