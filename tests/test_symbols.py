@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 import mcp_backend
 from mcp_backend.settings import workspace
-from mcp_backend.workspace.symbols import finding, languages, parsing
+from mcp_backend.workspace.symbols import finding, languages, parsing, precise
 from tests.conftest import ERAS, Connect, Era
 from tests.service import Answer, ask, refused, write
 
@@ -274,6 +275,48 @@ class Special(Order):
     ]  # fmt: skip
     assert (found["complete"], found["truncated"]) == ("textual", False)
     assert found["files_with_name"] == 2
+
+
+ORDERS = "class Order:\n    def total(self) -> int:\n        return 1\n"
+TOTALS = """from orders import Order
+
+
+class Other:
+    def total(self) -> int:
+        return 2
+
+
+def both(unknown) -> int:
+    return Order().total() + Other().total() + unknown.total()
+"""
+
+
+@pytest.mark.skipif(shutil.which("ty") is None, reason="ty is not installed")
+async def test_a_language_server_tells_the_uses_of_one_definition(repository: Path, connect: Connect) -> None:
+    write(repository, {"orders.py": ORDERS, "totals.py": TOTALS})
+    async with connect(repository) as client:
+        found = await ask(client, "find_symbol", name="Order.total", kind="references")
+        whole = await ask(client, "find_symbol", name="Order", kind="references")
+    uses = {file["path"]: [use.get("resolved", False) for use in file["uses"]] for file in found["files"]}
+    assert uses == {"orders.py": [True], "totals.py": [False, True, False, False]}
+    assert found["complete"] == "textual"
+    assert found["resolved_by"].startswith("ty ")
+    assert (whole["complete"], whole.get("by_other_names")) == ("resolved", None)
+
+
+@pytest.mark.parametrize("script", ["exit 1", "cat > /dev/null", "printf 'Content-Length: x\\r\\n\\r\\n'; sleep 9"])
+async def test_a_language_server_that_gives_no_answer_leaves_the_search_by_name(
+    repository: Path, tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ty").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "bin/ty").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(precise, "SECONDS", 1.0)
+    write(repository, {"orders.py": ORDERS, "totals.py": TOTALS})
+    async with connect(repository) as client:
+        found = await ask(client, "find_symbol", name="Order", kind="references")
+    assert (found["complete"], "resolved_by" in found, found["lines_with_name"]) == ("textual", False, 3)
 
 
 async def test_uses_in_go_and_typescript(repository: Path, connect: Connect) -> None:

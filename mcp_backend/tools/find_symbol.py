@@ -13,12 +13,17 @@ from mcp_backend.tools.base import Plan, Result, Tool
 if TYPE_CHECKING:
     from mcp_backend.workspace.symbols.finding import Place
     from mcp_backend.workspace.symbols.parsing import Symbol
+    from mcp_backend.workspace.symbols.precise import Resolved
     from mcp_backend.workspace.symbols.uses import Use
 
 NAME = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 ENTRIES = 300
 UNCLEAR = 10
 DEFINED = "what the source defines; not what a program makes at run time, nor installed packages"
+RESOLVED = (
+    "{by} takes those that say `resolved` for uses of this definition; the others are of another one, or reached in a "
+    "way that it does not follow"
+)
 USED = "every place in code with this name, whatever it refers to there; not strings and comments"
 
 
@@ -87,9 +92,11 @@ async def _references(app: App, name: str, below: str, after: str | None) -> Res
     plain = name.rpartition(".")[2]
     counts = await uses.counts(app.workspace, plain, below)
     answer = await asyncio.to_thread(uses.uses, app.workspace, plain, counts, after)
+    resolved = await _resolved(app, name)
     files: dict[str, list[Json]] = {}
     for use in answer.found:
-        files.setdefault(use.path, []).append(_use(use))
+        sure = resolved is not None and resolved.has(use)
+        files.setdefault(use.path, []).append({**_use(use), "resolved": True} if sure else _use(use))
     result: Result = {
         "files": [{"path": path, "uses": found} for path, found in files.items()],
         "lines_with_name": answer.lines,
@@ -99,7 +106,27 @@ async def _references(app: App, name: str, below: str, after: str | None) -> Res
     }
     if answer.unclear:
         result["not_understood"] = [*answer.unclear[:UNCLEAR]]
+    if resolved is not None:
+        result["resolved_by"] = resolved.by
+        result["covers"] = f"{result['covers']}; {RESOLVED.format(by=resolved.by)}"
+        if after is None and answer.next is None:
+            whole = not answer.unclear and all(map(resolved.has, answer.found))
+            result["complete"] = "resolved" if whole else "textual"
+            here = {(use.path, use.line) for use in answer.found}
+            others = sorted({(path, line) for path, line, _ in resolved.spots} - here)
+            if shown := [f"{p}:{line}" for p, line in others if not below or f"{p}/".startswith(f"{below}/")]:
+                result["by_other_names"] = [*shown[:ENTRIES]]
     return _paged(result, answer.next)
+
+
+async def _resolved(app: App, name: str) -> "Resolved | None":
+    """What a language server tells, where there is one and the name is defined in few places."""
+    from mcp_backend.workspace.symbols import finding, precise
+
+    if not precise.installed(app.workspace.root):
+        return None
+    defined = await asyncio.to_thread(finding.definitions, app.workspace, name)
+    return await precise.resolved(app.workspace, defined.places) if defined.places else None
 
 
 def _outline(app: App, path: str, name: str | None, after: str | None) -> Result:
@@ -139,7 +166,7 @@ def _place(place: "Place") -> Json:
     return shown if place.body is None else {**shown, "source": _safe(place.path, place.body)}
 
 
-def _use(use: "Use") -> Json:
+def _use(use: "Use") -> dict[str, Json]:
     shown: dict[str, Json] = {"line": use.line, "how": use.how, "text": _safe(use.path, use.text)}
     return {**shown, "within": use.within} if use.within else shown
 

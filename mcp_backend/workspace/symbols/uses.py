@@ -25,13 +25,16 @@ _IMPORT_DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One place of a name in code. `how` is definition, call, import or use; `within` the definitions around it."""
+    """One place of a name in code. `how` is definition, call, import or use; `within` the definitions around it. The
+    name begins at `column`, counted from 0 in bytes, and in `units` of UTF-16."""
 
     path: str
     line: int
     text: str
     how: str
     within: str
+    column: int
+    units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +93,16 @@ def _uses(path: str, name: str, data: bytes, root: "Node", grammar: Grammar) -> 
         around = [
             s for at, s in symbols if at != begin and s.begin <= begin < s.end and s.kind not in ("field", "variable")
         ]
-        stop = data.find(b"\n", begin)
-        text = data[data.rfind(b"\n", 0, begin) + 1 : stop if stop >= 0 else len(data)].decode("utf-8", "replace")
+        start, stop = data.rfind(b"\n", 0, begin) + 1, data.find(b"\n", begin)
+        text = data[start : stop if stop >= 0 else len(data)].decode("utf-8", "replace")
         yield Use(
             path=path,
             line=node.start_point[0] + 1,
             text=text.strip()[:LONGEST],
             how="definition" if begin in definitions else _how(node),
             within=around[-1].qualified if around else "",
+            column=begin - start,
+            units=len(data[start:begin].decode("utf-8", "replace").encode("utf-16-le")) // 2,
         )
 
 
