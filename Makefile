@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := postgresql clickhouse nats kafka redis embedded embedded-clickhouse workspace migrations rules contracts demo
+EXTRAS := postgresql clickhouse nats kafka redis embedded embedded-clickhouse workspace migrations rules contracts telemetry demo
 
 .PHONY: setup demo test check lint types docs wheel lock bench
 

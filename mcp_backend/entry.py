@@ -87,6 +87,11 @@ class Entry:
             log.error("the end of call %s (%s) is not on record: %s", self.call, event, lost.reason)
         finally:
             self._app.live.discard(self.call)
+            if log.isEnabledFor(logging.INFO):
+                ms, said = round((time.monotonic() - self._began) * 1000, 1), error.code if error else ""
+                about = {"call": self.call, "tool": self._tool.name, "event": event, "code": said, "ms": ms,
+                         "principal": self._app.caller.principal}  # fmt: skip
+                log.info("call", extra={"call": about})
 
     async def _record_end(self, event: str, error: BackendError | None) -> None:
         more: dict[str, Json] = {"ms": round((time.monotonic() - self._began) * 1000, 1)}

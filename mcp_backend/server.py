@@ -13,7 +13,7 @@ import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from mcp_backend import __version__, persona
+from mcp_backend import __version__, persona, telemetry
 from mcp_backend.app import App, Caller, Progress, open_app, silent
 from mcp_backend.asking_host import conversed
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
@@ -178,7 +178,7 @@ def build(options: Options) -> Server[App]:
         _may_watch(ctx, params.notifications.resource_subscriptions or [])
         return await audience.listen(ctx, params)
 
-    return Server(
+    server = Server(
         NAME,
         version=__version__,
         title="Backend Engineer",
@@ -197,6 +197,8 @@ def build(options: Options) -> Server[App]:
         on_unsubscribe_resource=audience.unsubscribe,
         on_subscriptions_listen=listen,
     )
+    server.middleware = [telemetry.traced]
+    return server
 
 
 async def _picture(app: App, base: str) -> str:

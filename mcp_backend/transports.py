@@ -2,14 +2,13 @@
 
 import argparse
 import gc
-import logging
-import sys
 from typing import TYPE_CHECKING, TextIO, cast
 
 import anyio
 from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
+from mcp_backend import telemetry
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.server import Options, build
@@ -23,7 +22,8 @@ CHANGES = NotificationOptions(prompts_changed=False, resources_changed=True, too
 
 def serve(options: argparse.Namespace) -> int:
     """Serves until the host closes stdin, or until interrupted. Logs go to stderr, never to stdout."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    telemetry.logs()
+    telemetry.start()
     server = build(Options(options.workspace, toolsets(options.toolsets), options.read_only))
     if options.transport == "stdio":
         gc.freeze()
