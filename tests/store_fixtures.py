@@ -11,6 +11,7 @@ from mcp_backend.settings import sha256
 from tests.engines_fixtures import with_database
 
 STORE_DATABASE = "stores"
+SWITCHED = os.environ.get("MCP_BACKEND_TESTS_STORE") == "postgresql"
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +36,16 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(autouse=True)
 def _store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test on the store that MCP_BACKEND_TESTS_STORE=postgresql asks for; for the same reason those that start
-    other processes fail there."""
-    if os.environ.get("MCP_BACKEND_TESTS_STORE") == "postgresql" and "each_store" not in request.fixturenames:
+    """Every test on the store that MCP_BACKEND_TESTS_STORE=postgresql asks for."""
+    if SWITCHED and "each_store" not in request.fixturenames:
         _on_postgresql(request, monkeypatch)
+
+
+@pytest.fixture
+def local_store() -> None:
+    """Skips a test about the file, or one with other processes, where all run on PostgreSQL."""
+    if SWITCHED:
+        pytest.skip("the store is a file here")
 
 
 def _on_postgresql(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,6 +147,7 @@ asyncio.run(decided)
 """
 
 
+@pytest.mark.usefixtures("local_store")
 @pytest.mark.parametrize("era", ERAS)
 async def test_an_answer_of_another_process_ends_the_wait(connect: Connect, tmp_path: Path, era: Era) -> None:
     async with connect(tmp_path, mode=era) as client:

@@ -343,19 +343,13 @@ async def test_the_policy_routes_questions(connect: Connect, tmp_path: Path, era
     async with connect(tmp_path, mode=era) as client:
         answer = await said(client, "escalate", question("data_model"))
     assert answer["assignee"] == "dba (dora)"
-    row = stored_async(tmp_path, answer["id"])
+    store = open_store(workspace(tmp_path).state)
+    row = await escalations.get(store, answer["id"])
+    store.close()
     assert (row["expires"] - row["opened"], row["escalate_at"]) == (2 * 24 * HOUR, None)
 
 
-def stored_async(folder: Path, identifier: str) -> Row:
-    """What the store holds, read without an event loop of its own."""
-    connection = sqlite3.connect(workspace(folder).state / "store.db")
-    connection.row_factory = sqlite3.Row
-    row = dict(connection.execute("select * from escalation where id = ?", (identifier,)).fetchone())
-    connection.close()
-    return row
-
-
+@pytest.mark.usefixtures("local_store")
 async def test_a_store_of_the_first_version_is_taken_along(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "store.db")
     sql = Path(escalations.__file__).parent / "store/schema.sql"
