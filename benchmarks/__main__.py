@@ -16,13 +16,14 @@ from benchmarks import (
     schema,
     schema_clickhouse,
     search,
+    topology,
 )
 
 BENCHMARKS: tuple[Callable[[], Awaitable[list[str]]], ...] = (
     overhead.measure, schema.measure, schema_clickhouse.measure, fence.measure, search.measure, changed_code.measure,
     contracts.measure,
     rehearsal.measure,
-    publish_batch.measure, faults.measure,
+    publish_batch.measure, topology.measure, faults.measure,
 )  # fmt: skip
 
 
