@@ -166,6 +166,8 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
      "hookSpecificOutput"),
     ("codex", {"tool_name": "Bash", "tool_input": {"command": ["bash", "-lc", "echo x > frontend/a.ts"]}},
      "hookSpecificOutput"),
+    ("codex", {"tool_name": "Bash", "tool_input": {"command": ["bash", "-lc",
+        "apply_patch <<'E'\n*** Begin Patch\n*** Add File: frontend/a.ts\n+x\n*** End Patch\nE"]}}, "hookSpecificOutput"),
     ("gemini-cli", {"tool_name": "write_file", "tool_input": {"file_path": "frontend/a.ts"}}, "decision"),
     ("gemini-cli", {"tool_name": "run_shell_command", "tool_input": {"command": "touch a.ts", "directory": "frontend"}},
      "decision"),

@@ -2,7 +2,7 @@
 every other answer let the call proceed."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from mcp_backend.hosts.claude_code import denied
 from mcp_backend.hosts.intents import Intent, arguments, patched, shell, text, written
@@ -22,9 +22,10 @@ def intent(event: Mapping[str, Any], environment: Mapping[str, str]) -> Intent |
     tool, cwd = text(event, "tool_name"), text(event, "cwd")
     if tool in _SHELL:
         given = arguments(event, "tool_input")
-        line = shell(given)
+        words = cast("list[object]", given["command"]) if isinstance(given.get("command"), list) else []
+        line = words[2] if len(words) == 3 and _handed(words[2]) else shell(given)
         # A shell may be handed a patch by the name of the program.
-        if line.lstrip().startswith("apply_patch") and "*** Begin Patch" in line:
+        if _handed(line):
             return Intent(tool, cwd, changes=patched(line))
         return Intent(tool, text(given, "workdir") or cwd, command=line)
     if tool in _PATCH:
@@ -35,6 +36,11 @@ def intent(event: Mapping[str, Any], environment: Mapping[str, str]) -> Intent |
     if tool in _WRITES:
         return Intent(tool, cwd, changes=written(arguments(event, "tool_input")))
     return None
+
+
+def _handed(line: object) -> TypeGuard[str]:
+    """Whether a line is nothing but a patch: `apply_patch <<'EOF' …`."""
+    return isinstance(line, str) and line.lstrip().startswith("apply_patch") and "*** Begin Patch" in line
 
 
 def files(site: "Site") -> "list[Rendered]":

@@ -146,10 +146,23 @@ def _patch(words: list[Word], command: Command, effects: Effects) -> None:
     patched(given, command, effects)
 
 
+def _codex_patch(words: list[Word], command: Command, effects: Effects) -> None:
+    """apply_patch: the program that Codex hands its patches to."""
+    patched([], Command(fed=[*command.fed, *(word.text for word in words)]), effects)
+    if command.piped and not command.fed:
+        effects.opaque("> " + effects.line)
+
+
+_NAMED_BY_PATCH = (
+    r"(?m)^(?:\+\+\+|---|rename (?:from|to)|Index:"
+    r"|\*\*\* (?:Add File:|Update File:|Delete File:|Move to:)) \"?([^\t\n\"]+)"
+)
+
+
 def patched(given: list[Word], command: Command, effects: Effects) -> None:
     """The files that patches change: `+++` and `---` lines, renames. https://git-scm.com/docs/git-apply"""
     for text in [*command.fed, *_read(given, effects)]:
-        for match in re.finditer(r"(?m)^(?:\+\+\+|---|rename (?:from|to)|Index:) \"?([^\t\n\"]+)", text):
+        for match in re.finditer(_NAMED_BY_PATCH, text):
             for path in {match[1], match[1].partition("/")[2]} - {"", "dev/null", "/dev/null"}:
                 effects.write(path)
 
@@ -191,6 +204,7 @@ FILE_PROGRAMS: Mapping[str, Program] = {
     **dict.fromkeys(("rm", "rmdir", "unlink", "shred", "trash", "rename"), _delete),
     **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk), "unzip": _unzip, "7z": _unzip,
     **dict.fromkeys(("curl", "wget"), _download), "split": _one_output, "csplit": _one_output, "patch": _patch,
+    **dict.fromkeys(("apply_patch", "applypatch"), _codex_patch),
     **dict.fromkeys(("prettier", "eslint", "stylelint", "biome", "gofmt", "goimports", "clang-format"), _formatter),
     **dict.fromkeys(("cd", "pushd", "chdir"), _cd),
 }  # fmt: skip
