@@ -23,6 +23,8 @@ MIGRATING = (
 )
 WAITING = f"select count(*) {MIGRATING} and wait_event_type = 'Lock'"
 """How many migrations of this database wait for a lock."""
+QUEUED = f"select count(*) {MIGRATING} and query like '%pg_try_advisory_lock%'"
+"""How many of them ask for the turn of migrating this database."""
 UNREHEARSED = {"unrehearsed_because": "these tests are about applying"}
 NOBODY = f"select (count(*) = 0)::int {MIGRATING}"
 """1 once no migration runs in this database any more."""

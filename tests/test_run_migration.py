@@ -9,7 +9,7 @@ from mcp_types import TextResourceContents
 
 from mcp_backend.migrations import dbmate, run
 from tests.conftest import ERAS, Era
-from tests.migration_fixtures import WAITING, Project, call
+from tests.migration_fixtures import QUEUED, WAITING, Project, call
 
 A = "create table a(id bigint primary key, x text);"
 
@@ -274,7 +274,7 @@ async def test_the_world_may_not_move_between_plan_and_run(project: Project) -> 
     locked.execute("select pg_advisory_lock(%s)", (dbmate.LOCK,))
     async with project.server() as client:
         waiting = asyncio.create_task(call(client))
-        await project.until(WAITING)
+        await project.until(QUEUED)
         project.admin.execute(b"create table sneaked()")
         locked.close()
         error = await waiting
@@ -282,6 +282,22 @@ async def test_the_world_may_not_move_between_plan_and_run(project: Project) -> 
         assert "the schema changed since the plan was made" in error["reason"]
         assert project.tables == ["sneaked"]
         assert (await call(client))["waited_for_locks_ms"] == 0
+
+
+async def test_a_server_that_waits_for_its_turn_keeps_no_index_from_being_built(project: Project) -> None:
+    project.write("1_a", A)
+    await project.run()
+    project.write("2_i", "create index concurrently i on a(x);", option=" transaction:false")
+    async with project.server() as one, project.server() as other:
+        with psycopg.connect(project.url) as holder:
+            holder.execute(b"insert into a values (1, 'x')")
+            first = asyncio.create_task(call(one))
+            await project.until(WAITING)
+            second = asyncio.create_task(call(other))
+            await project.until(QUEUED)
+            holder.rollback()
+        assert [m["version"] for m in (await first)["applied"]] == ["2"]
+        assert (await second)["code"] == "aborted"
 
 
 async def test_whoever_migrates_now_is_named_and_not_waited_for_without_end(

@@ -62,20 +62,14 @@ async def _settings(conn: Connection) -> None:
 async def turn(conn: Connection, run: Run) -> None:
     """Takes the locks, waiting at most `limits.turn` for the server that has one."""
     for key in run.prepared.history.locks:
-        cursor = await conn.execute(f"select pg_catalog.pg_try_advisory_lock({key})".encode())
-        if (row := await cursor.fetchone()) and row[0]:
-            continue
         began = time.monotonic()
-        try:
-            await conn.execute(f"set lock_timeout = {int(run.limits.turn * 1000)}".encode())
-            await conn.execute(f"select pg_catalog.pg_advisory_lock({key})".encode())
-        except psycopg.errors.LockNotAvailable:
+        if not await history.locked(conn, key, began + run.limits.turn):
             raise DeadlineExceeded(
                 f"another server migrates this database: {await history.holder(conn, key)}. It was waited for "
                 f"{run.limits.turn:g} s; {run.left('nothing was executed').words}. Repeat the call when it is done"
-            ) from None
-        await conn.execute(b"reset lock_timeout")
-        run.waited_ms += (time.monotonic() - began) * 1000
+            )
+        if (waited := time.monotonic() - began) > history.LOOK_SECONDS / 2:
+            run.waited_ms += waited * 1000
 
 
 async def _holds(conn: Connection, run: Run) -> bool:

@@ -1,6 +1,9 @@
 """Where a tool's history table is, what it holds, and who migrates now."""
 
+import asyncio
+import random
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +14,9 @@ from psycopg.rows import tuple_row
 from mcp_backend.errors import FailedPrecondition
 from mcp_backend.migrations.model import Connection, History
 
-__all__ = ["History", "Place", "check", "holder", "literal", "place", "rows"]
+__all__ = ["History", "Place", "check", "holder", "literal", "locked", "place", "rows"]
 
+LOOK_SECONDS = 0.1
 TEXT = ("character varying", "text", "character")
 NUMBER = ("bigint", "integer", "numeric", "smallint")
 ELAPSED = (
@@ -122,6 +126,21 @@ def literal(text: str) -> str:
     """The text as an SQL literal, whatever `standard_conforming_strings` says."""
     quoted = text.replace("'", "''")
     return " E'{}'".format(quoted.replace("\\", "\\\\")) if "\\" in text else f"'{quoted}'"
+
+
+async def locked(conn: Connection, key: int, until: float) -> bool:
+    """Takes a session's advisory lock; False when somebody else has it until that moment (`time.monotonic`).
+
+    Asks again and again and never waits inside the server: a statement that waits there has a snapshot, CREATE INDEX
+    CONCURRENTLY of the one who has the lock waits for every snapshot, and PostgreSQL ends one of both as a deadlock.
+    """
+    while True:
+        cursor = await conn.execute(f"select pg_catalog.pg_try_advisory_lock({key})".encode())
+        if (row := await cursor.fetchone()) and row[0]:
+            return True
+        if (rest := until - time.monotonic()) <= 0:
+            return False
+        await asyncio.sleep(min(LOOK_SECONDS * random.uniform(0.5, 1.0), rest))
 
 
 async def holder(conn: Connection, key: int) -> str:

@@ -11,7 +11,7 @@ import psycopg
 from mcp_backend.engines.pg import errors
 from mcp_backend.engines.postgresql import Connection, Postgresql
 from mcp_backend.errors import BackendError, Json, OutcomeUnknown, Unavailable
-from mcp_backend.migrations import checkpoint
+from mcp_backend.migrations import checkpoint, history
 from mcp_backend.migrations.model import History, Step
 from mcp_backend.migrations.run import Done, Run
 
@@ -113,9 +113,9 @@ async def _past(run: Run) -> History | None:
     while (rest := until - time.monotonic()) > 0:
         with suppress(BackendError, psycopg.Error):
             async with run.engine.dedicated() as conn:
-                await conn.execute(f"set lock_timeout = {int(rest * 1000) + 1}".encode())
                 for key in run.prepared.history.locks:
-                    await conn.execute(f"select pg_catalog.pg_advisory_lock({key})".encode())
+                    if not await history.locked(conn, key, until):
+                        return None
                 prepared = run.prepared
                 return await prepared.tool.read(conn, prepared.root, prepared.files)
         await asyncio.sleep(min(pause, max(rest, 0)))
