@@ -68,7 +68,22 @@ def _tiles(about: Mapping[str, Any], statements: Sequence[Mapping[str, Any]]) ->
 def _hazards(about: Mapping[str, Any]) -> str:
     if not about["hazards"]:
         return "<p class='soft'>None.</p>"
-    return "".join(_hazard(h) for h in about["hazards"])
+    alike: dict[tuple[object, ...], list[Mapping[str, Any]]] = {}
+    for hazard in about["hazards"]:
+        alike.setdefault((hazard["severity"], hazard["statement"], hazard["reason"]), []).append(hazard)
+    return "".join(_hazard(_together(found)) for found in alike.values())
+
+
+def _together(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Findings that say the same under several names, as one."""
+    first: dict[str, Any] = {}
+    for hazard in reversed(found):
+        first |= {key: value for key, value in hazard.items() if value or key not in first}
+    return {
+        **first,
+        "id": ", ".join(str(hazard["id"]) for hazard in found),
+        "anchors": list(dict.fromkeys(anchor for hazard in found for anchor in hazard["anchors"])),
+    }
 
 
 def _hazard(hazard: Mapping[str, Any]) -> str:
