@@ -31,6 +31,7 @@ _GENERATED_NAME = re.compile(
     r".*_pb2(_grpc)?\.pyi?|.*\.pb(\.gw)?\.go|.*_grpc\.pb\.go|.*[._]gen\.go|zz_generated.*\.go|.*\.generated\.\w+"
 )
 _GENERATED = re.compile(rb"^(//|#|--|/\*) ?.*(Code generated .* DO NOT EDIT|@generated)", re.MULTILINE)
+_SETTINGS = re.compile(r"(.*/)?(settings/\w+|(\w+_)?settings(_\w+)?)\.py")
 _NO_BEHAVIOUR = words("setup.py noxfile.py fabfile.py docs/conf.py doc/conf.py")
 LARGEST = 1_000_000
 """Bytes. Larger sources are not parsed; they count as changed."""
@@ -70,6 +71,8 @@ def should_have_test(change: Changed, migrations: Iterable[str], exempt: Iterabl
         return False
     if is_test(path) or beside_tests(path) or name in _NO_BEHAVIOUR or path in _NO_BEHAVIOUR:
         return False
+    if _SETTINGS.fullmatch(path) and not re.search(rb"(?m)^\s*(async\s+)?def\s|^\s*class\s", change.after or b""):
+        return False  # Names and values, as frameworks read them: the tests of what they configure show a mistake.
     if any(folder in _MIGRATIONS for folder in folders) or any(fits(pattern, path) for pattern in migrations):
         return False
     if any(fits(pattern, path) for pattern in exempt) or generated(path, change.after):
