@@ -47,6 +47,7 @@ VALUES: dict[str, Any] = {
     "toNullable(toUInt64(9007199254740993))": "9007199254740993", "toLowCardinality('z')": "z",
     "CAST('{\"a\": {\"b\": 9007199254740993, \"c\": 0.1}}', 'JSON')": {"a": {"b": "9007199254740993", "c": 0.1}},
     "CAST(5, 'Variant(UInt8, String)')": 5, "CAST('x', 'Dynamic')": "x", "toIntervalDay(3)": 3,
+    "initializeAggregation('sumState', 5)": {"base64": "BQAAAAAAAAA="}, "(1.5, 2)::Point": [1.5, 2],
 }  # fmt: skip
 
 
@@ -58,14 +59,16 @@ async def test_values_survive(analytics: Path, connect: Connect) -> None:
 
 
 async def test_parameters_are_bound_in_the_order_of_their_names(analytics: Path, connect: Connect) -> None:
-    given = ["it's\t\\n \\ é", ["a'b", "c\\d"], 41, None, {"k'": 1}, "2026-01-02T03:04:05.678+02:00", "users"]
+    pair = [1, [["a", None]]]
+    given = ["it's\t\\n \\ é", ["a'b", "c\\d"], 41, None, {"k'": 1}, "2026-01-02T03:04:05.678+02:00", pair, "users"]
     async with connect(analytics) as client:
         found = await result(
             client, "db_query", parameters=given,
             sql="SELECT {text:String}, {list:Array(String)}, {n:UInt64} + 1, {none:Nullable(Int8)}, "
-            "{map:Map(String, Int8)}, {moment:DateTime64(3)}, {n:UInt64} FROM {table:Identifier} LIMIT 1",
+            "{map:Map(String, Int8)}, {moment:DateTime64(3)}, {n:UInt64}, "
+            "{pair:Tuple(UInt8, Array(Tuple(String, Nullable(Int8))))} FROM {table:Identifier} LIMIT 1",
         )  # fmt: skip
-        assert found["rows"] == [[given[0], given[1], 42, None, given[4], "2026-01-02T01:04:05.678Z", 41]]
+        assert found["rows"] == [[given[0], given[1], 42, None, given[4], "2026-01-02T01:04:05.678Z", 41, pair]]
         wrong = await error(client, "db_query", sql="SELECT {a:Int8}, {b:Int8}", parameters=[1])
         assert wrong["reason"] == "parameters: the statement uses a, b, in this order; 1 given"
         unlike = await error(client, "db_query", sql="SELECT {a:Int8}", parameters=["x"])

@@ -43,14 +43,17 @@ VALUES: dict[str, Any] = {
     "interval '1 day 2 hours'": "1 day 02:00:00", "'10.0.0.1/8'::inet": "10.0.0.1/8", "true": True,
     "array['paid'::status, 'new']": ["paid", "new"], "array['{\"a\":1}'::jsonb]": [{"a": 1}], "''::text": "",
     "array['2026-01-01 00:00'::timestamp]": ["2026-01-01T00:00:00"], "null::int": None, "1e-7::numeric": "0.0000001",
+    "array[5]::information_schema.cardinal_number[]": [5], "'Infinity'::numeric": "Infinity", "b'101'": "101",
+    "'{[1,3),[5,7)}'::int4multirange": "{[1,3),[5,7)}", "'0/16B3748'::pg_lsn": "0/16B3748", "5::money": "$5.00",
+    "'a & b'::tsquery": "'a' & 'b'", "'24:00'::time": "24:00:00", "array['\\x01'::bytea]": [{"base64": "AQ=="}],
 }  # fmt: skip
 
 
 async def test_values_survive(shop: Path, connect: Connect) -> None:
     async with connect(shop) as client:
-        for expression, shown in VALUES.items():
-            found = await result(client, "db_query", sql=f"select {expression} as v from customers limit 1")
-            assert found["rows"] == [[shown]], expression
+        names = ", ".join(f"{expression} as v{i}" for i, expression in enumerate(VALUES))
+        found = await result(client, "db_query", sql=f"select {names} from customers limit 1")
+    assert dict(zip(VALUES, found["rows"][0], strict=True)) == VALUES
 
 
 async def test_parameters_are_bound_by_position(shop: Path, connect: Connect) -> None:
@@ -61,6 +64,11 @@ async def test_parameters_are_bound_by_position(shop: Path, connect: Connect) ->
             parameters=[1, {"a": [None]}, ["x,y", 'q"', None], None, "'; drop table orders; --", ["paid"]],
         )  # fmt: skip
         assert found["rows"] == [[2, {"a": [None]}, ["x,y", 'q"', None], None, "'; drop table orders; --", 1]]
+        given = [{"base64": "AP8="}, [{"base64": "AQ=="}, None]]
+        found = await result(client, "db_query", sql="select $1::bytea, $2::bytea[]", parameters=given)
+        assert found["rows"] == [given]
+        wrong = await error(client, "db_query", sql="select $1::bytea", parameters=[{"base64": "!"}])
+        assert wrong["reason"].startswith("parameters: bytes are expected as")
         wrong = await error(client, "db_query", sql="select $1::int", parameters=[])
         assert (wrong["code"], "1 ($1" in wrong["reason"]) == ("invalid_argument", True)
         wrong = await error(client, "db_query", sql="select $1::int", parameters=["x"])

@@ -1,5 +1,6 @@
 """What plans say: from which numbers on something stands out, and what to do about it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from mcp_backend.engines.pg import advice
 from mcp_backend.engines.pg.advice import Known, Table
-from tests.asking import result
+from tests.asking import names_database, result
 from tests.clickhouse_fixtures import Sql
 from tests.conftest import Connect
 
@@ -76,6 +77,7 @@ def test_work_that_did_not_fit_into_memory_is_said_with_the_memory_it_had(node: 
         ("((kind = 'a'::text) AND (at > now()))", ""),
         ("((state = 'a'::text) OR (total > 5))", ""),
         ("(lower(state) = 'a'::text)", ""),
+        ('(("order" = 5) AND ("Odd Name" = 7))', '"order", "Odd Name"'),
     ],
 )
 def test_a_missing_index_is_named_with_its_columns_equality_first(condition: str, columns: str) -> None:
@@ -104,6 +106,41 @@ async def test_spills_of_hashes_and_aggregates_are_found_in_the_database(
                 assert any("now 64kB" in finding["advice"] for finding in found["findings"])
     finally:
         owner.execute(b"alter role backend reset all")
+
+
+async def test_the_gain_of_an_index_is_proven_where_hypothetical_ones_can_be_made(
+    repository: Path, connect: Connect, postgres_admin_url: str
+) -> None:
+    names_database(repository, postgres_admin_url)
+    with psycopg.connect(postgres_admin_url, autocommit=True) as admin:
+        try:
+            admin.execute(b'create schema "What if"; create extension hypopg schema "What if"')
+        except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile):
+            pytest.skip("this server has no hypopg")
+        admin.execute(
+            b'create schema "Big App"; create table "Big App"."Lines" ("order" int, kind text); insert into '
+            b'"Big App"."Lines" select n % 5000, \'k\' || n % 7 from generate_series(1, 30000) n; analyze'
+        )
+        async with connect(repository) as client:
+            for sql, given in (('"order" = 7', []), ('"order" = $1', [7]), ('"order" = any($1)', [[7, 8]])):
+                asked = {"sql": f'select * from "Big App"."Lines" l where {sql}', "parameters": given}
+                found = await result(client, "db_query", **asked, explain="plan")
+                (finding,) = found["findings"]
+                assert '"Big App"."Lines" ("order"), by a migration' in finding["advice"]
+                said = re.fullmatch(
+                    r"with this index the planner expects a cost of ([\d,]+) instead of ([\d,]+)", finding["gain"]
+                )
+                assert said is not None, finding
+                less, more = (int(number.replace(",", "")) for number in said.groups())
+                assert less * 3 < more
+        left = admin.execute(b"select count(*) from pg_stat_activity where state like 'idle in trans%'").fetchone()
+        assert left == (0,)
+        assert (
+            admin.execute(
+                b'select indexrelid from pg_index where indrelid = \'"Big App"."Lines"\'::regclass'
+            ).fetchall()
+            == []
+        )
 
 
 async def test_clickhouse_says_which_parts_and_granules_are_left_and_why_not_fewer(

@@ -116,7 +116,8 @@ SETTINGS = re.compile(
     | distributed_\w+ | parallel_replicas_(?!custom_key)\w+ | skip_unavailable_shards | max_parallel_replicas
     | load_balancing | select_sequential_consistency | transform_null_in | cast_keep_nullable | union_default_mode
     | (except|intersect)_default_mode | short_circuit_function_evaluation | date_time_overflow_behavior
-    | session_timezone | allow_suspicious_\w+ | allow_experimental_\w+ | enable_named_columns_in_function_tuple
+    | session_timezone | allow_suspicious_\w+ | allow_experimental_\w+ | enable_\w+_type
+    | enable_named_columns_in_function_tuple
     | output_format_(?!schema)\w+ | format_csv_\w+ | max_recursive_cte_evaluation_depth | allow_deprecated_\w+
     | use_(statistics|text_index|primary_key)\w* | regexp_max_matches_per_row | count_distinct_\w+
     | apply_mutations_on_fly | force_optimize_projection\w* | exact_rows_before_limit | priority | log_comment

@@ -2,7 +2,8 @@
 
 The server writes JSON; what JSON's numbers cannot hold is text: Decimal, integers beyond 2^53, infinities. Timestamps
 are ISO 8601 in UTC, UUID, IP addresses and enums are text, arrays and tuples are lists, maps, named tuples and JSON are
-objects. A String that is not UTF-8 is `{"base64": …}`. https://clickhouse.com/docs/sql-reference/data-types
+objects. A String that is not UTF-8 is `{"base64": …}`, and so is every state of an aggregate function.
+https://clickhouse.com/docs/sql-reference/data-types
 """
 
 import base64
@@ -63,8 +64,10 @@ def reader(kind: str) -> Reader:
         return _tuple(arguments)
     if name.startswith(("Int", "UInt")):
         return _integer
-    if name.startswith(("Decimal", "String", "FixedString", "AggregateFunction")):
+    if name.startswith(("Decimal", "String", "FixedString")):
         return _text
+    if name == "AggregateFunction":
+        return _bytes
     if name in ("Float32", "Float64", "BFloat16"):
         return _float
     if name.startswith("DateTime"):
@@ -124,24 +127,33 @@ def parameter(value: Any, kind: str = "") -> "Literal | str | None":
     if isinstance(value, str) and "DateTime" in kind and _MOMENT.fullmatch(value):
         moment = datetime.fromisoformat(value)
         return f"{moment.timestamp():.6f}" if "DateTime64" in kind else str(int(moment.timestamp()))
-    return value if value is None or isinstance(value, str) else Literal(_literal(value))
+    return value if value is None or isinstance(value, str) else Literal(_literal(value, kind))
 
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)")
 
 
-def _literal(value: Any) -> str:
+def _literal(value: Any, kind: str = "") -> str:
     if value is None:
         return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return literal(value)
+    name, inner = _split(kind)
+    while name in ("Nullable", "LowCardinality") and inner:
+        name, inner = _split(inner[0])
     if isinstance(value, list):
-        return f"[{','.join(_literal(item) for item in cast('list[Any]', value))}]"
+        items = cast("list[Any]", value)
+        if name == "Tuple":
+            kinds = [*(_named(argument)[1] for argument in inner), *[""] * len(items)]
+            return f"({','.join(_literal(item, of) for item, of in zip(items, kinds, strict=False))})"
+        return f"[{','.join(_literal(item, inner[0] if inner else '') for item in items)}]"
     if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return "{" + ",".join(f"{literal(name)}:{_literal(item)}" for name, item in items) + "}"
+        pairs = cast("dict[str, Any]", value).items()
+        return (
+            "{" + ",".join(f"{literal(key)}:{_literal(item, inner[-1] if inner else '')}" for key, item in pairs) + "}"
+        )
     return repr(value)
 
 
@@ -162,7 +174,11 @@ def _text(value: Any) -> Json:
     text = str(value)
     if text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text):
         return text
-    return {"base64": base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()}
+    return _bytes(text)
+
+
+def _bytes(value: Any) -> Json:
+    return {"base64": base64.b64encode(str(value).encode("utf-8", "surrogateescape")).decode()}
 
 
 def _timestamp(value: Any) -> Json:

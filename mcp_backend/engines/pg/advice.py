@@ -155,8 +155,21 @@ def _scan(node: Node, known: Known) -> Iterator[Finding]:
             "table, and check that types and collations of the condition match the index",
         )
     else:
-        advice = f"CREATE INDEX CONCURRENTLY ON {name} ({', '.join(columns)}), by a migration"
+        advice = f"CREATE INDEX CONCURRENTLY ON {name} ({_listed(columns)}), by a migration"
         yield Finding(says, advice, (name, columns))
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """The names as a statement has to write them: quoted where the grammar needs it."""
+    shown: list[str] = []
+    for column in columns:
+        try:
+            elements = parse(f"create index on t ({column})")[0]["IndexStmt"]["indexParams"]
+            plain = [element["IndexElem"].get("name") for element in elements] == [column]
+        except (InvalidArgument, KeyError):
+            plain = False
+        shown.append(column if plain else '"' + column.replace('"', '""') + '"')
+    return ", ".join(shown)
 
 
 def columns_of(condition: str) -> tuple[list[str], list[str]]:
@@ -205,7 +218,7 @@ def _estimate(node: Node, children: Sequence[Node], known: Known) -> Iterator[Fi
         columns = [c for kind in columns_of(str(node.get("Filter") or node.get("Index Cond", ""))) for c in kind]
         advice = f"ANALYZE {table.name} (last analysed: {table.analyzed or 'never'})"
         if len(columns) > 1:
-            advice += f"; if that does not help, CREATE STATISTICS ON {', '.join(columns)} FROM {table.name}"
+            advice += f"; if that does not help, CREATE STATISTICS ON {_listed(columns)} FROM {table.name}"
     else:
         advice = "ANALYZE the tables below; for columns that depend on each other, CREATE STATISTICS"
     ratio = _error(node)

@@ -22,9 +22,13 @@ def lookup(columns: Sequence[Column]) -> Step:
     """The lookup of what `known` tells for common types. It runs with the session's own search path: every operator
     says where it comes from."""
     return Step(
-        "select pg_catalog.format_type(q.t, q.m), coalesce((select e.typelem::pg_catalog.int8 "
-        "from pg_catalog.pg_type e "
-        "where e.oid operator(pg_catalog.=) q.t and e.typcategory operator(pg_catalog.=) 'A'), 0) "
+        "select pg_catalog.format_type(q.t, q.m), coalesce(("
+        "with recursive base(t) as (select e.typelem from pg_catalog.pg_type e "
+        "where e.oid operator(pg_catalog.=) q.t and e.typcategory operator(pg_catalog.=) 'A' union all "
+        "select d.typbasetype from base join pg_catalog.pg_type d on d.oid operator(pg_catalog.=) base.t "
+        "where d.typtype operator(pg_catalog.=) 'd') "
+        "select b.t::pg_catalog.int8 from base b join pg_catalog.pg_type d on d.oid operator(pg_catalog.=) b.t "
+        "where d.typtype operator(pg_catalog.<>) 'd'), 0) "
         "from rows from (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.int4[])) q(t, m)",
         [f"{{{','.join(str(getattr(column, field)) for column in columns)}}}" for field in ("oid", "modifier")],
     )

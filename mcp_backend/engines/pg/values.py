@@ -13,7 +13,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from mcp_backend.errors import Json
+from mcp_backend.errors import InvalidArgument, Json
 
 Reader: TypeAlias = Callable[[str], Json]
 
@@ -158,9 +158,11 @@ def _array(text: str, item: Reader) -> Json:
 
 def parameter(value: Any, oid: int) -> str | None:
     """A JSON value as the text that the server reads for a parameter of that type: for json the document, for a list
-    an array literal, else its text."""
+    an array literal, for bytea the bytes of {"base64"}, else its text. Raises `InvalidArgument`."""
     if value is None:
         return None
+    if oid == BYTEA and isinstance(value, dict):
+        return _hexadecimal(value)  # pyright: ignore[reportUnknownArgumentType]
     if oid in JSON_TYPES and not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
@@ -168,15 +170,22 @@ def parameter(value: Any, oid: int) -> str | None:
     if isinstance(value, (dict, float)):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
-        return _literal(value)  # pyright: ignore[reportUnknownArgumentType]
+        return _literal(value, ARRAYS.get(oid, 0))  # pyright: ignore[reportUnknownArgumentType]
     return str(value)
 
 
-def _literal(values: Sequence[Any]) -> str:
+def _hexadecimal(value: Mapping[str, Any]) -> str:
+    try:
+        return "\\x" + base64.b64decode(value["base64"], validate=True).hex()
+    except (KeyError, TypeError, ValueError):
+        raise InvalidArgument('parameters: bytes are expected as {"base64": "…"}, or as text like \\x00ff') from None
+
+
+def _literal(values: Sequence[Any], element: int) -> str:
     def one(value: Any) -> str:
         if isinstance(value, list):
-            return _literal(value)  # pyright: ignore[reportUnknownArgumentType]
-        text = parameter(value, 0)
+            return _literal(value, element)  # pyright: ignore[reportUnknownArgumentType]
+        text = parameter(value, element)
         if text is None:
             return "NULL"
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
