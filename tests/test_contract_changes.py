@@ -34,6 +34,7 @@ paths:
       - {name: sort, in: query, schema: {type: string, enum: [a, b], default: a}}
       - {name: q, in: query, schema: {type: string, maxLength: 50}}
       - {name: limit, in: query, schema: {type: integer, maximum: 100, default: 20}}
+      - {name: tag, in: query, schema: {type: array, items: {type: string}}}
       responses:
         '200':
           description: ok
@@ -158,15 +159,19 @@ CHANGES: list[tuple[str, Edit]] = [
     ("response-required-property-removed", lambda d: (item("name")(d), schemas(d)["Item"]["properties"].pop("name"))),
     ("response-success-status-removed", lambda d: put(d)["responses"].pop("204")),
     ("server-path-changed", lambda d: d["servers"][0].update(url="https://api.example.com/v2")),
+    ("request-parameter-serialization-changed", lambda d: get(d)["parameters"][3].update(explode=False)),
+    ("api-security-alternative-removed", lambda d: (d.update(security=[{"door": []}]), d["components"]["securitySchemes"].update(door={"type": "http", "scheme": "basic"}))),
     ("response-property-type-changed", lambda d: item("pay")(d).update({"$ref": "#/components/schemas/Item"})),
 ]  # fmt: skip
 RISKY: list[tuple[str, Edit]] = [
     ("request-parameter-removed", lambda d: get(d)["parameters"].pop(1)),
     ("request-property-removed", lambda d: schemas(d)["New"]["properties"].pop("tags")),
+    ("request-property-unique-items-changed", lambda d: new("tags")(d).update(uniqueItems=True)),
     ("response-optional-property-removed", lambda d: schemas(d)["Item"]["properties"].pop("price")),
     ("response-property-enum-value-added", lambda d: item("state")(d)["enum"].append("sold")),
 ]
 SILENT: list[tuple[str, Edit]] = [
+    ("a limit of an integer is written as an exclusive one", lambda d: (new("price")(d).pop("maximum"), new("price")(d).update(exclusiveMaximum=1001))),
     ("the path's parameter has another name", moved),
     ("a component has another name", renamed),
     ("null is written as 3.1 writes it", newer),

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from mcp_backend.contracts.openapi.fits import Direction
 from mcp_backend.contracts.openapi.flat import Flat, Flattener
-from mcp_backend.contracts.openapi.rules import limits, null, scalars, types
+from mcp_backend.contracts.openapi.rules import limits, null, others, scalars, types
 from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import Change, Level
 
@@ -91,13 +91,16 @@ class Comparer:
         null(one, two, direction, prefix, say)
         scalars(one, two, direction, prefix, say)
         limits(one, two, direction, prefix, say)
+        others(one, two, direction, prefix, say)
         self._properties(pair, one, two, direction, where, depth)
         if one.items is not None and two.items is not None:
             self._inner(pair, one.items, two.items, direction, f"{where}[]", depth)
         if isinstance(one.additional, Node) and isinstance(two.additional, Node):
             self._inner(pair, one.additional, two.additional, direction, f"{where}.*", depth)
         elif direction == "request" and two.additional is False and one.additional is not False and one.object:
-            say("request-property-additional-properties-forbidden", "risky", "unknown fields allowed", "refused")
+            # A map whose keys are free has no other fields; elsewhere, few clients send what is not described.
+            level: Level = "breaking" if isinstance(one.additional, Node) and not one.properties else "risky"
+            say("request-property-additional-properties-forbidden", level, "unknown fields allowed", "refused")
 
     def _properties(self, pair: Pair, one: Flat, two: Flat, direction: Direction, where: str, depth: int) -> None:
         def say(identifier: str, level: Level, name: str, before: str, after: str) -> None:

@@ -6,7 +6,7 @@ from mcp_backend.contracts.openapi.fits import Direction
 from mcp_backend.contracts.openapi.flat import Flat
 from mcp_backend.contracts.words import Level
 
-_WORDS = {
+LIMIT_WORDS = {
     "minimum": "min",
     "maximum": "max",
     "minLength": "min-length",
@@ -102,7 +102,7 @@ def scalars(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -
 
 def limits(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
     """Notes limits that shut out what was sent before, or let through what was never received."""
-    for key, word in _WORDS.items():
+    for key, word in LIMIT_WORDS.items():
         old, new = one.limits.get(key), two.limits.get(key)
         if old == new:
             continue
@@ -123,6 +123,27 @@ def limits(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) ->
                 say(f"{prefix}-{word}-unset", "breaking", old, "no limit")
             elif new > old if upper else new < old:
                 say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "breaking", old, new)
+
+
+OTHERS = {
+    "multipleOf": "multiple-of", "uniqueItems": "unique-items", "not": "not", "if": "if", "then": "then",
+    "else": "else", "prefixItems": "prefix-items", "contains": "contains", "propertyNames": "property-names",
+    "patternProperties": "pattern-properties", "dependentRequired": "dependent-required",
+    "dependentSchemas": "dependent-schemas", "unevaluatedItems": "unevaluated-items", "minContains": "min-contains",
+    "maxContains": "max-contains", "contentEncoding": "content-encoding", "contentMediaType": "content-media-type",
+    "contentSchema": "content-schema",
+}  # fmt: skip
+
+
+def others(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
+    """Notes that a keyword changed whose meaning is not worked out here: never silently, and never as certain. What is
+    not demanded of requests any more, or newly kept by responses, does no harm."""
+    for key, word in OTHERS.items():
+        old, new = one.says.get(key) or None, two.says.get(key) or None
+        if old == new or "$ref" in f"{old}{new}" or (key == "multipleOf" and one.types != two.types):
+            continue
+        harmless = new is None if direction == "request" else old is None
+        say(f"{prefix}-{word}-changed", "safe" if harmless else "risky", old, new)
 
 
 def _in(value: Any, values: tuple[Any, ...]) -> bool:
