@@ -9,7 +9,8 @@ from tests.rehearsal_fixtures import Case
 SHOP = """
 create type kind as enum ('a', 'b');
 create table users (id bigint generated always as identity primary key, email text, name varchar(40), kind kind,
-  city text default 'London');
+  city text default 'London', code varchar(9));
+create index users_code on users (code);
 create unique index users_email on users (email);
 create index users_name on users (name);
 create table orders (id bigint primary key, user_id bigint not null references users (id), note text);
@@ -72,11 +73,13 @@ async def test_rows_count_as_deleted_or_cut_when_they_are_and_only_then(shop: Ca
         do $$ begin delete from orders where id = 7; end $$;
         do $$ begin truncate orders; end $$;
         alter table users alter column city type varchar(4) using left(city, 4);
+        alter table users alter column code type text;
         """
     )
     told = {h["statement"]: h["reason"] for h in result["hazards"] if h["id"] == "destructive_data"}
     assert told.keys() == {3, 4, 5}
     assert "are cut or rounded" in told[5]
+    assert not [h for h in result["hazards"] if h["id"] in ("blocking_index_build", "breaks_writes")]
 
 
 async def test_a_query_that_loses_its_index_or_fails_is_told_by_the_statistics_of_the_target(shop: Case) -> None:

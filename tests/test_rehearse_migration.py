@@ -155,6 +155,10 @@ async def test_what_leaves_a_half_done_migration_after_a_crash_is_told(shop: Cas
         sql="alter table users add column if not exists k int; create index concurrently if not exists i on users (k)"
     )
     assert robust["verdict"] == "safe"
+    twice = await shop.rehearse(
+        sql="update users set age = age + 1; create index concurrently if not exists i on users (age)"
+    )
+    assert any("changes rows a second time" in hazard["reason"] for hazard in twice["hazards"])
 
 
 async def test_a_trigger_that_breaks_every_insert_is_seen(shop: Case) -> None:

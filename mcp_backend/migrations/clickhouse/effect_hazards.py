@@ -7,7 +7,7 @@ from mcp_backend.migrations.clickhouse import estimating, made_hazards
 from mcp_backend.migrations.clickhouse.differences import changes, compatible, shown
 from mcp_backend.migrations.clickhouse.estimating import spoken
 from mcp_backend.migrations.clickhouse.grammar_hazards import hazard
-from mcp_backend.migrations.clickhouse.language import Command, Name
+from mcp_backend.migrations.clickhouse.moving import READS_COLUMN, moved
 from mcp_backend.migrations.clickhouse.observing import Seen
 from mcp_backend.migrations.clickhouse.probing import Cast
 from mcp_backend.migrations.clickhouse.target import Table, Target
@@ -22,9 +22,6 @@ LOSES = {
         "deleted for good",
     "FORGET PARTITION": "the partition is forgotten", "CLEAR COLUMN": "the values of the column are deleted",
 }  # fmt: skip
-READS_COLUMN = frozenset(
-    {"MATERIALIZE INDEX", "MATERIALIZE PROJECTION", "MATERIALIZE STATISTICS", "MATERIALIZE COLUMN"}
-)
 
 
 @dataclass(slots=True)
@@ -42,56 +39,10 @@ class Data:
 def of_effects(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
     """The hazards of a statement that succeeded."""
     yield from _tables(seen, there)
+    yield from _emptied(seen, there)
     yield from _columns(seen, there, data)
     yield from _commands(seen, there, data)
     yield from made_hazards.of_made(seen, there, data.partitions)
-
-
-def rewritten(seen: Seen, there: Target) -> dict[Name, int]:
-    """Bytes of the target that the statement's mutations write anew, by table."""
-    statement = seen.statement
-    found: dict[Name, int] = {}
-    for name, mutations in seen.mutations().items():
-        table = there.schema.tables.get(name)
-        if table is None or not table.rows:
-            continue
-        size = 0
-        for command in statement.commands:
-            size += _moved(seen, table, command)
-        if statement.verb == "UPDATE":
-            size += table.bytes // max(1, len(table.columns))
-        if not statement.commands and statement.verb == "OPTIMIZE" and mutations:
-            size += table.bytes
-        if size:
-            found[name] = found.get(name, 0) + size
-    if (
-        statement.verb == "OPTIMIZE"
-        and statement.has("FINAL")
-        and (table := there.schema.find(statement.name, there.database))
-    ):
-        found[table.name] = table.bytes
-    return found
-
-
-def _moved(seen: Seen, table: Table, command: Command) -> int:
-    if command.kind in ("DELETE", "APPLY DELETED MASK", "MATERIALIZE TTL", "MODIFY TTL"):
-        return table.bytes
-    if command.kind == "UPDATE":
-        upper = [word for word in command.words if word.kind in ("word", "quoted")]
-        sets = [w.name for at, w in enumerate(upper) if w.name in table.columns and at < len(upper)]
-        return estimating.moved(table, sets[:1] or None)
-    if command.kind in READS_COLUMN or (command.kind == "MODIFY COLUMN" and command.type):
-        was = seen.before.schema.tables.get(table.name)
-        now = seen.after.schema.tables.get(table.name)
-        column = command.name.split(".")[0]
-        if command.kind == "MODIFY COLUMN" and was and now and column in was.columns and column in now.columns:
-            if was.columns[column].type == now.columns[column].type:
-                return 0
-            return estimating.moved(table, [column])
-        return estimating.moved(table, [column] if column in table.columns else None) // (
-            1 if column in table.columns else 5
-        )
-    return 0
 
 
 def _tables(seen: Seen, there: Target) -> Iterator[Hazard]:
@@ -132,6 +83,20 @@ def _tables(seen: Seen, there: Target) -> Iterator[Hazard]:
                 "destructive_data", number, "needs_approval", f"{shown(old.name)} is made anew without its "
                     f"{known.rows} rows",
                 "make the new table beside it, copy the rows, then EXCHANGE TABLES", "catalog", rows=known.rows,
+            )  # fmt: skip
+
+
+def _emptied(seen: Seen, there: Target) -> Iterator[Hazard]:
+    """Tables without rows after a statement that names none of them, as TRUNCATE ALL TABLES."""
+    if not seen.statement.verb.startswith("TRUNCATE") or there.schema.find(seen.statement.name, there.database):
+        return
+    for name, was in seen.before.schema.tables.items():
+        now, known = seen.after.schema.tables.get(name), there.schema.tables.get(name)
+        if was.stored and was.rows and now and not now.rows and known and known.rows:
+            yield hazard(
+                "destructive_data", seen.number, "needs_approval",
+                f"all {known.rows} rows of {shown(name)} are deleted ({spoken(known.bytes)})",
+                "have a person agree; name the tables that are meant", "observed", rows=known.rows,
             )  # fmt: skip
 
 
@@ -230,10 +195,24 @@ def _commands(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
             )  # fmt: skip
         if command.kind in ("UPDATE", "DELETE") and table.rows:
             yield from _mutation(
-                seen, table, command.kind, command.text, data.matching.get(str(index)), _moved(seen, table, command)
+                seen, table, command.kind, command.text, data.matching.get(str(index)), moved(seen, table, command)
             )
+        if command.kind == "ADD CONSTRAINT" and (against := data.matching.get(str(index), (0, True))[0]):
+            yield hazard(
+                "breaks_writes", number, "reject",
+                f"{against} of {table.rows} rows of {name} are against {command.name}: it is not asked of them, but an "
+                "INSERT of a row like them fails, the whole block with it",
+                "find out who writes such rows first; count them with the condition's opposite", "target_data",
+                rows=against,
+            )  # fmt: skip
+        if command.kind.startswith(("FREEZE", "UNFREEZE", "FETCH")):
+            yield hazard(
+                "server_command", number, "warn",
+                f"{command.kind} of {name} changes files beside the schema; copies stay on the disk until taken away",
+                "back up outside of migrations", "statement",
+            )  # fmt: skip
         if command.kind in (*READS_COLUMN, "MATERIALIZE TTL", "APPLY DELETED MASK") and table.rows:
-            size = _moved(seen, table, command)
+            size = moved(seen, table, command)
             if estimating.long(size):
                 yield _rewrites(seen, table, size, strict="warn")
         if command.kind == "MODIFY ORDER BY":
@@ -265,6 +244,8 @@ def _mutation(
     seen: Seen, table: Table, kind: str, text: str, hit: tuple[int, bool] | None, size: int
 ) -> Iterator[Hazard]:
     count = hit[0] if hit else None
+    if hit == (0, True):
+        return  # a part without such a row is kept as it is
     if kind == "DELETE" and count != 0:
         yield hazard(
             "destructive_data", seen.number, "needs_approval",

@@ -139,6 +139,13 @@ def _files(statement: Statement, number: int, ast: Sequence[str]) -> Iterator[Ha
                                                            f"runs programs",
                     "fill a table and let the dictionary read that",
                 )  # fmt: skip
+        for source in ("HTTP", "MYSQL", "POSTGRESQL", "MONGODB", "REDIS", "CASSANDRA", "ODBC", "JDBC", "YTSAURUS"):
+            if _source_is(statement, source):
+                yield hazard(
+                    "filesystem_access", number, "needs_approval",
+                    f"the dictionary's source {source} makes the server connect to another system with each reload",
+                    "have a person agree to the connection and to where its credentials are kept", engine=source,
+                )  # fmt: skip
 
 
 def _source_is(statement: Statement, source: str) -> bool:

@@ -34,6 +34,10 @@ async def look(statement: Statement, there: Target, probes: Probes, local: Shado
             condition = probing.condition(statement.sql, command)
             if found := await probes.matching(table, condition, f"rows of {command.kind}"):
                 data.matching[str(index)] = found
+        holds = between(statement.sql, command.words, "CHECK", "SETTINGS") if command.kind == "ADD CONSTRAINT" else ""
+        against = await probes.matching(table, f"NOT ({holds})", "rows against a new constraint") if holds else None
+        if against:
+            data.matching[str(index)] = against
         if command.kind in ("MODIFY TTL", "MODIFY COLUMN") and "REMOVE" not in [w.upper for w in command.words]:
             await _ttl(statement, command, table, probes, data)
         if command.kind == "MODIFY COLUMN" and command.type and command.name in table.columns:

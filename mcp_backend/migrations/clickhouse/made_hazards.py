@@ -15,7 +15,15 @@ def of_made(seen: Seen, there: Target, count: int | None) -> Iterator[Hazard]:
     number = seen.number
     before = seen.before.schema.tables
     for name, table in seen.after.schema.tables.items():
-        if name in before or name in there.schema.tables or not table.stored or _renamed(seen, table):
+        if name in before or name in there.schema.tables or _renamed(seen, table):
+            continue
+        if table.engine in ("Memory", "Buffer"):
+            yield hazard(
+                "silent_data_loss", number, "warn",
+                f"{shown(name)} keeps rows in memory (engine {table.engine}): a crash of the server loses them",
+                "use MergeTree, unless the rows can be made again", "catalog",
+            )  # fmt: skip
+        if not table.stored:
             continue
         called = shown(name) if not name[1].startswith(".inner") else shown(seen.statement.name or name)
         keys = [c for c in table.columns.values() if c.sorting]

@@ -3,6 +3,7 @@
 Each question is judged like any statement of db_query first, because parts of it come from the migration's text.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ class Probes:
         fails = (
             f"isNotNull({name}) AND isNull(accurateCastOrNull({name}, {kind}))" if _parsed(inner, bare(wanted)) else "0"
         )
+        if inner.startswith("Enum") and bare(wanted).startswith("Enum"):  # the cast goes by number, readers by name
+            left = ", ".join(re.findall(r"'(?:[^'\\]|\\.)*'", bare(wanted))) or "''"
+            fails = f"isNotNull({name}) AND toString({name}) NOT IN ({left})"
         there = literal(wanted if nullable(wanted) or not nullable(column.type) else f"Nullable({wanted})")
         back = f"CAST(CAST({name}, {there}), {literal(column.type)})"
         changes = f"ifNull({name} != {back}, 0)" if _lossy(inner, bare(wanted)) else "0"

@@ -17,6 +17,7 @@ from mcp_backend.migrations.clickhouse import (
     failing,
     flow,
     grammar_hazards,
+    moving,
     observing,
     repeating,
     shadow,
@@ -178,7 +179,7 @@ async def _statements(stage: _Stage, listed: list[tuple[Text, Statement]]) -> Mo
 
 def _told(entry: report.Statement, seen: Seen, stage: _Stage, data: Data) -> report.Statement:
     """What was seen of a statement, and what it means for the target."""
-    sizes = effect_hazards.rewritten(seen, stage.there)
+    sizes = moving.rewritten(seen, stage.there)
     total = sum(sizes.values())
     mutated = [name for name in seen.mutations() if not name[1].startswith(".inner")]
     for name in mutated:
@@ -257,6 +258,8 @@ def _touched(listed: Sequence[Statement], there: Target) -> set[Name]:
     """The tables that statements are about, and those that any of their words could mean."""
     named = {(n[0] or there.database, n[1]) for s in listed for n in s.names}
     words = {word.name for s in listed for word in s.words if word.name}
+    emptied = {n[1] for s in listed if s.verb.startswith(("TRUNCATE ALL", "TRUNCATE DATABASE")) for n in s.names}
+    named |= {name for name in there.schema.tables if name[0] in emptied}
     return named | {
         name for name in there.schema.tables if name[1] in words and (name[0] in words or name[0] == there.database)
     }

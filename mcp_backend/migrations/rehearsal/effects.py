@@ -130,9 +130,11 @@ def effect(seen: Seen, world: World) -> Effect:
             if (bound := most(seen.parsed, seen.before, oid)) is not None:
                 scaled = min(scaled, max(bound, updated + deleted))
             found.written[name] = (changed, scaled + inserted * _growth(seen, world))
+    files = {doc["file"] for key, doc in seen.before.items() if key[0] == "rel" and doc["kind"] == "i"}
     for change in seen.changes.added("idx"):
         after = change.after or {}
-        if name := world.name(int(after["rel"])):
+        kept = seen.after.get(("rel", change.oid, 0), {}).get("file") in files  # a type that needs no other index
+        if (name := world.name(int(after["rel"]))) and not kept:
             found.built.append({**after, "table": name})
     _work(seen, world, found)
     return found

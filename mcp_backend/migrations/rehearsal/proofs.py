@@ -63,7 +63,8 @@ async def write(conn: AsyncConnection[Any], world: World, tables: list[int], end
         now = {str(d["name"]) for key, d in end.items() if key[0] == "col" and key[1] == oid}
         known = [str(d["name"]) for d in old if _supplied(d) and str(d["name"]) in now]
         plain = [str(d["name"]) for d in old if not d["generated"] and not d["identity"] and str(d["name"]) in now]
-        if not known or not plain:
+        full = await (await conn.execute(sql.SQL("select from {} limit 1").format(place))).fetchone()
+        if not known or not plain or full is None:
             continue
         names = sql.SQL(", ").join(map(sql.Identifier, known))
         one = sql.Identifier(plain[-1])
@@ -178,6 +179,19 @@ async def take_back(conn: AsyncConnection[Any], units: Sequence[Unit]) -> Undone
             if part.transaction and not inside:
                 await conn.execute(b"commit")
     return Undone(await schema_version(conn))
+
+
+async def content(conn: AsyncConnection[Any], tables: Sequence[str]) -> tuple[Any, ...]:
+    """A hash of the rows of each table; nothing for one that is not there."""
+    found: list[Any] = []
+    for name in tables:
+        place = sql.Identifier(*name.split(".", 1))
+        query = sql.SQL("select md5(string_agg(t::text, ',' order by t::text)) from {} t").format(place)
+        try:
+            found.append(await (await conn.execute(query)).fetchone())
+        except psycopg.Error:
+            found.append(None)
+    return tuple(found)
 
 
 async def run_plainly(conn: AsyncConnection[Any], unit: Unit, until: int | None = None) -> Failed | None:

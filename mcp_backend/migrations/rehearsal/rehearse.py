@@ -5,18 +5,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psycopg
 from psycopg import AsyncConnection
 
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.migrations import lost, snapshot
-from mcp_backend.migrations.rehearsal import plans, proofs, sample, shadow, target
+from mcp_backend.migrations.rehearsal import plans, proofs, resuming, sample, shadow, target
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Changes, Doc, Key, Watch, difference
 from mcp_backend.migrations.rehearsal.effects import Effect, World, effect
 from mcp_backend.migrations.rehearsal.judging import Outcome, judged
 from mcp_backend.migrations.rehearsal.observe import Observer
-from mcp_backend.migrations.rehearsal.play import Played, Unit, play, unit_of
+from mcp_backend.migrations.rehearsal.play import Played, play, unit_of
 from mcp_backend.migrations.rehearsal.probes import probe
 from mcp_backend.migrations.rehearsal.report import Hazard, Report, Reversible, Shadow, verdict
 from mcp_backend.migrations.rehearsal.rewrites import HAZARDS, safer
@@ -183,7 +182,7 @@ async def _run(place: Place, subject: Subject, world: World) -> _Run:
     if not run.played.failed:
         for unit in units:
             if not unit.atomic and len(unit.statements) > 1 and len(units) == 1:
-                run.resumed += await _resumed(place, unit, run)
+                run.resumed += await resuming.resumed(place, unit, list(run.world.sample.rows))
     return run
 
 
@@ -244,36 +243,6 @@ _SELF = (
 
 def _whole(run: _Run) -> Changes:
     return difference(run.world.start, run.end)
-
-
-async def _resumed(place: Place, unit: Unit, run: _Run) -> list[Any]:
-    """Kills the migration after each statement and runs it again from its beginning."""
-    found: list[Any] = []
-    count = len(unit.statements)
-    for prefix in range(1, min(count, proofs.MOST_PREFIXES + 1)):
-        async with place.copy() as copy:
-            conn = await copy.connect()
-            try:
-                await proofs.run_plainly(conn, unit, prefix)
-                await conn.close()
-                conn = await copy.connect()
-                failed = await proofs.run_plainly(conn, unit)
-                if failed is None:
-                    continue
-            except psycopg.Error:
-                continue
-            finally:
-                await conn.close()
-        reason = (
-            f"killed after statement {prefix}, it fails when it is run again: {failed.message} "
-            f"(SQLSTATE {failed.sqlstate}); run_migration goes on where it stopped, other tools begin anew"
-        )
-        found.append(hazard("crash_resume_not_idempotent", prefix, "warn", reason))
-        found.append(
-            hazard("not_atomic", 0, "warn", "it does not run in one transaction: a failure leaves a part of it")
-        )
-        break
-    return found
 
 
 def _sizes(facts: target.Target) -> str:

@@ -29,7 +29,7 @@ class Sample:
     whole: set[str] = field(default_factory=set[str])
     unread: list[str] = field(default_factory=list[str])
     changed: bool = False
-    """Whether a constraint of the shadow was made anew, so that its catalog is not what it was."""
+    """Whether something of the shadow, a constraint or a view's file, was made anew: its catalog is not what it was."""
 
 
 def touched(target: Target, texts: Iterable[str]) -> list[str]:
@@ -96,6 +96,7 @@ async def load(source: AsyncConnection[Any], admin: AsyncConnection[Any], target
     for table in (t for t in tables if target.relations[t]["kind"] == "m"):
         try:
             await admin.execute(sql.SQL("refresh materialized view {}").format(sql.Identifier(*table.split(".", 1))))
+            sample.changed = True
         except psycopg.Error as error:
             sample.unread.append(f"rows of {table}: {error.diag.message_primary}")
     await admin.execute(b"reset session_replication_role")

@@ -7,10 +7,20 @@ select pg_catalog.jsonb_build_object(
   'role', current_user,
   'superuser', (select rolsuper from pg_catalog.pg_roles where rolname = current_user),
   'create', pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
-  'typed', (select pg_catalog.jsonb_agg(distinct pg_catalog.jsonb_build_array(t.typname, ns.nspname || '.' || c.relname))
-    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-    join pg_catalog.pg_class c on c.oid = a.attrelid join ns on ns.oid = c.relnamespace
-    where t.typtype in ('e', 'd') and t.oid >= 16384 and c.relkind in ('r', 'p') and a.attnum > 0),
+  'typed', (select pg_catalog.jsonb_agg(distinct pg_catalog.jsonb_build_array(x.name, ns.nspname || '.' || c.relname))
+    from (select a.attrelid as rel, t.typname as name from pg_catalog.pg_attribute a
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        where t.typtype in ('e', 'd') and t.oid >= 16384 and a.attnum > 0
+      union all select g.tgrelid, f.proname from pg_catalog.pg_trigger g
+        join pg_catalog.pg_proc f on f.oid = g.tgfoid where not g.tgisinternal
+      union all select coalesce(k.conrelid, l.polrelid, b.adrelid), f.proname from pg_catalog.pg_depend d
+        join pg_catalog.pg_proc f on f.oid = d.refobjid
+        left join pg_catalog.pg_constraint k on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = d.objid
+        left join pg_catalog.pg_policy l on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and l.oid = d.objid
+        left join pg_catalog.pg_attrdef b on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and b.oid = d.objid
+        where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and f.oid >= 16384) x
+    join pg_catalog.pg_class c on c.oid = x.rel join ns on ns.oid = c.relnamespace
+    where c.relkind in ('r', 'p')),
   'settings', (select pg_catalog.jsonb_object_agg(name, setting) from pg_catalog.pg_settings
     where name in ('TimeZone', 'search_path', 'DateStyle', 'IntervalStyle', 'bytea_output', 'row_security',
                    'default_transaction_isolation', 'xmloption', 'extra_float_digits', 'transform_null_equals',
