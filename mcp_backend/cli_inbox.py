@@ -50,6 +50,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     asking.set_defaults(run=_run(_ask_back))
     record = actions.add_parser("record", help="write an answer as a decision record (MADR) into the repository")
     record.set_defaults(run=_run(_record))
+    signed = actions.add_parser(
+        "commit",
+        help="take the decision of a signed commit",
+        description="The commit changes nothing and says Escalation: ID, Decision: approve, deny or answer, and to "
+        "approve Digest: all of it. Its SSH signature is of somebody whom allowed_signers of the policy names.",
+    )
+    signed.add_argument("commit", metavar="COMMIT", help="its full hash")
+    _options(signed, again=True)
+    signed.set_defaults(run=_run(_signed))
     serving = actions.add_parser("serve", help="the inbox in a browser, on this machine only")
     serving.add_argument("--port", type=int, default=0, help="0 takes a free one (default %(default)s)")
     serving.add_argument("--workspace", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="the repository")
@@ -105,6 +114,15 @@ async def _list(options: argparse.Namespace, inbox: "Inbox") -> int:
     ]  # fmt: skip
     print(table(heads, cells))
     print(paint("mcp-backend inbox show ID", "dim"))
+    return 0
+
+
+async def _signed(options: argparse.Namespace, inbox: "Inbox") -> int:
+    from mcp_backend.signed_commits import receive
+
+    row = await receive(inbox, options.commit, datetime.now(UTC).timestamp())
+    said = {"id": row["id"], "status": row["status"], "by": row["answered_by"], "channel": row["channel"]}
+    print(json.dumps(said) if options.json else f"{row['id']}: {row['status']} by {row['answered_by']}")
     return 0
 
 

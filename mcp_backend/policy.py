@@ -75,6 +75,8 @@ class Policy:
     asking: Mapping[str, Asking] = field(default_factory=lambda: MappingProxyType({}))
     store: Shared = LOCAL
     webhooks: Mapping[str, Webhook] = field(default_factory=lambda: MappingProxyType({}))
+    allowed_signers: str = ""
+    """The file of those whose signed commits decide (ssh-keygen(1), ALLOWED SIGNERS)."""
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -130,6 +132,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{path.name}: not valid TOML: {error}") from error
     store = data.pop("store", None)
+    signers = _string(path.name, "allowed_signers", data.pop("allowed_signers", ""))
     for section, value in data.items():
         _check_section(path.name, section, value)
     paths = _table(data, "paths")
@@ -163,6 +166,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         asking=read_asking(path.name, _table(data, "escalations")),
         webhooks=read_webhooks(path.name, _table(data, "webhooks")),
         store=LOCAL if store is None else read_store(path, store),
+        allowed_signers=signers,
         path=path,
     )
 

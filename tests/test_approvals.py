@@ -157,7 +157,7 @@ async def test_an_approval_expires(tmp_path: Path) -> None:
         await decide(app, identifier)
         late = later(app, hours=4)
         assert await asked(late) != identifier
-        early = later(app, hours=4, seconds=-1)
+        early = later(app, hours=4, seconds=-30)
         await call(early, Migrate, {})
 
 
