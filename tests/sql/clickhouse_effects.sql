@@ -245,3 +245,15 @@ SHOW COLUMNS FROM canary.events WHERE name IN (SELECT * FROM url('http://127.0.0
 SELECT * FROM canary.events SAMPLE sleep(1)
 SELECT dictGet('x','y',file('/etc/passwd'))
 SELECT joinGet('canary.x','a',file('/etc/passwd'))
+SELECT * FROM viewIfPermitted(SELECT 1 AS a ELSE url('http://127.0.0.1:9/','CSV','a UInt8'))
+SELECT 1 WHERE 1 IN url('http://127.0.0.1:9/')
+SELECT 'x' IN system.users
+SELECT * FROM merge('sys' || 'tem', 'users')
+SELECT * FROM numbers(1) ANY LEFT JOIN (SELECT * FROM file('/etc/passwd','LineAsString','number UInt64')) USING number
+SELECT number FROM numbers(2) ORDER BY number WITH FILL FROM 0 TO sleep(1)
+SELECT mapApply((k, v) -> (k, file(v)), map('a','/etc/passwd'))
+SELECT COLUMNS('n') APPLY(x -> file('/etc/passwd')) FROM numbers(1)
+WITH (x -> file(x)) AS f SELECT f('/etc/passwd')
+SELECT $x$ ' $x$, sleep(1), $x$ ' $x$
+SELECT 1 SETTINGS dialect='kusto'
+SELECT 1 SETTINGS send_logs_level='trace'

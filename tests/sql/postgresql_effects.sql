@@ -330,3 +330,13 @@ with recursive t as (select public.sd_write('x') x union all select x+1 from t w
 with t as not materialized (select public.sd_write('x')) select 1
 select overlay('a' placing public.sd_write('x')::text from 1)
 select substring('a' from public.sd_write('x'))
+select count(record_in('(1)', 'public.ct'::regtype, -1))
+select count(array_in('{1}', 'public.ct'::regtype, -1))
+select range_in('[1,2)', 'int4range'::regtype, -1)
+select satisfies_hash_partition('public.canary_part'::regclass, 2, 0, 5)
+select null::public.ct #= hstore('a', '1'), public.sd_write('x')
+explain select public.liar_stable()
+select pg_stop_making_pinned_objects()
+select binary_upgrade_set_next_pg_type_oid(99999)
+explain (serialize, analyze) update public.canary set n = 2
+with a as materialized (delete from only public.canary where false returning 1) select 1
