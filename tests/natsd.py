@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sysconfig
 import time
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,13 @@ def program() -> str:
     return os.environ.get("NATS_SERVER") or (
         str(wheel) if wheel.exists() else shutil.which("nats-server") or str(wheel)
     )
+
+
+@cache
+def version() -> tuple[int, ...]:
+    """The release of the server, as (2, 15)."""
+    told = subprocess.run([program(), "-v"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in told.rpartition("v")[2].split(".")[:2])
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from mcp_backend.app import open_app
 from mcp_backend.facts import Facts, MessageFit, MessagingChange
 from mcp_backend.guards import judge
 from mcp_backend.policy import Policy
+from tests import natsd
 from tests.conftest import ERAS, Connect, Era
 from tests.natsd import Natsd
 from tests.redisd import Redisd
@@ -92,6 +93,7 @@ def stream(name: str, **config: Any) -> Body:
     return {"kind": "stream", "name": name, "config": config}
 
 
+@pytest.mark.skipif(natsd.version() < (2, 10), reason="streams have metadata since 2.10")
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_stream_and_its_consumer_are_shown_first_and_then_made(
     place: Path, brokers: tuple[Natsd, Redisd], connect: Connect, era: Era
@@ -154,7 +156,11 @@ async def test_what_changed_since_it_was_shown_is_not_overwritten(
         ({"action": "purge"}, "5 messages"),
         ({"action": "delete"}, "5 messages"),
         ({"config": {"max_msgs": 2}}, "the oldest 3 of 5 messages"),
-        ({"config": {"max_msgs_per_subject": 1}}, "older messages of each subject beyond 1"),
+        pytest.param(
+            {"config": {"max_msgs_per_subject": 1}},
+            "older messages of each subject beyond 1",
+            marks=pytest.mark.skipif(natsd.version() < (2, 10), reason="before 2.10 they went with the next message"),
+        ),
     ],
     ids=["purge", "delete", "count", "per subject"],
 )
@@ -230,9 +236,12 @@ async def test_a_change_that_cannot_be_is_refused_with_what_was_expected(
 async def test_a_field_the_server_does_not_know_changes_nothing(place: Path, connect: Connect) -> None:
     async with connect(place) as client:
         await configure(client, "nats", stream("FIELDS", subjects=["fields.>"]), apply=True)
-        error = (await configure(client, "nats", stream("FIELDS", nonsense=1), apply=True))["error"]
-    assert error["code"] == "invalid_argument"
-    assert "nonsense" in error["reason"]
+        told = await configure(client, "nats", stream("FIELDS", nonsense=1), apply=True)
+    if natsd.version() < (2, 11):  # it passes over what it does not know, which shows when it is read back
+        assert told["changes"][0]["verified"] is False
+        return
+    assert told["error"]["code"] == "invalid_argument"
+    assert "nonsense" in told["error"]["reason"]
 
 
 async def test_streams_and_groups_of_redis_are_made_moved_and_trimmed(

@@ -20,6 +20,7 @@ from mcp_backend.errors import InvalidArgument
 from mcp_backend.settings import workspace
 from tests.conftest import ERAS, Connect, Era
 from tests.natsd import free_port
+from tests.test_configure_messaging import approve
 
 Body = dict[str, Any]
 WHY = "a scratch topic of this test, read by the test alone"
@@ -239,3 +240,54 @@ def test_a_url_becomes_settings_of_the_client(url: str, settings: Body) -> None:
 def test_a_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^engines\.kafka\.url: "):
         kafka.client_settings(url, field="engines.kafka.url")
+
+
+async def committed(url: str, group: str, topic: str) -> int:
+    """Where the group stands, asked past the tool."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    reader: Any = Consumer({"bootstrap.servers": url.removeprefix("kafka://"), "group.id": group})
+    try:
+        return int((await asyncio.to_thread(reader.committed, [TopicPartition(topic, 0)], 10))[0].offset)
+    finally:
+        reader.close()
+
+
+async def test_a_group_is_moved_by_a_persons_decision_to_where_it_was_shown(place: Path, connect: Connect) -> None:
+    lease = None if REAL else await embedded.lease("kafka", workspace(place))
+    try:
+        url = REAL or (lease.url if lease else "")
+        async with connect(place) as client:
+            topic, group = await topic_of(client), f"workers-{secrets.token_hex(4)}"
+            await publish(client, topic, *({"payload": n, "message_id": f"m{n}"} for n in range(6)))
+            change: Body = {"kind": "group", "name": group, "of": topic, "config": {"start": {"0": 4}}}
+            made = await call(client, "configure_messaging", changes=[change], apply=True)
+            stands = await committed(url, group, topic)
+            change["config"] = {"start": "oldest"}
+            wrong = await call(client, "configure_messaging", changes=[change])
+            shown = await call(client, "configure_messaging", changes=[change | {"action": "reset"}])
+            asked = await call(client, "configure_messaging", changes=[change | {"action": "reset"}], apply=True)
+            beyond = await call(client, "configure_messaging", changes=[change | {"config": {"start": {"0": 7}}}])
+            change["config"] = {"start": "2020-01-01T00:00:00Z"}
+            timed = await call(client, "configure_messaging", changes=[change | {"action": "reset"}])
+            change["config"] = {"start": "oldest"}
+            untouched = await committed(url, group, topic)
+            await approve(place, asked["error"])
+            moved = await call(client, "configure_messaging", changes=[change | {"action": "reset"}], apply=True)
+            after = await committed(url, group, topic)
+    finally:
+        if lease:
+            lease.close()
+            await embedded.stop("kafka", workspace(place), force=True)
+    assert made["changes"][0]["verified"] is True
+    assert stands == untouched == 4
+    assert '"reset"' in wrong["error"]["reason"]
+    assert shown["changes"][0]["diff"] == {"partition 0": [4, 0]}
+    assert shown["changes"][0]["impact"] == {"repeated": 4, "skipped": 0, "partitions": 1}
+    assert asked["error"]["code"] == "failed_precondition"
+    if REAL:
+        assert timed["changes"][0]["diff"] == {"partition 0": [4, 0]}
+    else:
+        assert "no index of times" in timed["error"]["reason"]
+    assert (moved["changes"][0]["verified"], after) == (True, 0)
+    assert "0 to 6" in beyond["error"]["reason"]

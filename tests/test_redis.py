@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -314,6 +315,7 @@ async def test_a_missing_client_package_is_named_with_the_extra_that_brings_it(
         return None
 
     monkeypatch.setattr(engines, "find_spec", nothing)
+    monkeypatch.delitem(sys.modules, "redis", raising=False)
     async with connect(place) as client:
         error = (await publish(client, "orders.created", {"id": 1}))["error"]
     assert error["code"] == "unavailable"

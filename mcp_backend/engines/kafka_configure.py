@@ -6,6 +6,7 @@ https://kafka.apache.org/documentation/#topicconfigs
 from dataclasses import replace
 from typing import Any, cast
 
+from mcp_backend.engines import kafka_groups
 from mcp_backend.engines.configuring import Planned, Wanted
 from mcp_backend.engines.kafka import Ended, Failed, Kafka
 from mcp_backend.engines.kafka_publisher import check_topic
@@ -26,7 +27,7 @@ _CUTS = ("retention.ms", "retention.bytes", "cleanup.policy", "delete.retention.
 
 
 class KafkaConfigurer:
-    """Plans and makes changes of topics."""
+    """Plans and makes changes of topics and groups."""
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
@@ -38,8 +39,10 @@ class KafkaConfigurer:
 
     async def plan(self, wanted: Wanted) -> Planned:
         """What the change would do, after the broker has checked it. Raises as `Configurer.plan` does."""
+        if wanted.kind == "group":
+            return await kafka_groups.plan(self._kafka, wanted)
         if wanted.kind != "topic" or wanted.verb == "reset":
-            raise InvalidArgument(f"kind: of Kafka topics are set, purged and deleted here, not: {wanted}")
+            raise InvalidArgument(f"kind: of Kafka topics are set, purged and deleted, groups moved, not: {wanted}")
         check_topic(wanted.name)
         live = await self._live(wanted.name)
         if live is None and wanted.verb != "set":
@@ -61,6 +64,12 @@ class KafkaConfigurer:
     async def apply(self, planned: Planned) -> dict[str, Json]:
         """Makes the change and reads it back. Raises as `Configurer.apply` does."""
         wanted = planned.wanted
+        if wanted.kind == "group":
+            if not await kafka_groups.still(self._kafka, planned):
+                raise Aborted(
+                    f"group {wanted.name} or its topic moved since this was planned; look at the new diff first"
+                )
+            return await kafka_groups.apply(self._kafka, planned)
         if _at(await self._live(wanted.name), planned) != planned.at:
             raise Aborted(f"topic {wanted.name} changed since this was planned; look at the new diff first")
         if self._kafka.stand_in:

@@ -127,10 +127,13 @@ class Worker:
         return {"reports": reports, "trouble": self.trouble}
 
     def offsets(self, asked: Fields) -> Fields:
-        """The first and the last offset of partitions: `{"topic": [partition, …]}`."""
+        """The first and the last offset of partitions, `{"topic": [partition, …]}`, and that of a time (-1: none)."""
         places = [(topic, number) for topic, numbers in asked["topics"].items() for number in numbers]
         found: Fields = {}
-        for which, spec in (("first", ADMIN.OffsetSpec.earliest()), ("last", ADMIN.OffsetSpec.latest())):
+        specs = {"first": ADMIN.OffsetSpec.earliest(), "last": ADMIN.OffsetSpec.latest()}
+        if "at_ms" in asked:
+            specs["at"] = ADMIN.OffsetSpec.for_timestamp(int(asked["at_ms"]))
+        for which, spec in specs.items():
             wanted: Any = {TopicPartition(topic, number): spec for topic, number in places}
             for place, future in self.admin().list_offsets(wanted, request_timeout=4).items():
                 try:
@@ -208,6 +211,34 @@ class Worker:
                     continue
         return {"groups": found}
 
+    def group(self, asked: Fields) -> Fields:
+        """Where one group stands in one topic, and how many members it has (`None` where the broker cannot tell)."""
+        places: Any = [TopicPartition(asked["topic"], number) for number in asked["partitions"]]
+        wanted = [ConsumerGroupTopicPartitions(asked["group"], places)]
+        offsets: Fields = {}
+        for future in self.admin().list_consumer_group_offsets(wanted, request_timeout=4).values():
+            offsets = {str(p.partition): p.offset for p in future.result(5).topic_partitions if p.offset >= 0}
+        members: int | None = None
+        for future in self.admin().describe_consumer_groups([asked["group"]], request_timeout=4).values():
+            try:
+                members = len(future.result(5).members)
+            except KafkaException:
+                continue
+        return {"offsets": offsets, "members": members}
+
+    def move(self, asked: Fields) -> Fields:
+        """Puts a group at offsets of one topic."""
+        places: Any = [TopicPartition(asked["topic"], int(n), int(offset)) for n, offset in asked["offsets"].items()]
+        wanted = [ConsumerGroupTopicPartitions(asked["group"], places)]
+        for future in self.admin().alter_consumer_group_offsets(wanted, request_timeout=5).values():
+            try:
+                errors = [place.error for place in future.result(7).topic_partitions if place.error]
+            except KafkaException as error:
+                return {"refused": error.args[0].name(), "text": error.args[0].str()}
+            if errors:
+                return {"refused": errors[0].name(), "text": errors[0].str()}
+        return {"done": True}
+
     def configs(self, asked: Fields) -> Fields:
         """The settings of topics that are not the broker's default."""
         resources: Any = [ADMIN.ConfigResource(ADMIN.ResourceType.TOPIC, name) for name in asked["topics"]]
@@ -276,10 +307,10 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker, writing = Worker(json.loads(sys.stdin.readline())), threading.Lock()
-    operations: dict[str, Callable[[Fields], Fields]] = {
-        "metadata": worker.metadata, "publish": worker.publish, "offsets": worker.offsets, "read": worker.read,
-        "groups": worker.groups, "configs": worker.configs, "change": worker.change,
-    }  # fmt: skip
+    names = (
+        "metadata", "publish", "offsets", "read", "groups", "group", "move", "configs", "change",
+    )  # fmt: skip
+    operations: dict[str, Callable[[Fields], Fields]] = {name: getattr(worker, name) for name in names}
 
     def answer(asked: Fields) -> None:
         try:
