@@ -40,10 +40,9 @@ async def measure(source: Path, folder: Path) -> str:
     if VENV and not go:
         shutil.copytree(VENV, root / ".venv", symlinks=True)
         (root / ".git/info/exclude").write_text(".venv\n")
-    command = "go test ./..." if go else f"PYTHONPATH=src:. {shlex.quote(python)} -m pytest -q -p no:cacheprovider"
+    command = "go test -count=1 ./..." if go else f"PYTHONPATH=src:. {shlex.quote(python)} -m pytest -q -p no:cacheprovider"
     (root / "mcp-backend.toml").write_text(f"[commands]\ntest = '''{command}'''\n")
     _run(root, "git add . && git commit --quiet -m policy")
-    bare_command = f"{command} -count=1" if go else command
     bare: list[Cost] = []
     ours: list[Cost] = []
     commits: list[Cost] = []
@@ -55,7 +54,7 @@ async def measure(source: Path, folder: Path) -> str:
             said.update(await _call(client, "run_tests"))
 
         for number in range(ROUNDS):
-            bare.append(await _timed(lambda: _bare(root, f"{bare_command} > /dev/null 2>&1 || true")))
+            bare.append(await _timed(lambda: _bare(root, f"{command} > /dev/null 2>&1 || true")))
             ours.append(await _timed(test))
             note = root / f"NOTES-{number}.md"
             note.write_text("ours\n")

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.conftest import ERAS, Connect, Era, git
+from tests.conftest import ALL, ERAS, Connect, Era, git
 from tests.service import FILES, PYTEST, add_feature, ask, refused, write
 
 pytest_plugins = ("tests.service_fixtures",)
@@ -97,12 +97,14 @@ def test_hang():
 """
 
 
-async def test_a_failing_run_is_a_result_that_says_where(service: Path, connect: Connect) -> None:
-    write(service, {"tests/test_bad.py": BAD})
+async def test_a_failing_run_is_a_result_that_says_where_and_hides_secrets(service: Path, connect: Connect) -> None:
+    secret = "def test_secret():\n    raise OSError('postgresql://me:hunter2@db/x')\n"
+    write(service, {"tests/test_bad.py": BAD, "tests/test_secret.py": secret})
     async with connect(service) as client:
         result = await ask(client, "run_tests")
     assert result["outcome"] == "failed"
-    assert (result["passed"], result["failed"], result["errors"], result["skipped"]) == (1, 2, 1, 2)
+    assert (result["passed"], result["failed"], result["errors"], result["skipped"]) == (1, 3, 1, 2)
+    assert "hunter2" not in str(result)
     found = {failure["test"]: failure for failure in result["failures"]}
     bad = found["tests/test_bad.py::test_bad"]
     assert (bad["file"], bad["line"]) == ("tests/test_bad.py", 9)
@@ -111,13 +113,6 @@ async def test_a_failing_run_is_a_result_that_says_where(service: Path, connect:
     assert found["tests/test_bad.py::test_error"]["message"] == "OSError: no database"
     assert found["tests/test_bad.py::TestOld::test_old"]["line"] == 33
     assert (result["receipt"], result["no_receipt"]) == (None, "tests failed")
-
-
-async def test_a_secret_in_a_failure_is_hidden(service: Path, connect: Connect) -> None:
-    write(service, {"tests/test_bad.py": "def test_bad():\n    raise OSError('postgresql://me:hunter2@db/x')\n"})
-    async with connect(service) as client:
-        result = await ask(client, "run_tests")
-    assert "hunter2" not in str(result)
 
 
 async def test_a_file_that_cannot_be_imported_is_an_error_not_a_pass(service: Path, connect: Connect) -> None:
@@ -182,20 +177,29 @@ FALSE_GREEN = {
 """The first six kinds are those of the study; the others are variations."""
 
 
-@pytest.mark.parametrize("trick", FALSE_GREEN)
-async def test_a_run_that_only_looks_green_gives_no_receipt(service: Path, connect: Connect, trick: str) -> None:
+TWINS = ("failing tests taken out and reported", "bodies not called", "reports made green")
+"""Kinds that another one is a harder form of: they run with the long proofs."""
+TRICKS = [trick for trick in FALSE_GREEN if ALL or trick not in TWINS]
+
+
+@pytest.mark.parametrize("tricks", [TRICKS[::2], TRICKS[1::2]], ids=["one half", "the other"])
+async def test_a_run_that_only_looks_green_gives_no_receipt(service: Path, connect: Connect, tricks: list[str]) -> None:
     write(service, {"tests/test_evil.py": "def test_evil():\n    assert True\n"})
+    git(service, "add", ".")
+    git(service, "commit", "-qm", "evil still passes")
     async with connect(service) as client:
-        if trick == "file ignored":
-            assert (await ask(client, "run_tests"))["receipt"]
-        git(service, "add", ".")
-        git(service, "commit", "-qm", "evil still passes")
-        write(service, {**FALSE_GREEN[trick], "tests/test_evil.py": "def test_evil():\n    assert 0\n"})
-        result = await ask(client, "run_tests")
-        assert result["receipt"] is None, result
-        assert result["no_receipt"]
-        error = await refused(client, "git_commit", message="All green", paths=["tests"])
-    assert error["details"]["step"] == "run_tests"
+        # Last, because it shows by the tests that passed before: no other trick may be found by that alone.
+        for trick in sorted(tricks, key=lambda trick: trick == "file ignored"):
+            if trick == "file ignored":
+                assert (await ask(client, "run_tests"))["receipt"]
+            write(service, {**FALSE_GREEN[trick], "tests/test_evil.py": "def test_evil():\n    assert 0\n"})
+            result = await ask(client, "run_tests")
+            assert result["receipt"] is None, (trick, result)
+            assert result["no_receipt"], trick
+            error = await refused(client, "git_commit", message="All green", paths=["tests"])
+            assert error["details"]["step"] == "run_tests", trick
+            git(service, "checkout", "-q", ".")
+            git(service, "clean", "-qfd")
 
 
 CHANGES_EVERYTHING = """
@@ -245,16 +249,15 @@ HONEST = {
         "    items[:] = [i for i in items if 'slow' not in i.nodeid]\n",
         "tests/test_slow.py": "def test_slow():\n    assert 0\n",
     },
-    "fixtures and hooks, skips and parameters": {"tests/conftest.py": CHANGES_EVERYTHING, "tests/test_many.py": MANY},
-    "modules that are skipped as a whole, doctests": {
+    "fixtures, hooks, skips, parameters, doctests, strict settings, pytest inside a test": {
+        "tests/conftest.py": CHANGES_EVERYTHING,
+        "tests/test_many.py": MANY,
         "tests/win/test_win.py": "import pytest\npytest.skip('not here', allow_module_level=True)\n",
         "tests/later/test_later.py": "import pytest\npytestmark = pytest.mark.skip\n\ndef test_x():\n    assert 0\n",
-        "pytest.ini": "[pytest]\naddopts = --doctest-modules\n",
         "orders/doc.py": '"""\n>>> 1 + 1\n2\n"""\n',
-    },
-    "strict settings, pytest inside a test": {
         "mcp-backend.toml": f"[commands]\ntest = '''{PYTEST} -p no:cacheprovider'''\n",
-        "pytest.ini": "[pytest]\naddopts = --strict-markers --strict-config -x\nfilterwarnings = error\n",
+        "pytest.ini": "[pytest]\naddopts = --doctest-modules --strict-markers --strict-config -x\n"
+        "filterwarnings = error\n",
         "tests/test_inner.py": INNER,
     },
 }
@@ -290,29 +293,25 @@ async def test_settings_of_the_project_cannot_point_pytest_at_a_folder_of_the_wo
     assert git(service, "status", "--porcelain", "frontend") == ""
 
 
-@pytest.mark.parametrize(
-    ("selection", "passed"),
-    [
-        ("tests/test_totals.py::test_total", 1),
-        (["tests/test_totals.py", "tests/more"], 3),
-        ("total and not discounted", 1),
-    ],
-)
-async def test_a_selection_runs_only_that_and_gives_no_receipt(
-    service: Path, connect: Connect, selection: Any, passed: int
-) -> None:
+async def test_a_selection_runs_only_that_and_gives_no_receipt(service: Path, connect: Connect) -> None:
     add_feature(service)
     write(service, {"tests/more/test_more.py": "def test_more():\n    pass\n"})
     command(service, f"{PYTEST} -q tests/test_totals.py tests/more")
+    selections: tuple[tuple[object, int], ...] = (
+        ("tests/test_totals.py::test_total", 1),
+        (["tests/test_totals.py", "tests/more"], 3),
+        ("total and not discounted", 1),
+    )
     async with connect(service) as client:
-        result = await ask(client, "run_tests", selection=selection)
-    assert (result["passed"], result["receipt"]) == (passed, None)
-    assert "whole suite" in result["no_receipt"]
+        for selection, passed in selections:
+            result = await ask(client, "run_tests", selection=selection)
+            assert (result["passed"], result["receipt"]) == (passed, None), selection
+            assert "whole suite" in result["no_receipt"]
 
 
-@pytest.mark.parametrize(
-    ("selection", "words"),
-    [
+async def test_a_selection_that_is_none_is_refused(service: Path, connect: Connect) -> None:
+    (service / "out").symlink_to("/tmp")
+    selections: tuple[tuple[object, str], ...] = (
         ("--collect-only", "not an option"),
         ("-c evil.ini", "not an option"),
         ("../elsewhere", "outside"),
@@ -322,15 +321,13 @@ async def test_a_selection_runs_only_that_and_gives_no_receipt(
         ("tests/test_totals.py\n--co", "not an option"),
         ("out", "outside the workspace"),
         ([""], "selection"),
-    ],
-)
-async def test_a_selection_that_is_none_is_refused(service: Path, connect: Connect, selection: Any, words: str) -> None:
-    (service / "out").symlink_to("/tmp")
+    )
     async with connect(service) as client:
-        error = await refused(client, "run_tests", selection=selection)
-    assert error["code"] == "invalid_argument"
-    assert "selection" in error["reason"]
-    assert words in error["reason"]
+        for selection, words in selections:
+            error = await refused(client, "run_tests", selection=selection)
+            assert error["code"] == "invalid_argument", selection
+            assert "selection" in error["reason"], selection
+            assert words in error["reason"], selection
 
 
 async def test_affected_runs_what_changed_and_what_is_named_after_it(service: Path, connect: Connect) -> None:
@@ -510,12 +507,12 @@ async def test_coverage_says_what_it_needs(service: Path, connect: Connect) -> N
     assert "pytest-cov" in error["reason"]
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 1e9, "soon"])
-async def test_a_timeout_that_makes_no_sense_is_refused(service: Path, connect: Connect, seconds: Any) -> None:
+async def test_a_timeout_that_makes_no_sense_is_refused(service: Path, connect: Connect) -> None:
     async with connect(service) as client:
-        error = await refused(client, "run_tests", timeout_seconds=seconds)
-    assert error["code"] == "invalid_argument"
-    assert "timeout_seconds" in error["reason"]
+        for seconds in (0, -1, 1e9, "soon"):
+            error = await refused(client, "run_tests", timeout_seconds=seconds)
+            assert error["code"] == "invalid_argument", seconds
+            assert "timeout_seconds" in error["reason"], seconds
 
 
 async def test_the_first_test_of_a_repository_is_found_without_a_restart(
