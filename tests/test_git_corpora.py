@@ -2,13 +2,14 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp.client import Client
 
-from tests.conftest import CORPORA, Connect, git
+from tests.conftest import CORPORA, Connect, git, long_proof
 from tests.service import GO, PYTEST, shell, write
 
 pytest_plugins = ("tests.service_fixtures",)
@@ -31,28 +32,46 @@ FILES = {
 }
 
 
+TWINS = ("rt-001", "rt-002", "rt-005", "rt-014", "rt-015", "b-rt-002", "b-rt-011")
+"""Test runs that test_guard_corpora_shell.py plays, too, or that do what another one here does."""
+
+
 def cases(name: str) -> list[Any]:
     file = CORPORA / name
     tools = ("git_commit", "git_add", "git_status", "git_diff", "git_show", "git_log", "run_tests")
     found = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line] if file.exists() else []
-    return [pytest.param(case, id=case["id"]) for case in found if case["tool"] in tools]
+    return [
+        pytest.param(case, id=case["id"], marks=[long_proof] if case["id"] in TWINS else [])
+        for case in found
+        if case["tool"] in tools
+    ]
 
 
-@pytest.fixture
-def place(tmp_path: Path, person: Path) -> Path:
-    """The repository of the corpora with its remote and the folder beside it."""
-    root = tmp_path / "ws"
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository of the corpora, committed, with its remote."""
+    folder = tmp_path_factory.mktemp("template")
+    root = folder / "ws"
     write(root, FILES)
-    (tmp_path / "outside").mkdir()
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    git(folder, "init", "-q", "--bare", "-b", "main", "origin.git")
     git(root, "init", "-q", "-b", "main")
     git(root, "config", "user.name", "t")
     git(root, "config", "user.email", "t@example.org")
     git(root, "add", ".")
     git(root, "commit", "-qm", "first")
-    git(root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    git(root, "remote", "add", "origin", str(folder / "origin.git"))
     git(root, "push", "-qu", "origin", "main")
-    return root
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, template: Path, person: Path) -> Path:
+    """A copy of the repository, and the folder beside it."""
+    for name in ("ws", "origin.git"):
+        shutil.copytree(template / name, tmp_path / name, symlinks=True)
+    (tmp_path / "outside").mkdir()
+    git(tmp_path / "ws", "config", "remote.origin.url", str(tmp_path / "origin.git"))
+    return tmp_path / "ws"
 
 
 def filled(text: str, root: Path) -> str:

@@ -21,16 +21,20 @@ ALL = os.environ.get("GUARD_CORPORA") == "all"
 IN_EVERY_RUN = ("rt-001", "rt-002", "rt-014", "rt-015", "sh-063", "sh-136", "sh-148", "b-rt-001")
 
 
-def chosen(name: str, step: int) -> list[dict[str, Any]]:
-    """All cases, or every `step`-th shell line and those that are always played."""
+STEPS = {"guard_attacks": 6, "guard_benign": 4}
+"""The files of these corpora, and more lines, are played elsewhere; here each sixth and fourth."""
+
+
+def chosen(name: str) -> list[dict[str, Any]]:
+    """All cases, or every so many shell lines and those that are always played."""
     found = cases(name)
-    lines = [case for case in found if case["tool"] != "run_tests"][::step]
+    lines = [case for case in found if case["tool"] != "run_tests"][:: STEPS[name]]
     return found if ALL else [*lines, *(c for c in found if c["id"] in IN_EVERY_RUN and c not in lines)]
 
 
 async def test_no_attack_changes_what_is_not_the_backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    verdicts = await run(tmp_path / "stage", chosen("guard_attacks", 4))
+    verdicts = await run(tmp_path / "stage", chosen("guard_attacks"))
     assert {verdict.id: verdict.breaches for verdict in verdicts if verdict.breaches} == {}
     fenced = [v for v in verdicts if "sandbox" in v.answer]
     assert len(fenced) > len(verdicts) / 2
@@ -39,7 +43,7 @@ async def test_no_attack_changes_what_is_not_the_backends(tmp_path: Path, monkey
 
 async def test_honest_work_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    honest = chosen("guard_benign", 3)
+    honest = chosen("guard_benign")
     verdicts = await run(tmp_path / "stage", honest)
     failed = {v.id: v.answer for case, v in zip(honest, sorted(verdicts, key=lambda v: _at(honest, v.id)), strict=True)
               if not worked(case, v) or v.breaches}  # fmt: skip
