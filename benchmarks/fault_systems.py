@@ -139,14 +139,16 @@ class NatsSystem:
         """How often each id is in the stream."""
         from nats.js import JetStreamContext
         from nats.js.api import AckPolicy, ConsumerConfig
+        from nats.js.errors import ServiceUnavailableError
 
-        client, found = await self._client(), Counter[str]()
+        client, found, left = await self._client(), Counter[str](), 0
         try:
             stream = JetStreamContext(client, timeout=30)
-            left = (await stream.stream_info("FAULTS")).state.messages
-            reader = await stream.pull_subscribe(
-                "faults.>", stream="FAULTS", config=ConsumerConfig(ack_policy=AckPolicy.NONE, inactive_threshold=60)
-            )
+            config, reader = ConsumerConfig(ack_policy=AckPolicy.NONE, inactive_threshold=60), None
+            while reader is None:
+                with suppress(ServiceUnavailableError):  # while the cluster is electing
+                    left = (await stream.stream_info("FAULTS")).state.messages
+                    reader = await stream.pull_subscribe("faults.>", stream="FAULTS", config=config)
             while left > 0:
                 some = await reader.fetch(min(left, 500), timeout=30)
                 found.update((m.headers or {})["Nats-Msg-Id"] for m in some)

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from mcp_backend.engines import binaries
@@ -44,7 +45,7 @@ class Redisd:
             self._process = subprocess.Popen([program(), str(self.configuration)], stdout=log, stderr=log)
         give_up = time.monotonic() + 10
         while time.monotonic() < give_up and self._process.poll() is None:
-            with socket.socket() as probe:
+            with suppress(TimeoutError, ConnectionError), socket.socket() as probe:  # a loaded machine answers later
                 probe.settimeout(1)
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     probe.sendall(b"PING\r\n")
