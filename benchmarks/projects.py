@@ -40,7 +40,9 @@ async def measure(source: Path, folder: Path) -> str:
     if VENV and not go:
         shutil.copytree(VENV, root / ".venv", symlinks=True)
         (root / ".git/info/exclude").write_text(".venv\n")
-    command = "go test -count=1 ./..." if go else f"PYTHONPATH=src:. {shlex.quote(python)} -m pytest -q -p no:cacheprovider"
+    command = (
+        "go test -count=1 ./..." if go else f"PYTHONPATH=src:. {shlex.quote(python)} -m pytest -q -p no:cacheprovider"
+    )
     (root / "mcp-backend.toml").write_text(f"[commands]\ntest = '''{command}'''\n")
     _run(root, "git add . && git commit --quiet -m policy")
     bare: list[Cost] = []
