@@ -17,8 +17,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from benchmarks.migration_crashes import PROCESSES
 from mcp_backend.engines import embedded
@@ -128,14 +130,12 @@ class Injector:
         self._finish(number)
 
     def _kill(self) -> None:
-        place = str(self.workspace.state)
+        port = str(urlsplit(self.lease.url).port)
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = entry.read_bytes().decode(errors="replace")
-                if place in words and "chdb/server.py" in words:
+            with suppress(OSError):
+                words = entry.read_bytes().decode(errors="replace").split("\0")
+                if port in words and any(word.endswith("chdb/server.py") for word in words):
                     os.kill(int(entry.parent.name), signal.SIGKILL)
-            except OSError:
-                continue
 
     def effects(self, number: int) -> list[int]:
         """How often each statement of a migration had its effect."""
