@@ -131,11 +131,9 @@ def by_git(verb: str, words: list[Word], effects: Effects) -> list[str]:
     paths = after if after is not None else given[1:] if verb == "grep" else given
     found: list[str] = []
     for path in (p.text for p in paths or [Word(".")]):
-        base = effects.absolute("." if re.search(r"[*?\[]", path) else path) or effects.root
-        files = (full for full, _ in below(base, False))
-        found += [
-            f for f in files if base.endswith(path) or path == "." or _glob(f, path) or not re.search(r"[*?]", path)
-        ]
+        globbed = re.search(r"[*?\[]", path)
+        base = effects.absolute("." if globbed else path) or effects.root
+        found += [full for full, _ in below(base, False) if not globbed or _glob(full, path)]
     if verb == "grep":
         return list(_holding(found[:MOST], [w.text for w in given[:1]], set(texts), "grep"))
     return found[:MOST]
