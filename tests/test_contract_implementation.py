@@ -111,6 +111,28 @@ func create(w http.ResponseWriter, r *http.Request) { writeJSON(w, 202, Note{}) 
 """
 
 
+GIN = """\
+package main
+
+import "github.com/gin-gonic/gin"
+
+func main() {
+	r := gin.New()
+	r.GET("notes", list)
+	r.Match([]string{"POST"}, "/notes", made())
+	r.GET("more", list)
+}
+
+func list(c *gin.Context) {
+	limit := outside.Limit(c.Request)
+	c.JSON(200, outside.Notes(limit))
+}
+
+func made() gin.HandlerFunc {
+	checked := func(n outside.Note) bool { return outside.Check(n) }
+	return gin.WrapF(outside.Handler(checked))
+}
+"""
 PROTO = """\
 syntax = "proto3";
 package jobs.v1;
@@ -249,6 +271,16 @@ async def test_what_go_source_does_not_tell_is_unverified_not_missing(repository
         assert "GET /notes" in places
         assert any("cmd/main.go:13" in where for where in places)
         assert [(d["id"], d["where"]) for d in found["deviations"]] == [("status-undocumented", "POST /notes 202")]
+
+
+async def test_gin_puts_the_slash_and_what_is_handed_on_is_not_missing(repository: Path, connect: Connect) -> None:
+    write(
+        repository, {"api.yaml": SPEC, "main.go": GIN, "example/echo.go": GIN, "go.mod": "module example.com/notes\n"}
+    )
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation=".")
+    assert [(d["id"], d["where"]) for d in found["deviations"]] == [("route-extra", "GET /more")]
+    assert {u["where"] for u in found["unverified"]} >= {"GET /notes limit", "POST /notes"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,16 @@ from mcp_backend.contracts.openapi.flat import Flattener
 from mcp_backend.contracts.openapi.model import Api, Operation
 from mcp_backend.contracts.service.checking import Checked
 from mcp_backend.contracts.service.go_routes import GoRoute, Routes
-from mcp_backend.contracts.service.go_source import Function, GoNode, Module, children, read, text, walk
+from mcp_backend.contracts.service.go_source import (
+    Function,
+    GoNode,
+    Module,
+    children,
+    read,
+    returned_literals,
+    text,
+    walk,
+)
 from mcp_backend.contracts.service.go_statuses import statuses, writes
 from mcp_backend.contracts.service.go_structs import Structs, element
 from mcp_backend.contracts.service.routing import Route, compare, plain
@@ -22,6 +31,7 @@ _HELP = 2
 """How deep functions that a handler calls are looked into."""
 _LOOKS_UP = re.compile(r"(?i)get|query|param|form|value|int|str|bool|parse|read|lookup|has|time|page|limit|opt|filter")
 _BINDS = re.compile(r"\.(ShouldBindQuery|BindQuery|QueryParser|ShouldBind|Bind)\(|RawQuery|range \w+\.URL\.Query\(\)")
+_REQUESTS = frozenset({"r", "req", "request", "c.Request", "ctx.Request", "c.Request()", "ctx.Request()"})
 _TAG = re.compile(r'(\w+):"([^"]*)"')
 
 
@@ -42,11 +52,8 @@ def check(source: Source, spec: Spec, below: str) -> Checked:
         *(Unverified(u, "this route cannot be read from the source") for u in found.unresolved),
     ]
     if found.unresolved:  # a route that looks missing may be one of those
-        unverified += [
-            Unverified(d.where, "no route was found, but some could not be read")
-            for d in deviations
-            if d.id == "route-missing"
-        ]
+        why = "no route was found, but some could not be read"
+        unverified += [Unverified(d.where, why) for d in deviations if d.id == "route-missing"]
         deviations = [d for d in deviations if d.id != "route-missing"]
     by_key = {(r.method, plain(r.path)): r for r in found.routes}
     handlers = Handlers(api, module)
@@ -81,9 +88,8 @@ class Handlers:
     def look(self, operation: Operation, route: GoRoute) -> None:
         body = self._body(route.handler)
         if body is None or not body.named_children or not any(n.type == "call_expression" for n in walk(body)):
-            self.unverified.append(
-                Unverified(operation.name, f"its handler cannot be read ({route.file}:{route.line})")
-            )
+            place = f"{route.file}:{route.line}"
+            self.unverified.append(Unverified(operation.name, f"its handler cannot be read ({place})"))
             return
         bodies = [*self._reached(body, 0)]
         place = f"{self._file(route)}:{int(body.start_point[0]) + 1}"
@@ -111,11 +117,7 @@ class Handlers:
             if inner is not None:
                 return inner
             made = self._module.function(text(handler.child_by_field_name("function")).rpartition(".")[2])
-            return (
-                next((n.child_by_field_name("body") for n in walk(made.node) if n.type == "func_literal"), None)
-                if made
-                else None
-            )
+            return next(returned_literals(made.node), None) if made else None
         function = (
             self._module.function(text(handler).rpartition(".")[2])
             if handler.type in ("identifier", "selector_expression")
@@ -177,7 +179,7 @@ class Handlers:
             if parameter.where != "query" or parameter.name in texts or parameter.name in bound:
                 continue
             where = f"{operation.name} {parameter.name}"
-            if not self._bound_to_known(bodies) and _BINDS.search(whole):
+            if (not self._bound_to_known(bodies) and _BINDS.search(whole)) or self._handed_on(bodies):
                 self.unverified.append(Unverified(where, f"the query is bound in a way that cannot be read ({place})"))
             else:
                 self.structs.add("query-param-missing", "missing", where, "it is read", f"not read in {place}")
@@ -188,12 +190,19 @@ class Handlers:
             (node, body) for body in bodies for node in walk(body)
             if node.type == "call_expression" and _BINDS.search(text(node.child_by_field_name("function")) + "(")
         ]  # fmt: skip
-        kinds = [
-            self._type_of(arguments[-1], body, False)
-            for node, body in calls
-            if (arguments := children(node.child_by_field_name("arguments")))
-        ]
+        given = [(children(node.child_by_field_name("arguments")), body) for node, body in calls]
+        kinds = [self._type_of(arguments[-1], body, False) for arguments, body in given if arguments]
         return bool(kinds) and len(kinds) == len(calls) and all(map(self._plain_struct, kinds))
+
+    def _handed_on(self, bodies: list[GoNode]) -> bool:
+        """Whether the whole request goes to code that is not here, which may read anything of it."""
+        for node in (n for body in bodies for n in walk(body) if n.type == "call_expression"):
+            called = text(node.child_by_field_name("function"))
+            given = {text(a) for a in children(node.child_by_field_name("arguments"))}
+            known = called.rpartition(".")[2] in self._module.functions
+            if given & _REQUESTS and not known and not called.startswith(("http.", "json.", "chi.", "mux.")):
+                return True
+        return False
 
     def _plain_struct(self, kind: str) -> bool:
         known = self._module.types.get(kind)
@@ -232,7 +241,7 @@ class Handlers:
         inner = flat.items if flat.items is not None and not flat.properties else schema
         name = self._f.name(inner)
         kind = self._sent(body, flat.items is not None) or (name if name in self._module.types else "")
-        if not kind or kind not in self._module.types:
+        if not kind or kind not in self._module.types or kind in self._module.twice:
             self.unverified.append(
                 Unverified(f"{operation.name} {status}", "the type of its body cannot be read from the source")
             )

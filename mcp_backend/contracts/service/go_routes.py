@@ -253,7 +253,8 @@ class Routes:
             if len(_arguments(node)) >= 2:
                 self._lost(node, path)
             return
-        if len(_arguments(node)) >= 2 and (not inner or inner.startswith(("/", ":", "*"))):
+        # gin and echo put the slash that a path lacks.
+        if len(_arguments(node)) >= 2 and (not inner or inner.startswith(("/", ":", "*")) or _name(node).isupper()):
             self._add(method, _joined(owner, inner), handler, node, path)
 
     def _add(self, method: str, full: str, handler: GoNode, node: GoNode, path: str) -> None:

@@ -11,6 +11,8 @@ from mcp_backend.contracts.sources import Source
 from mcp_backend.errors import Unavailable
 
 FILES = 3_000
+_OTHERS = re.compile(r"/(vendor|third_party|examples?|testdata)/")
+"""Folders of code that is no part of the program."""
 LARGEST = 1_000_000
 """Characters of one file that are read."""
 GoNode: TypeAlias = Any
@@ -102,6 +104,21 @@ def walk(node: GoNode) -> Iterator[GoNode]:
         stack.extend(reversed(one.named_children))
 
 
+def returned_literals(function: GoNode) -> Iterator[GoNode]:
+    """The blocks of the handlers that a function makes and returns as they are."""
+    for node in walk(function):
+        value = children(node)[0] if node.type == "return_statement" and children(node) else None
+        while value is not None and value.type in ("expression_list", "call_expression"):
+            if value.type == "call_expression" and not text(value.child_by_field_name("function")).endswith(
+                "HandlerFunc"
+            ):
+                break
+            inner = value if value.type == "expression_list" else value.child_by_field_name("arguments")
+            value = next(iter(children(inner)), None)
+        if value is not None and value.type == "func_literal":
+            yield value.child_by_field_name("body")
+
+
 @cache
 def _parser() -> Any:
     try:
@@ -114,7 +131,10 @@ def _parser() -> Any:
 
 def read(source: Source, below: str) -> Module:
     """The module in a folder (or the one file)."""
-    files = [f for f in source.files if f.endswith(".go") and not f.endswith("_test.go") and "/vendor/" not in f"/{f}"]
+    files = [
+        f for f in source.files if f.endswith(".go") and not f.endswith("_test.go") and not _OTHERS.search(f"/{f}")
+    ]
+    files = files or [f for f in source.files if f.endswith(".go")]
     inside = [f for f in files if not below or f == below or f.startswith(f"{below}/")]
     if len(inside) == 1 and below.endswith(".go"):
         folder = below.rpartition("/")[0]
