@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from mcp_backend.migrations import flyway, golang_migrate, goose, prisma, sqlx
+from tests.conftest import long_proof
 from tests.migration_fixtures import Project, call
 
 ONE, TWO = "create table one(id int);\n", "create table two(id int);\n"
@@ -347,7 +348,7 @@ OWN: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("tool", OWN)
+@pytest.mark.parametrize("tool", ["goose", *(pytest.param(tool, marks=long_proof) for tool in ("Flyway", "sqlx"))])
 async def test_where_the_tool_lets_a_file_end_its_transaction_the_file_says_where_they_end(
     project: Project, tool: str
 ) -> None:
