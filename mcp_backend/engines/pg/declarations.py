@@ -58,13 +58,9 @@ def declarations(body: Sequence[Word]) -> Iterator[Declaration]:
             first = at + 1 + (body[at + 1].text == "constant")
             if first < end and body[first].text not in _NO_TYPE:
                 stop = next((i for i in range(first, end) if body[i].text in _ENDS_TYPE), end)
-                initialised = any(word.text in (":=", "=", "default") for word in body[stop : stop + 3])
-                yield Declaration(body[at].text, body[first:stop], initialised or _nulls(body[stop : stop + 2]))
+                initialised = any(word.text in (":=", "=", "default") for word in body[stop:end])
+                yield Declaration(body[at].text, body[first:stop], initialised)
             at = end + 1
-
-
-def _nulls(following: Sequence[Word]) -> bool:
-    return [word.text for word in following] == ["not", "null"]
 
 
 def readable(head: str, body: str) -> tuple[str, str]:
