@@ -73,6 +73,7 @@ class Replicas:
         self.ports = [free_port() for _ in range(count)]
         self.processes: list[Process] = []
         self.killed = 0
+        self._drains: list[asyncio.Task[bytes]] = []
 
     async def start(self) -> None:
         """All of them, until each serves."""
@@ -100,7 +101,7 @@ class Replicas:
         assert process.stderr is not None
         line = await process.stderr.readline()
         assert b"serves" in line, line
-        self._drain = asyncio.create_task(process.stderr.read())
+        self._drains.append(asyncio.create_task(process.stderr.read()))
         return process
 
 
