@@ -146,7 +146,7 @@ class NatsSystem:
             stream = JetStreamContext(client, timeout=30)
             config, reader = ConsumerConfig(ack_policy=AckPolicy.NONE, inactive_threshold=60), None
             while reader is None:
-                with suppress(ServiceUnavailableError):  # while the cluster is electing
+                with suppress(ServiceUnavailableError, TimeoutError):  # while the cluster is electing
                     left = (await stream.stream_info("FAULTS")).state.messages
                     reader = await stream.pull_subscribe("faults.>", stream="FAULTS", config=config)
             while left > 0:
