@@ -324,3 +324,16 @@ async def test_a_connection_that_dies_in_the_push_is_told_apart(
         program.write_text(working)
         done = await ask(client, "git_push")
     assert there(origin)["feature/orders"] == done["after"]
+
+
+async def test_pointers_are_not_pushed_without_the_files_that_git_lfs_keeps(
+    service: Path, origin: Path, connect: Connect
+) -> None:
+    begin(service)
+    write(service, {"data/a.bin": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 3\n"})
+    git(service, "add", ".")
+    git(service, "commit", "--quiet", "-m", "Data")
+    async with connect(service) as client:
+        error = await refused(client, "git_push")
+    assert (error["code"], "data/a.bin" in error["reason"]) == ("failed_precondition", True)
+    assert "feature/orders" not in there(origin)

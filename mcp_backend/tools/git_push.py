@@ -85,6 +85,7 @@ class GitPush(Tool):
         lost = ranges.commits(repository, before, [commit]) if forced and before in here else ()
         action = PushCommits(self.remote, ref, commits or (commit,), forced, found.paths)
         prepared = Prepared(repository, remote, branch, before, commit, commits, lost, forced)
+        _without_large_files(prepared)
         facts = Facts(owners=found.owners, secrets=found.secrets, special_files=found.special, refs=known)
         evidence: dict[str, Json] = {"diff": _diff(prepared)} if forced else {}
         return Plan((action,), facts, _preview(prepared, there), before or "", prepared, evidence=evidence)
@@ -148,6 +149,22 @@ def _diff(prepared: Prepared) -> str:
         return ""
     data = git.run(prepared.repository, "diff", *options, prepared.before, prepared.commit, limit=DIFF_BYTES)
     return hide_credentials(data.decode("utf-8", "replace"))
+
+
+def _without_large_files(prepared: Prepared) -> None:
+    """Raises `FailedPrecondition` where commits point to files that git-lfs keeps: this server would push the pointers
+    alone. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md#the-pointer"""
+    from mcp_backend.workspace import git
+
+    pointers = ("--no-ext-diff", "--no-textconv", "--text", "-m", "-G^oid sha256:[0-9a-f]{64}$")
+    listed = ("log", "--no-walk", "--format=", "--name-only", "-z", *pointers, "--stdin")
+    given = "".join(f"{commit}\n" for commit in prepared.commits).encode()
+    names = git.text(git.run(prepared.repository, *listed, given=given)).split("\0") if prepared.commits else []
+    if found := sorted({name.strip() for name in names if name.strip()}):
+        raise FailedPrecondition(
+            f"git-lfs keeps the content of {', '.join(found[:5])} (or did), and this server sends commits only: a "
+            "person pushes this branch with git, whose hook sends the files too"
+        )
 
 
 def _pushed(prepared: Prepared) -> None:
