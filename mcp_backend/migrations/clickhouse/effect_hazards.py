@@ -244,8 +244,8 @@ def _mutation(
     seen: Seen, table: Table, kind: str, text: str, hit: tuple[int, bool] | None, size: int
 ) -> Iterator[Hazard]:
     count = hit[0] if hit else None
-    if hit == (0, True):
-        return  # a part without such a row is kept as it is
+    if hit == (0, True) and not seen.statement.commands:
+        return  # a light DELETE of no row marks none; a mutation of none is one all the same
     if kind == "DELETE" and count != 0:
         yield hazard(
             "destructive_data", seen.number, "needs_approval",
