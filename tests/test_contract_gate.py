@@ -144,8 +144,8 @@ def test_a_change_of_go_code_that_deviates_is_held(start: Start, old: str, new: 
         ("books/urls.py", 'r"books"', 'r"volumes"', None),
         ("books/urls.py", ", re_path(", ", path(\"export/\", views.stats), re_path(", {("route-extra", "GET /export")}),
         ("site/urls.py", '"api/"', '"v2/"', None),
-        ("books/views.py", "mixins.CreateModelMixin, ", "made.Mixin, ", set()),
-        ("books/urls.py", "urlpatterns += router.urls", "urlpatterns += made(router)", set()),
+        ("books/views.py", "mixins.CreateModelMixin, ", "made.Mixin, ", set[tuple[str, str]]()),
+        ("books/urls.py", "urlpatterns += router.urls", "urlpatterns += made(router)", set[tuple[str, str]]()),
     ],
 )  # fmt: skip
 def test_a_route_of_django_that_is_gone_is_held(
