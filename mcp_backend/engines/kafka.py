@@ -110,7 +110,8 @@ class Kafka:
             except Failed as error:
                 text = f"{error.name} {error}".upper()
                 cause = "credentials" if "AUTHENTICAT" in text or "SASL" in text else "unreachable"
-                cause = "tls" if "_SSL" in text.replace("SASL_SSL", "") else cause
+                # librdkafka tells either its own code, or that of the transport with OpenSSL's words.
+                cause = "tls" if "_SSL" in text.replace("SASL_SSL", "") or "SSL ROUTINES" in text else cause
                 raise self.unavailable(f"{self.servers}: {error}", cause) from error
         raise AssertionError("the second time either answers or raises")
 
