@@ -23,7 +23,7 @@ from mcp_backend.settings import Workspace, hide_credentials, resolve
 if TYPE_CHECKING:
     from mcp_backend.engines.embedded import Lease
 
-WORKER = Path(__file__).with_name("kafka_worker.py")
+WORKER = Path(__file__).with_name("kafka_worker")
 ANSWER_SECONDS = 12.0
 LINE_BYTES = 64 * 1024 * 1024
 STAND_IN = (
