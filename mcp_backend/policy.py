@@ -18,6 +18,7 @@ from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrating import KEYS as MIGRATING
 from mcp_backend.migrating import Migrating
 from mcp_backend.migrating import read as read_migrating
+from mcp_backend.outbox_policy import Outbox, read_outbox
 from mcp_backend.promises import ENVIRONMENTS, STRICTNESS, Constraint, Environment, Outcome, Verdict, looser, seconds
 from mcp_backend.records import dataclass, field, replace
 from mcp_backend.sandbox import KEYS, Sandbox, read
@@ -69,6 +70,8 @@ class Policy:
     contracts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     accepted_gaps: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Reasons by the keys of gaps in specifications that people accepted."""
+    outboxes: Mapping[str, Outbox] = field(default_factory=lambda: MappingProxyType({}))
+    """Tables that feed destinations, by the destination."""
     sandbox: Sandbox = field(default_factory=Sandbox)
     http: Http = field(default_factory=Http)
     services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
@@ -91,6 +94,7 @@ _SECTIONS = {
     "people": None,
     "contracts": None,
     "accepted_gaps": None,
+    "outboxes": None,
     "constraints": None,
     "sandbox": {*KEYS},
     "http": {*HTTP_KEYS},
@@ -160,6 +164,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         accepted_gaps=MappingProxyType(
             {k: _reason(path.name, f"accepted_gaps.{k}", v) for k, v in _table(data, "accepted_gaps").items()}
         ),
+        outboxes=MappingProxyType({d: read_outbox(path.name, d, t) for d, t in _table(data, "outboxes").items()}),
         sandbox=read(path.name, _table(data, "sandbox")),
         http=read_http(path.name, _table(data, "http")),
         services=MappingProxyType({n: read_service(path.name, n, t) for n, t in _table(data, "services").items()}),

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from nats.aio.client import Client as NatsClient
 
 from mcp_backend.engines.topology import Finding
 from mcp_backend.pipelines.model import Graph, Node
@@ -132,6 +133,45 @@ async def test_a_message_published_around_an_outbox_is_warned_of(
     warnings = body.get("warnings", [])
     assert [w["constraint"] for w in warnings] == (["data-consistency"] if warned else [])
     assert ("shop_outbox" in json.dumps(warnings)) is warned
+
+
+async def test_of_a_declared_outbox_only_committed_rows_are_published_and_the_relays_copy_is_the_same_message(
+    place: Path, connect: Connect, postgres_url: str, broker: Natsd
+) -> None:
+    with (place / "mcp-backend.toml").open("a") as policy:
+        policy.write(
+            '[outboxes."fed.>"]\ntable = "public.events"\npayload = "body"\nsent = "sent_at"\nprefix = "ev-"\n'
+        )
+
+    async def publish(client: Any, *messages: dict[str, Any]) -> dict[str, Any]:
+        why = "a message of this test, read by nobody"
+        arguments = {"destination": "fed.orders", "messages": messages, "justification": why}
+        return (await client.call_tool("publish_message", arguments)).structured_content or {}
+
+    relay: Any = NatsClient()
+    await relay.connect(broker.url)
+    await relay.jetstream().add_stream(name="FED", subjects=["fed.>"])
+    with psycopg.connect(postgres_url) as writer:
+        writer.execute("create table events (id bigint primary key, body jsonb, sent_at timestamptz)")
+        writer.commit()
+        writer.execute("insert into events values (1, '{\"id\": 1}'), (2, '{\"id\": 2}')")
+        async with connect(place) as client:
+            early = await publish(client, {"payload": None, "message_id": "ev-1"})
+            writer.commit()
+            other = await publish(client, {"payload": {"id": 9}, "message_id": "ev-1"})
+            unnamed = await publish(client, {"payload": {"id": 1}})
+            told = await publish(client, *({"payload": None, "message_id": f"ev-{n}"} for n in (1, 2)))
+            copy = await relay.jetstream().publish("fed.orders", b'{"id": 1}', headers={"Nats-Msg-Id": "ev-1"})
+            writer.execute("update events set sent_at = now()")
+            writer.commit()
+            again = await publish(client, {"payload": None, "message_id": "ev-1"})
+    await relay.close()
+    assert "no committed row for ev-1" in early["error"]["reason"]
+    assert "messages.0.payload: not what the row" in other["error"]["reason"]
+    assert "messages.0.message_id" in unnamed["error"]["reason"]
+    assert [(r["stored"], r["sequence"]) for r in told["results"]] == [("yes", 1), ("yes", 2)]
+    assert (copy.seq, copy.duplicate) == (1, True)
+    assert "was published (sent_at)" in again["error"]["reason"]
 
 
 def test_the_page_escapes_what_it_shows_and_lets_nothing_in() -> None:

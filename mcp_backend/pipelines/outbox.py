@@ -3,6 +3,7 @@
 import asyncio
 from typing import cast
 
+from mcp_backend.outbox_policy import Outbox
 from mcp_backend.pipelines.brokers import overlaps
 from mcp_backend.pipelines.model import System
 from mcp_backend.pipelines.scan import scan
@@ -12,6 +13,13 @@ FRESH_SECONDS = 10.0
 """For so long the code is taken to be what it was: a publish must not wait for a look at every file."""
 LOOK_SECONDS = 2.0
 """How long a publish may wait for the first look at the code."""
+
+
+def twice(outbox: Outbox, kind: str) -> list[str]:
+    """What to say where a row that is published by hand arrives again with the relay."""
+    if kind == "nats":
+        return []
+    return [f"the relay of {outbox.table} publishes the row as well: readers tell the copies by their message_id"]
 
 
 async def feeding(workspace: Workspace, kind: str, destination: str) -> str:

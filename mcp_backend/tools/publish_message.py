@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcp_backend.contracts.messages import Index
     from mcp_backend.engines.outcomes import Message
     from mcp_backend.engines.publishing import Publisher
+    from mcp_backend.outbox_policy import Outbox
 
 BATCH = 1000
 SHOWN_SECRETS = 20
@@ -92,12 +93,20 @@ class PublishMessage(Tool):
     expected_last_sequence: int | None = Field(default=None, ge=0)
 
     async def plan(self, app: App) -> Plan:
+        from mcp_backend.engines.publishing import publisher
+        from mcp_backend.pipelines import committed
+
+        target, call = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence), self
+        if outbox := committed.declared(app.policy, target.settings, target.address):
+            told = await committed.of_rows(app.engines.postgresql(outbox.engine), outbox, self.messages)
+            call = self.model_copy(update={"messages": told})
+        return await call._planned(app, target, outbox)
+
+    async def _planned(self, app: App, target: "Publisher", outbox: "Outbox | None") -> Plan:
         from mcp_backend.contracts.watch import contracts
         from mcp_backend.engines.outcomes import Message
-        from mcp_backend.engines.publishing import publisher
-        from mcp_backend.pipelines.outbox import feeding
+        from mcp_backend.pipelines.outbox import feeding, twice
 
-        target = publisher(app.engines, self.engine, self.destination, self.expected_last_sequence)
         messages, values = self._outgoing(target.address)
         index = await contracts(app.workspace, app.policy).index()
         # Compiling schemas and asking a registry belongs in a thread, which costs more than all else about one message.
@@ -115,7 +124,8 @@ class PublishMessage(Tool):
             messages = [Message(m.subject, m.message_id, {**m.headers, **more}, m.payload, m.order) for m in messages]
             notes.append(f"{why.id} holds until {why.expires}: have a contract declared by then")
         notes += await target.look(messages)
-        around = await feeding(app.workspace, target.settings.kind, target.address)
+        notes += twice(outbox, target.settings.kind) if outbox else []
+        around = "" if outbox else await feeding(app.workspace, target.settings.kind, target.address)
         facts = Facts(messages=judged.fits, secrets=_secrets(target.address, texts))
         planned = (_action(target, messages, judged.against),)
         ready = _Ready(target, tuple(messages), judged.against, tuple(notes), why, around)
