@@ -11,7 +11,7 @@ from mcp_backend.settings import hide_credentials, resolve
 _TLS = ("tls_ca", "tls_cert", "tls_key")
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "nats": ("username", "password", "token", "nkey", "creds", *_TLS, "schema_registry"),
-    "kafka": ("username", "password", "sasl_mechanism", *_TLS, "schema_registry"),
+    "kafka": ("username", "password", "sasl_mechanism", *_TLS, "schema_registry", "transactional_id"),
     "redis": ("username", "password", *_TLS),
 }
 KEYS = frozenset(key for keys in _KINDS.values() for key in keys)
@@ -24,7 +24,7 @@ class Access:
     """Each is a reference (`env:NAME`, `file:PATH`), or for what is no secret the text itself; empty: not said.
 
     `nkey` is a seed and `creds` a credentials file of NATS; `tls_…` are files in PEM; `schema_registry` is the URL of a
-    registry that speaks Confluent's protocol.
+    registry that speaks Confluent's protocol. With a `transactional_id` batches to Kafka are transactions.
     """
 
     username: str = ""
@@ -37,6 +37,7 @@ class Access:
     tls_cert: str = ""
     tls_key: str = ""
     schema_registry: str = ""
+    transactional_id: str = ""
 
     def named(self) -> dict[str, str]:
         """What the policy says, as it says it: references, and never what they stand for."""

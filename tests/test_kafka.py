@@ -33,8 +33,9 @@ def place(repository: Path) -> Path:
     return policy(repository, REAL or "embedded:kafka")
 
 
-def policy(root: Path, url: str) -> Path:
-    (root / "mcp-backend.toml").write_text(f'[engines.kafka]\nurl = "{url}"\nenvironment = "development"\n')
+def policy(root: Path, url: str, more: str = "") -> Path:
+    text = f'[engines.kafka]\nurl = "{url}"\nenvironment = "development"\n{more}'
+    (root / "mcp-backend.toml").write_text(text)
     return root
 
 
@@ -202,6 +203,44 @@ async def test_a_client_that_aborts_is_reported_and_takes_nothing_down(
         assert (said["stored"], "one" in stored) == ("yes", True)
     assert after["results"][0]["stored"] == "yes"
     assert stored.count("two") == 1
+
+
+async def test_a_batch_in_a_transaction_is_stored_whole_or_not_at_all(
+    repository: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy(repository, REAL or "embedded:kafka", f'transactional_id = "{secrets.token_hex(4)}"\n')
+    batch = [{"payload": {"n": n}, "message_id": f"m{n}", "key": f"k{n}"} for n in range(3)]
+    async with connect(repository) as client, connect(repository) as other:
+        topic = await topic_of(client, 2)
+        told = await publish(client, topic, *batch)
+        fenced = [await publish(one, topic, *[{**m, "message_id": f"{w}{m['key']}"} for m in batch])
+                  for one, w in ((other, "o"), (client, "c"))]  # fmt: skip
+        stored = await stored_ids(client, topic)
+        original = kafka.Kafka.ask
+
+        async def ask(self: kafka.Kafka, do: str, **fields: Any) -> Body:
+            """The answer of the transaction gets lost, before it is made or after."""
+            if do != "transact":
+                return await original(self, do, **fields)
+            if fields["records"][0]["headers"][-1][1] == "lost-before":
+                raise kafka.Ended("the process with the Kafka client ended")
+            await original(self, do, **fields)
+            raise kafka.Ended("the process with the Kafka client ended")
+
+        with monkeypatch.context() as during:
+            during.setattr(kafka.Kafka, "ask", ask)
+            after = await publish(client, topic, *({**m, "message_id": f"lost-{m['key']}"} for m in batch))
+            before = await publish(client, topic, *({**m, "message_id": f"lost-{w}"} for m, w in
+                                                    zip(batch, ("before", "x", "y"), strict=True)))  # fmt: skip
+        end = await stored_ids(client, topic)
+    assert "one transaction" in "".join(told["notes"])
+    assert [r["stored"] for one in (told, *fenced) for r in one["results"]] == ["yes"] * 9
+    assert len({(r["partition"], r["offset"]) for r in told["results"]}) == 3
+    assert sorted(stored) == sorted(m for p in ("m0 m1 m2", "ok0 ok1 ok2", "ck0 ck1 ck2") for m in p.split())
+    assert [r["stored"] for r in after["results"]] == ["yes"] * 3
+    assert {r["stored"] for r in before["error"]["details"]["results"]} == {"no"}
+    assert "not committed" in before["error"]["reason"]
+    assert len(end) == 12
 
 
 async def test_a_broker_that_is_down_is_named_with_the_cause(repository: Path, connect: Connect) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from mcp_backend.engines import kafka_transaction
 from mcp_backend.engines.kafka import STAND_IN, Ended, Failed, Kafka
 from mcp_backend.engines.outcomes import Cause, Message, Outcome
 from mcp_backend.errors import BackendError, InvalidArgument, Json
@@ -77,6 +78,8 @@ class KafkaPublisher:
                     f"messages.{index}.payload: {size:,} bytes, a broker takes {MOST_BYTES:,} by default"
                 )
         notes = [STAND_IN] if self._kafka.stand_in else []
+        if self.settings.access.transactional_id and len(messages) > 1:
+            notes.append(kafka_transaction.NOTE)
         if len(partitions) > 1 and any(message.order is None for message in messages):
             notes.append(f"messages without key are spread over {len(partitions)} partitions: their order is not kept")
         if leaderless := [number for number, leader, _, _ in partitions if leader < 0]:
@@ -93,6 +96,11 @@ class KafkaPublisher:
 
     async def send(self, messages: Sequence[Message]) -> list[Outcome]:
         """Publishes, and looks for what got no report."""
+        together = bool(self.settings.access.transactional_id) and len(messages) > 1
+        waiting = any((self.address, m.message_id) in self._kafka.unsettled for m in messages)
+        if together and waiting and not await kafka_transaction.settled(self._kafka):
+            why = "whether an earlier transaction with these messages is committed is not known yet; nothing was sent"
+            return [Outcome("unknown", "unanswered", why)] * len(messages)
         before = await self._ends()
         outcomes: dict[int, Outcome] = {}
         again = [i for i, m in enumerate(messages) if (self.address, m.message_id) in self._kafka.unsettled]
@@ -102,6 +110,8 @@ class KafkaPublisher:
                 for k, v in before.items()
             }
             outcomes |= await self._found(messages, again, starts, await self._ends(), before=True)
+        if together:
+            return await self._together(messages, before, outcomes)
         lanes: dict[str, list[dict[str, Any]]] = {}
         for index, message in enumerate(messages):
             if index not in outcomes:
@@ -125,6 +135,42 @@ class KafkaPublisher:
         if unsure:
             await self._settle(messages, unsure, before, outcomes)
         return [outcomes[index] for index in range(len(messages))]
+
+    async def _together(
+        self, messages: Sequence[Message], before: dict[str, int], known: dict[int, Outcome]
+    ) -> list[Outcome]:
+        """Publishes what is not there yet as one transaction."""
+        left = [index for index in range(len(messages)) if index not in known]
+        if not left:
+            return [known[index] for index in range(len(messages))]
+        records = [self._record(index, messages[index]) for index in left]
+        some = [messages[index] for index in left]
+        told = await self._decided(some, records, before)
+        if told[0].stored == "no" and told[0].settled:  # looked up, and not there: it may be sent again
+            told = await self._decided(some, records, before)
+        outcomes = {**known, **dict(zip(left, told, strict=True))}
+        for index in left:
+            place = (self.address, messages[index].message_id)
+            self._kafka.unsettled.pop(place, None)
+            if outcomes[index].stored == "unknown":
+                self._kafka.unsettled[place] = before
+        return [outcomes[index] for index in range(len(messages))]
+
+    async def _decided(
+        self, messages: Sequence[Message], records: Sequence[dict[str, Any]], before: dict[str, int]
+    ) -> list[Outcome]:
+        """One transaction, looked up where its end got no answer."""
+        told = await kafka_transaction.store_together(self._kafka, self.address, records, _NOT_STORED)
+        if isinstance(told, list):
+            return told
+        why, ends = told[0], before
+        decided = told[1] or await kafka_transaction.settled(self._kafka)
+        with suppress(BackendError):
+            ends = await self._ends()
+        decided = decided and ends is not before
+        return await kafka_transaction.look(
+            self._kafka, self.address, messages, before, ends, why, header=ID, decided=decided
+        )
 
     def _record(self, index: int, message: Message) -> dict[str, Any]:
         headers = [(name, value) for name, value in message.headers.items() if name != "Mcp-Backend-Key"]

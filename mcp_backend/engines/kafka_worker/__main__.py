@@ -16,10 +16,12 @@ from groups import group, groups, move
 from publishing import publish
 from reading import metadata, offsets, read
 from settings import change, configs
+from transacting import settle, transact
 
 OPERATIONS: dict[str, Callable[[Cluster, Fields], Fields]] = {
     "metadata": metadata, "publish": publish, "offsets": offsets, "read": read, "groups": groups, "group": group,
     "move": move, "configs": configs, "change": change,
+    "transact": transact, "settle": settle,
 }  # fmt: skip
 
 

@@ -20,6 +20,9 @@ class Cluster:
         self._producer: Any = None
         self._admin: Any = None
         self._lock = threading.Lock()
+        self.transacting = threading.Lock()
+        """One transaction at a time."""
+        self._transactional: Any = None
 
     def _error(self, error: Any) -> None:
         self.trouble = f"{error.name()}: {error.str()}"
@@ -48,6 +51,21 @@ class Cluster:
             except:  # noqa: E722 - KafkaError is no exception class and is raised all the same
                 with self._lock:
                     self._producer = None
+
+    def transactional(self, identifier: str, seconds: float) -> Any:
+        """The producer of a transactional id, which nobody else has from here on. Raises `KafkaException`."""
+        if self._transactional is None:
+            made: Any = Producer({
+                **self.settings, "transactional.id": identifier, "transaction.timeout.ms": 15000, "linger.ms": 0,
+                "message.timeout.ms": 8000, "socket.timeout.ms": 3000, "allow.auto.create.topics": False,
+            })  # fmt: skip
+            made.init_transactions(seconds)
+            self._transactional = made
+        return self._transactional
+
+    def forget_transactional(self) -> None:
+        """The next transaction begins with a new producer."""
+        self._transactional = None
 
     def admin(self) -> Any:
         """The one admin client."""

@@ -33,7 +33,7 @@ def offsets(cluster: Cluster, asked: Fields) -> Fields:
             except KafkaException:
                 offset = -1
             found.setdefault(place.topic, {}).setdefault(str(place.partition), {})[which] = offset
-    # The stand-in answers -1 here; there each partition is asked by itcluster.
+    # The stand-in answers -1 here; there each partition is asked by itself.
     missing = [(t, p) for t, p in places if found[t][str(p)].get("last", -1) < 0]
     if missing:
         consumer = cluster.consumer()
@@ -47,7 +47,8 @@ def offsets(cluster: Cluster, asked: Fields) -> Fields:
 
 
 def read(cluster: Cluster, asked: Fields) -> Fields:
-    """Messages from given offsets to where each partition ends, or until `seconds` are over."""
+    """Messages from given offsets to where each partition ends, or until `seconds` are over. `whole`: everything up to
+    `ends` was seen, and no transaction hides what lies behind it."""
     topic, count = asked["topic"], int(asked["count"])
     ends = {int(number): int(end) for number, end in asked["ends"].items()}
     consumer, found = cluster.consumer(), list[Fields]()
@@ -61,6 +62,7 @@ def read(cluster: Cluster, asked: Fields) -> Fields:
             ]
         follow = bool(asked.get("follow"))
         left = {p.partition for p in starts if follow or p.offset < ends[p.partition]}
+        behind = set(left)
         consumer.assign([p for p in starts if p.partition in left])
         until = time.monotonic() + float(asked["seconds"])
         while left and len(found) < count and (wait := until - time.monotonic()) > 0:
@@ -70,15 +72,18 @@ def read(cluster: Cluster, asked: Fields) -> Fields:
             if message.error():
                 if message.error().name() == "_PARTITION_EOF" and not follow:
                     left.discard(message.partition())
+                    if message.offset() >= ends[message.partition()]:
+                        behind.discard(message.partition())
                 elif message.error().name() != "_PARTITION_EOF":
                     return {"messages": found, "trouble": f"{message.error().name()}: {message.error().str()}"}
                 continue
             found.append(_shown(message))
             if not follow and message.offset() + 1 >= ends[message.partition()]:
                 left.discard(message.partition())
+                behind.discard(message.partition())
     finally:
         consumer.close()
-    return {"messages": found, "complete": not left}
+    return {"messages": found, "whole": not behind}
 
 
 def _shown(message: Any) -> Fields:
