@@ -17,7 +17,7 @@ def most(parsed: Parsed, before: Catalog, table: int) -> int | None:
     named = str(before["rel", table, 0]["name"]).partition(".")[2] if ("rel", table, 0) in before else ""
     trees = [(parsed.node, parsed.tree), *walk(parsed.tree)]
     found = [
-        _bound(tree, dict(_unique(before, table)), _limits(parsed.tree.get("withClause")))
+        _bound(tree, dict(_unique(before, table)), _numbered(before, table), _limits(parsed.tree.get("withClause")))
         for node, tree in trees
         if node in ("UpdateStmt", "DeleteStmt") and tree.get("relation", {}).get("relname") == named
     ]
@@ -25,12 +25,16 @@ def most(parsed: Parsed, before: Catalog, table: int) -> int | None:
     return sum(bounds) if bounds and len(bounds) == len(found) else None
 
 
-def _bound(tree: Any, unique: dict[str, str], outer: list[int]) -> int | None:
+def _bound(tree: Any, unique: dict[str, str], numbered: dict[str, bool], outer: list[int]) -> int | None:
     edges: dict[str, dict[str, int]] = {}
     found: list[int] = []
     for kind, conjunct in _conjuncts(tree.get("whereClause")):
         if kind == "SubLink":
             keyed = conjunct.get("subLinkType") == "ANY_SUBLINK" and _column(conjunct.get("testexpr")) in unique
+        elif conjunct.get("kind") == "AEXPR_OP_ANY" and "SubLink" in conjunct.get(
+            "rexpr", {}
+        ):  # = ANY (ARRAY(SELECT …))
+            keyed = _column(conjunct.get("lexpr")) in unique and strings(conjunct.get("name"))[-1:] == ["="]
         else:
             found += _values(conjunct, unique, edges)
             keyed = bool({_column(conjunct.get("lexpr")), _column(conjunct.get("rexpr"))} & unique.keys())
@@ -38,7 +42,9 @@ def _bound(tree: Any, unique: dict[str, str], outer: list[int]) -> int | None:
         if keyed:  # as many as the batch has keys
             parts = [tree.get(part) for part in ("withClause", "fromClause", "usingClause")]
             found += [*outer, *_limits([*parts, conjunct])]
-    found += [max(0, e["<"] - e[">"] + 1) for e in edges.values() if len(e) == 2]
+    for column, edge in edges.items():
+        if "<" in edge and (">" in edge or numbered.get(column)):  # a sequence's keys begin at 1
+            found.append(max(0, edge["<"] - edge.get(">", 1) + 1))
     return min(found) if found else None
 
 
@@ -54,6 +60,14 @@ def _unique(before: Catalog, table: int) -> Iterator[tuple[str, str]]:
         one = key[0] == "idx" and doc["rel"] == table and doc["unique"] and doc["valid"] and not doc["partial"]
         if one and len(doc["keys"]) == 1 and (column := before.get(("col", table, int(doc["keys"][0])))):
             yield str(column["name"]), str(column["type"])
+
+
+def _numbered(before: Catalog, table: int) -> dict[str, bool]:
+    """Which columns a sequence fills."""
+    return {
+        str(doc["name"]): bool(doc["identity"]) or "nextval(" in str(doc["default"] or "")
+        for key, doc in before.items() if key[:2] == ("col", table)
+    }  # fmt: skip
 
 
 def _conjuncts(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,12 @@ select 'rel', c.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname
     'persistence', c.relpersistence, 'identity', c.relreplident, 'partition', c.relispartition,
     'acl', c.relacl::text[], 'owner', c.relowner::bigint, 'schema', ns.nspname,
     'parent', (select h.inhparent::bigint from pg_catalog.pg_inherits h where h.inhrelid = c.oid limit 1),
-    'def', case when p.x > 0 and c.relkind in ('v', 'm') then pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid)) end)
+    'def', case when p.x > 0 and c.relkind in ('v', 'm') then pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid)) end,
+    'invoker', coalesce(c.reloptions && '{security_invoker=true,security_invoker=on,security_invoker=1}', false),
+    'reads', case when c.relkind in ('v', 'm') then (select pg_catalog.jsonb_agg(distinct d.refobjid::bigint)
+      from pg_catalog.pg_rewrite r join pg_catalog.pg_depend d on d.objid = r.oid
+        and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      where r.ev_class = c.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass) end)
 from pg_catalog.pg_class c join ns on ns.oid = c.relnamespace, p
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') and c.xmin::text::bigint >= p.x
 union all
@@ -46,7 +51,9 @@ from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid joi
 where t.xmin::text::bigint >= p.x
 union all
 select 'pol', o.oid::bigint, 0, pg_catalog.jsonb_build_object('name', o.polname, 'rel', o.polrelid::bigint,
-    'permissive', o.polpermissive, 'command', o.polcmd, 'using', pg_catalog.pg_get_expr(o.polqual, o.polrelid))
+    'permissive', o.polpermissive, 'command', o.polcmd, 'roles', (select pg_catalog.jsonb_agg(
+      coalesce(u.rolname, '')) from pg_catalog.unnest(o.polroles) m(oid) left join pg_catalog.pg_roles u using (oid)),
+    'using', pg_catalog.pg_get_expr(o.polqual, o.polrelid))
 from pg_catalog.pg_policy o join pg_catalog.pg_class c on c.oid = o.polrelid join ns on ns.oid = c.relnamespace, p
 where o.xmin::text::bigint >= p.x
 union all

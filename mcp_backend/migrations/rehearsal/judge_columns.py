@@ -7,6 +7,8 @@ from mcp_backend.migrations.rehearsal.net import Net, bodies
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
 
+_ROOM = {"smallint": 2**15 - 1, "integer": 2**31 - 1}
+
 
 def judge(net: Net) -> Iterator[Hazard]:
     """All of it."""
@@ -35,6 +37,13 @@ def judge(net: Net) -> Iterator[Hazard]:
         number = net.statement(change)
         if str(after["type"]) == "json":
             yield hazard("json_type", number, "warn", f"{net.name(change.oid)}.{after['name']} is json, not jsonb")
+        rows, room = net.world.size(table).rows if table else 0, _ROOM.get(str(after["type"]), 0)
+        if 0 < room < rows and (after["identity"] or "nextval(" in str(after["default"] or "")):
+            yield hazard(
+                "fails_on_existing_data", number, "reject",
+                f"{table}.{after['name']} numbers about {rows:,} rows with a {after['type']}, which ends at {room:,}",
+                source="target_data",
+            )  # fmt: skip
         supplied = after["has_default"] or after["identity"] or after["generated"]
         if table and _base(change.oid, net) and after["notnull"] and not supplied:
             yield hazard(

@@ -18,7 +18,7 @@ def judge(net: Net) -> Iterator[Hazard]:
     yield from _widened(net)
 
 
-def _rights(acl: Any) -> dict[str, set[str]]:
+def rights(acl: Any) -> dict[str, set[str]]:
     """Grantee (empty for PUBLIC) to the letters of its privileges. https://www.postgresql.org/docs/current/ddl-priv.html"""
     found: dict[str, set[str]] = {}
     for item in acl or ():
@@ -27,7 +27,8 @@ def _rights(acl: Any) -> dict[str, set[str]]:
     return found
 
 
-def _owner_of(acl: Any) -> set[str]:
+def owner_of(acl: Any) -> set[str]:
+    """Who granted, which is the owner in all but odd cases."""
     return {str(item).rpartition("/")[2].strip('"') for item in acl or ()}
 
 
@@ -45,10 +46,10 @@ def _missing(net: Net) -> Iterator[Hazard]:
         after = change.after or {}
         if after["kind"] not in ("r", "p", "v", "m") or after["partition"] or after["persistence"] == "t":
             continue
-        owners = _owner_of(after["acl"]) | {net.world.target.role}
-        mine = _rights(after["acl"])
+        owners = owner_of(after["acl"]) | {net.world.target.role}
+        mine = rights(after["acl"])
         wanted = _usual(net, str(after["schema"]), str(after["name"]))
-        lacking = sorted(g for g, rights in wanted.items() if g not in owners and g and not mine.get(g) and rights)
+        lacking = sorted(g for g, held in wanted.items() if g not in owners and g and not mine.get(g) and held)
         number = net.statement(change)
         if not number:
             continue  # the history table of the migration tool
@@ -66,13 +67,13 @@ def _usual(net: Net, schema: str, name: str) -> dict[str, set[str]]:
     """Who may do something with at least half of the tables of a schema, or with what had this name before."""
     former = next((d for k, d in net.world.start.items() if k[0] == "rel" and d["name"] == name), None)
     if former is not None:
-        return _rights(former["acl"])
+        return rights(former["acl"])
     beside = siblings(net, schema)
     counts: dict[str, list[set[str]]] = {}
     for doc in beside:
-        for grantee, rights in _rights(doc["acl"]).items():
-            if grantee not in _owner_of(doc["acl"]):
-                counts.setdefault(grantee, []).append(rights)
+        for grantee, held in rights(doc["acl"]).items():
+            if grantee not in owner_of(doc["acl"]):
+                counts.setdefault(grantee, []).append(held)
     return {g: set[str]().union(*r) for g, r in counts.items() if len(r) >= 2 and len(r) * 2 >= len(beside)}
 
 
@@ -81,13 +82,13 @@ def _sequences(net: Net, table: int, mine: dict[str, set[str]], owners: set[str]
         str(doc["default"]) for key, doc in net.end.items()
         if key[0] == "col" and key[1] == table and doc["default"] and "nextval(" in str(doc["default"])
     ]  # fmt: skip
-    writers = {g for g, rights in mine.items() if "a" in rights and g not in owners}
+    writers = {g for g, held in mine.items() if "a" in held and g not in owners}
     for change in net.changes.added("rel"):
         after = change.after or {}
         short = str(after["name"]).partition(".")[2]
         if after["kind"] != "S" or not any(f"{short}'" in text or f'{short}"' in text for text in defaults):
             continue
-        lacking = sorted(g for g in writers if not _rights(after["acl"]).get(g, set()) & {"U", "w"})
+        lacking = sorted(g for g in writers if not rights(after["acl"]).get(g, set()) & {"U", "w"})
         if lacking:
             yield hazard(
                 "missing_app_privileges", number, "warn",
@@ -104,15 +105,17 @@ def _narrowed(net: Net) -> Iterator[Hazard]:
     for kind in ("rel", "sch", "proc"):
         for change in net.changes.changed(kind):
             before, after = change.before or {}, change.after or {}
-            owners = _owner_of(before["acl"]) | _owner_of(after["acl"])
-            now = _rights(after["acl"])
+            owners = owner_of(before["acl"]) | owner_of(after["acl"])
+            now = rights(after["acl"])
             if not after["acl"]:
                 continue  # back to what everybody has by default
-            for grantee, rights in _rights(before["acl"]).items():
-                lost = [_VERBS[letter] for letter in sorted(rights - now.get(grantee, set())) if letter in _VERBS]
+            for grantee, held in rights(before["acl"]).items():
+                lost = [_VERBS[letter] for letter in sorted(held - now.get(grantee, set())) if letter in _VERBS]
                 if grantee not in owners and lost:
                     reason = f"{grantee or 'PUBLIC'} loses {', '.join(lost)} on {after['name']}: what uses it fails"
-                    yield hazard("missing_app_privileges", net.statement(change), "warn", reason, source="catalog")
+                    yield hazard(
+                        "missing_app_privileges", net.statement(change), "needs_approval", reason, source="catalog"
+                    )
 
 
 def _widened(net: Net) -> Iterator[Hazard]:
@@ -120,15 +123,15 @@ def _widened(net: Net) -> Iterator[Hazard]:
         before, after = change.before, change.after or {}
         if after["kind"] not in ("r", "p", "v", "m", "S"):
             continue
-        old, new = _rights((before or {}).get("acl")), _rights(after["acl"])
+        old, new = rights((before or {}).get("acl")), rights(after["acl"])
         number = net.statement(change)
         if gained := new.get("", set()) - old.get("", set()):
             letters = "".join(sorted(gained))
             yield hazard("grant_widening", number, "needs_approval", f"{after['name']}: PUBLIC gets {letters}")
         usual = _others(net, str(after["schema"]), str(after["name"]))
-        owners = _owner_of(after["acl"])
-        for grantee, rights in new.items():
-            more = rights - old.get(grantee, set())
+        owners = owner_of(after["acl"])
+        for grantee, held in new.items():
+            more = held - old.get(grantee, set())
             if not grantee or grantee in owners or not more:
                 continue
             beyond = more - usual[grantee] if grantee in usual else set[str]()
@@ -140,7 +143,7 @@ def _widened(net: Net) -> Iterator[Hazard]:
                 )  # fmt: skip
     for kind in ("sch", "dac"):
         for change in (*net.changes.added(kind), *net.changes.changed(kind)):
-            old, new = _rights((change.before or {}).get("acl")), _rights((change.after or {})["acl"])
+            old, new = rights((change.before or {}).get("acl")), rights((change.after or {})["acl"])
             if new.get("", set()) - old.get("", set()):
                 what = f"the schema {(change.after or {})['name']}" if kind == "sch" else "new objects by default"
                 yield hazard("grant_widening", net.statement(change), "needs_approval", f"PUBLIC gets rights on {what}")
@@ -150,6 +153,6 @@ def _others(net: Net, schema: str, name: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for doc in siblings(net, schema):
         if doc["name"] != name:
-            for grantee, rights in _rights(doc["acl"]).items():
-                found.setdefault(grantee, set()).update(rights)
+            for grantee, held in rights(doc["acl"]).items():
+                found.setdefault(grantee, set()).update(held)
     return found

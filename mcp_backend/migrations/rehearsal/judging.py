@@ -78,7 +78,7 @@ def _once(found: Iterable[Hazard]) -> list[Hazard]:
     return sorted(kept.values(), key=lambda h: (_RANK[h.severity], h.statement))
 
 
-_PLURAL = ("cascade_victim", "destructive_drop", "function_body_breakage", "breaks_writes")
+_PLURAL = ("cascade_victim", "destructive_drop", "function_body_breakage", "breaks_writes", "grant_widening")
 
 
 def _reversible(outcome: Outcome) -> Iterator[Hazard]:

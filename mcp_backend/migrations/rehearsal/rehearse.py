@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.migrations import lost, snapshot
-from mcp_backend.migrations.rehearsal import plans, proofs, resuming, sample, shadow, target
+from mcp_backend.migrations.rehearsal import keys, plans, proofs, resuming, sample, shadow, target
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Changes, Doc, Key, Watch, difference
 from mcp_backend.migrations.rehearsal.effects import Effect, World, effect
 from mcp_backend.migrations.rehearsal.judging import Outcome, judged
@@ -43,7 +43,7 @@ class _Run:
     schema_diff: tuple[str, ...] = ()
     writes: proofs.Writes = field(default_factory=proofs.Writes)
     writes_before: proofs.Writes = field(default_factory=proofs.Writes)
-    unvalidated: list[Any] = field(default_factory=list[Any])
+    proved: list[Any] = field(default_factory=list[Any])
     undone: proofs.Undone | None = None
     version_before: str = ""
     snapshot_before: snapshot.Snapshot = field(default_factory=dict[Any, Any])
@@ -128,7 +128,7 @@ def _report(engine: Postgresql, subject: Subject, hazards: tuple[Any, ...], repo
 def _outcome(run: _Run, effects: tuple[Effect, ...], budget: float, probed: list[Hazard]) -> Outcome:
     return Outcome(
         run.subject, run.world, effects, run.played, run.end, budget, run.writes, run.writes_before,
-        (*run.unvalidated, *probed, *run.resumed), run.undone, run.version_before, run.difference,
+        (*run.proved, *probed, *run.resumed), run.undone, run.version_before, run.difference,
     )  # fmt: skip
 
 
@@ -197,6 +197,7 @@ async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run
             for sql in create:
                 await conn.execute(sql.encode())
             run.version_before, with_history = await schema_version(conn), await snapshot.take(conn)
+    given = await keys.last_values(conn)
     await play(observer, run.subject.units, run.played, keep_open=alone)
     run.end = observer.watch.now
     if run.played.failed:
@@ -209,8 +210,9 @@ async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run
     changes = _whole(run)
     named = {n for s in run.played.seen for n in s.parsed.relations}
     tables = proofs.watched(run.world, changes, [*named, *(f"public.{n}" for n in named)])
+    run.proved = await keys.behind(conn, given, run.end, run.played.seen)
     run.writes = await proofs.write(conn, run.world, tables, run.end)
-    run.unvalidated = await proofs.judge_unvalidated(conn, run.end, changes)
+    run.proved += await proofs.judge_unvalidated(conn, run.end, changes)
     if run.subject.back:
         run.undone = await proofs.take_back(conn, run.subject.back)
         if run.undone.failed is None and run.undone.version != run.version_before:
