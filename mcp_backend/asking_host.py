@@ -71,6 +71,7 @@ async def conversed(
     if form is None:
         return body
     body["channels"] = [CHANNEL, *escalations.CHANNELS]
+    body.pop("duplicate_of", None)  # Of itself: this call, repeated by the host with its answer.
     answer = await _answer(ctx, params, form)
     if isinstance(answer, types.InputRequiredResult):
         return answer
