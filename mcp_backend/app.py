@@ -14,6 +14,7 @@ from mcp_backend import instances, persona, policy
 from mcp_backend.engines import Engines
 from mcp_backend.persona import Persona
 from mcp_backend.policy import Policy
+from mcp_backend.recent import Recent
 from mcp_backend.settings import Workspace, user, workspace
 from mcp_backend.store import Store, apart, open_store
 from mcp_backend.workspace import detect
@@ -56,6 +57,8 @@ class App:
     """Calls of servers that died before they could record an outcome; emptied once told."""
     live: set[str] = field(default_factory=set[str])
     """The calls that run in this process now."""
+    recent: Recent = field(default_factory=Recent)
+    """What this process recorded lately."""
 
     def now(self) -> float:
         """Seconds since the epoch, by the app's clock."""
@@ -83,8 +86,8 @@ async def open_app(start: Path, clock: Callable[[], datetime] = utc_now) -> Asyn
     identifier = secrets.token_hex(6)
     engines = Engines(settings.engines, place)
     try:
-        interrupted, live = list[str](), set[str]()
-        async with instances.alive(store, identifier, clock, live, interrupted):
+        interrupted, live, recent = list[str](), set[str](), Recent()
+        async with instances.alive(store, identifier, clock, live, interrupted, recent):
             try:
                 yield App(
                     policy=settings,
@@ -97,6 +100,7 @@ async def open_app(start: Path, clock: Callable[[], datetime] = utc_now) -> Asyn
                     caller=Caller(principal=user()),
                     interrupted=interrupted,
                     live=live,
+                    recent=recent,
                 )
             finally:
                 with anyio.move_on_after(RECORDING_SECONDS, shield=True):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
 from mcp_backend.errors import Json
 from mcp_backend.store import Store
@@ -35,13 +36,18 @@ def link(previous: str, record: str) -> str:
 
 async def append(store: Store, record: Mapping[str, Json]) -> int:
     """Adds one record inside the caller's transaction; its number is returned."""
+    return (await write(store, record))[0]
+
+
+async def write(store: Store, record: Mapping[str, Json]) -> tuple[int, str]:
+    """As `append`; the number and the hash."""
     head = await store.row("audit_last")
     seq = head["seq"] + 1 if head else 1
     text = json.dumps({"seq": seq, **record}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     digest = link(head["hash"] if head else GENESIS, text)
     await store.run("audit_append", seq=seq, record=text, hash=digest)
     await store.run("audit_set_head", seq=seq, hash=digest, at=_moment(record.get("at")))
-    return seq
+    return seq, digest
 
 
 async def holds(store: Store, seq: int, wanted: Mapping[str, Json]) -> bool:
@@ -96,6 +102,36 @@ async def verify(store: Store, seals: Iterable[tuple[int, str]] = ()) -> tuple[i
         elif hashes[seq] != sealed:
             breaks.append(Break(seq, f"record {seq} is not the one that was sealed"))
     return count, breaks
+
+
+async def unended(store: Store) -> list[str]:
+    """The calls that started, do not run now and have no end on record, with when and what: how they ended is unknown.
+
+    A server that starts, or lives, writes `unknown` for each that it finds; what is named here it could not find.
+    """
+    open_: dict[str, str] = {}
+    last = 0
+    async with store.snapshot():
+        while rows := await store.rows("audit_after", seq=last, limit=PAGE):
+            last = int(rows[-1]["seq"])
+            for row in rows:
+                record = _parsed(str(row["record"]))
+                call, event = str(record.get("call", "")), record.get("event")
+                if event == "started":
+                    open_[call] = f"{record.get('tool')} of {record.get('at')} (record {row['seq']}, call {call})"
+                elif call:
+                    open_.pop(call, None)
+        for row in await store.rows("running_all"):
+            open_.pop(str(row["call"]), None)
+    return list(open_.values())
+
+
+def _parsed(text: str) -> Mapping[str, Json]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return cast("dict[str, Json]", value) if isinstance(value, dict) else {}
 
 
 def _problem(seq: int, text: str, found: str, last: int, previous: str) -> str:

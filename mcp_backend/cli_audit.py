@@ -60,9 +60,11 @@ async def _verify(options: argparse.Namespace, place: "Workspace", store: "Store
     except BackendError as error:
         found, without = Seals((), 0), error.reason
     count, breaks = await audit.verify(store, found.own)
+    unended = await audit.unended(store)
     if options.json:
         body = {
             "ok": not breaks,
+            "unended": unended,
             "records": count,
             "breaks": [{"seq": broken.seq, "problem": broken.problem} for broken in breaks],
             "seals": len(found.own),
@@ -73,6 +75,8 @@ async def _verify(options: argparse.Namespace, place: "Workspace", store: "Store
         return int(bool(breaks))
     for broken in breaks:
         print(f"{paint('broken', 'red', 'bold')} at {broken.seq}: {broken.problem}")
+    for call in unended:
+        print(f"{paint('unknown', 'yellow', 'bold')} how it ended: {call}")
     verdict = paint("the log is whole", "green") if not breaks else paint(f"{len(breaks)} breaks", "red", "bold")
     print(f"{count} records, {len(found.own)} seals compared: {verdict}")
     if found.others:

@@ -247,17 +247,21 @@ async def _store(place: Workspace, settings: Policy) -> Finding:
         except BackendError:
             sealed = Seals((), 0)
         count, breaks = await audit.verify(store, sealed.own)
+        unended = await audit.unended(store)
     except (sqlite3.Error, BackendError) as error:
         return Finding("store", "bad", f"{where} cannot be used: {error}")
     finally:
         store.close()
     facts: dict[str, Json] = {"records": count, "breaks": len(breaks), "folder": str(place.state),
-                              "shared": shared.url or None}  # fmt: skip
+                              "shared": shared.url or None, "unended": list[Json](unended)}  # fmt: skip
     if breaks:
         return Finding(
             "store", "bad", f"the audit log is broken: {breaks[0].problem} (`mcp-backend audit verify`)", facts
         )
-    return Finding("store", "ok", f"writable, {count} audit records, the chain holds; {where}", facts)
+    words = f"writable, {count} audit records, the chain holds; {where}"
+    if unended:
+        words += f"; {len(unended)} calls have no end on record, how they ended is unknown: {', '.join(unended[:3])}"
+    return Finding("store", "note" if unended else "ok", words, facts)
 
 
 async def _sandbox(settings: Policy, place: Workspace) -> Finding:

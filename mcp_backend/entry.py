@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
 from mcp_backend import actions, audit
@@ -66,12 +66,13 @@ class Entry:
                         "id": approval.id, "escalation": approval.escalation, "by": approval.approver,
                         "channel": approval.channel,
                     }  # fmt: skip
-                await self._append("started", {})
+                written = await self._append("started", {})
                 await self._app.store.run(
                     "running_add", call=self.call, instance=self._app.instance, tool=self._tool.name, what=self._what
                 )
         except Unavailable as error:
             raise Unavailable(f"{error.reason}; nothing was executed", details=error.details) from error
+        self._keep(written)
         self.started = True
         return True
 
@@ -101,22 +102,27 @@ class Entry:
                 more["constraint"] = error.constraint
             if error.escalation:
                 more["escalation"] = error.escalation
-        # A loss of power may take an end that was not waited for: the next start then says `unknown`, which is true.
+        # A loss of power may take an end that was not waited for: the next start then says `unknown`, which is true. A
+        # shared store that fails over gets it again (`recent`).
         async with self._app.store.transaction(durable=False):
-            await self._append(event, more)
+            written = await self._append(event, more)
             # Also when the start failed: it may have been committed all the same.
             await self._app.store.run("running_remove", call=self.call)
+        self._keep(written)
 
-    async def _append(self, event: str, more: dict[str, Json]) -> None:
+    def _keep(self, written: tuple[int, str, Mapping[str, Json]]) -> None:
+        """What was committed, but may not be on a standby yet."""
+        if self._app.store.shared:
+            self._app.recent.add(*written)
+
+    async def _append(self, event: str, more: dict[str, Json]) -> tuple[int, str, Mapping[str, Json]]:
         caller = self._app.caller
-        await audit.append(
-            self._app.store,
-            {
-                "at": self._app.clock().isoformat(), "call": self.call, "event": event, "tool": self._tool.name,
-                "principal": caller.principal, "client": caller.client, "session": caller.session,
-                **self._about, **more,
-            },
-        )  # fmt: skip
+        record: dict[str, Json] = {
+            "at": self._app.clock().isoformat(), "call": self.call, "event": event, "tool": self._tool.name,
+            "principal": caller.principal, "client": caller.client, "session": caller.session,
+            **self._about, **more,
+        }  # fmt: skip
+        return *await audit.write(self._app.store, record), record
 
 
 def _clean(text: str) -> str:

@@ -4,44 +4,64 @@ A call whose server is dead, or that its living server no longer runs, has no ou
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
 from mcp_backend import audit
 from mcp_backend.errors import Unavailable
+from mcp_backend.recent import Recent
 from mcp_backend.store import Store
 
 SWEEP_SECONDS = 30.0
 """Between two looks for dead servers of a shared store. Servers of one machine look when they start."""
+LOST_SECONDS = 1.0
+"""Between two looks whether a connection to a shared store was lost: then its records are compared at once."""
+log = logging.getLogger("mcp_backend")
 
 
 @asynccontextmanager
 async def alive(
-    store: Store, instance: str, clock: Callable[[], datetime], live: Collection[str], told: list[str]
+    store: Store, instance: str, clock: Callable[[], datetime], live: Collection[str], told: list[str], recent: Recent
 ) -> AsyncGenerator[None]:
     """Marks this process as the living server `instance`, and ends the calls that died with others. `told` gets what
-    they were; `live` are the calls that run here."""
+    they were; `live` are the calls that run here, `recent` what was recorded of them."""
     async with store.alive(instance):
         if not store.shared:
             told += await report_interrupted(store, instance, live, clock())
             yield
             return
-        sweeping = asyncio.create_task(_sweep(store, instance, clock, live, told))
+        sweeping = asyncio.create_task(_sweep(store, instance, clock, live, told, recent))
         try:
             yield
         finally:
             sweeping.cancel()
             await asyncio.wait([sweeping])
+            with suppress(Unavailable):
+                await _restore(store, recent)
 
 
 async def _sweep(
-    store: Store, instance: str, clock: Callable[[], datetime], live: Collection[str], told: list[str]
+    store: Store, instance: str, clock: Callable[[], datetime], live: Collection[str], told: list[str], recent: Recent
 ) -> None:
     while True:
-        with suppress(Unavailable):
+        losses = store.losses
+        try:
+            await _restore(store, recent)
             told += await report_interrupted(store, instance, live, clock())
-        await asyncio.sleep(SWEEP_SECONDS)
+        except Unavailable:
+            losses = -1
+        left = SWEEP_SECONDS
+        while left > 0 and (losses == store.losses or left == SWEEP_SECONDS):
+            await asyncio.sleep(LOST_SECONDS)
+            left -= LOST_SECONDS
+
+
+async def _restore(store: Store, recent: Recent) -> None:
+    """Before calls are ended as `unknown`: how those ended is known here."""
+    if count := await recent.restore(store):
+        log.warning("the store lost %d records of this server (a failover?); they were written again", count)
 
 
 async def report_interrupted(store: Store, instance: str, live: Collection[str], now: datetime) -> list[str]:

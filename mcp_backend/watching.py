@@ -15,6 +15,7 @@ import mcp_types as types
 from mcp.server import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp.shared.exceptions import MCPError
 
 from mcp_backend import escalations
 from mcp_backend.app import App
@@ -25,7 +26,13 @@ Context: TypeAlias = ServerRequestContext[App, Any]
 SCHEMA, ESCALATION = "schema://", "escalation://"
 WATCHED = (SCHEMA, ESCALATION)
 LOOK_SECONDS = 2.0
-"""Between two looks at what somebody watches; an unchanged database answers from a token, an escalation is a row."""
+"""Between two looks at what somebody watches; an unchanged database answers from a token. Escalations are looked at as
+soon as any server of the store wrote to one, and then at most every `REST_SECONDS`."""
+REST_SECONDS = 0.1
+SESSIONLESS = (
+    "this server keeps no sessions, so it cannot tell of updates in protocol 2025-11-25: speak 2026-07-28 "
+    "(subscriptions/listen), or read the resource again; [http] sticky = true keeps sessions behind a proxy that does"
+)
 
 
 class Audience:
@@ -49,8 +56,11 @@ class Audience:
             self._end(uris)
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        """`resources/subscribe`: any resource may be named, those of schemas and escalations are watched."""
+        """`resources/subscribe`: any resource may be named, those of schemas and escalations are watched. Where no
+        session is kept there is none to tell, which is an error and not silence."""
         uri = str(params.uri)
+        if ctx.session.client_params is None:
+            raise MCPError(code=types.INVALID_REQUEST, message=SESSIONLESS)
         if uri.startswith(WATCHED) and not any(_same(ctx.session, known) for known in self._sessions.get(uri, ())):
             await self._begin(ctx.lifespan_context, [uri])
             self._sessions.setdefault(uri, []).append(ctx.session)
@@ -63,14 +73,22 @@ class Audience:
 
     async def watch(self, app: App) -> None:
         """Looks at what somebody watches, and tells of changes; never ends by itself."""
+        clock = asyncio.get_running_loop().time
+        due = clock() + LOOK_SECONDS
         while True:
             await self._somebody.wait()
-            await asyncio.sleep(LOOK_SECONDS)
-            for topic in sorted(set(_topics(self._wanted))):
+            mark = app.store.mark()
+            wanted = sorted(set(_topics(self._wanted)))
+            everything = clock() >= due
+            for topic in wanted if everything else [each for each in wanted if each.startswith(ESCALATION)]:
                 before = self._versions.get(topic)
                 await self._look(app, topic)
-                if before is not None and self._versions[topic] != before:
+                if before is not None and self._versions.get(topic, before) != before:
                     await self._tell(topic)
+            if everything:
+                due = clock() + LOOK_SECONDS
+            await asyncio.sleep(min(REST_SECONDS, LOOK_SECONDS))
+            await app.store.changed(mark, max(due - clock(), 0))
 
     async def _begin(self, app: App, uris: list[str]) -> None:
         """What is seen now is what later looks are compared with."""

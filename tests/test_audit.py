@@ -254,3 +254,16 @@ def test_verify_runs_from_a_shell(place: Workspace) -> None:
     done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout, "no colours where no person looks"
+
+
+async def test_a_call_without_an_end_is_named_by_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One whose server still runs it is none, and neither is one that ended in any way."""
+    store = open_store(workspace(tmp_path).state)
+    async with store.transaction():
+        for call, event in (("a", "started"), ("b", "started"), ("c", "started"), ("a", "unknown"), ("d", "refused")):
+            await audit.append(store, {"call": call, "event": event, "tool": f"tool_{call}", "at": "now"})
+        await store.run("running_add", call="c", instance="i", tool="tool_c", what="w")
+    assert await audit.unended(store) == ["tool_b of now (record 2, call b)"]
+    store.close()
+    assert await asyncio.to_thread(main, ["audit", "verify", "--workspace", str(tmp_path)]) == 0
+    assert "unknown how it ended: tool_b of now" in capsys.readouterr().out

@@ -81,16 +81,29 @@ def keep(workspace: Workspace, report: "Report") -> Rehearsed:
         tuple(f"{h.id}: {numbers.get(h.statement, '')}{h.reason}" for h in deciding[:20]),
         tuple(dict.fromkeys(h.remedy for h in deciding if h.remedy))[:10], tuple(touched),
     )  # fmt: skip
+    about = {name: getattr(kept, name) for name in Rehearsed.__slots__}
+    put(workspace, kept.digest, json.dumps(about, ensure_ascii=False))
+    return kept
+
+
+def put(workspace: Workspace, digest: str, decided: str) -> None:
+    """Keeps what was decided, as `text` gives it."""
     folder = _folder(workspace)
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"{kept.digest}.json"
-    about = {name: getattr(kept, name) for name in Rehearsed.__slots__}
+    place = folder / f"{digest}.json"
     part = place.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(about, ensure_ascii=False))
+    part.write_text(decided)
     part.replace(place)
     for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         old.unlink(missing_ok=True)
-    return kept
+
+
+def text(workspace: Workspace, digest: str) -> str:
+    """What was decided under a digest, for `put` on another server; empty when nothing was."""
+    try:
+        return (_folder(workspace) / f"{digest}.json").read_text()
+    except OSError:
+        return ""
 
 
 def find(workspace: Workspace, digest: str, at_version: str) -> Rehearsed | None:

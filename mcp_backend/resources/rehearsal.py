@@ -10,19 +10,20 @@ from mcp_backend.resources.base import Resource
 
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
-    return json.dumps(_kept(app, values["digest"]), ensure_ascii=False)
+    return json.dumps(await _kept(app, values["digest"]), ensure_ascii=False)
 
 
 async def _page(app: App, values: Mapping[str, str]) -> str:
     from mcp_backend.web import rehearsal
 
-    return rehearsal.rendered(_kept(app, values["digest"]))
+    return rehearsal.rendered(await _kept(app, values["digest"]))
 
 
-def _kept(app: App, digest: str) -> dict[str, Json]:
+async def _kept(app: App, digest: str) -> dict[str, Json]:
     """A rehearsal tells the schema of its engine: who may not have that one may not read it."""
-    from mcp_backend.web import kept
+    from mcp_backend.web import kept, sharing
 
+    await sharing.bring(app.store, app.workspace, digest)
     found = kept.read(app.workspace, digest)
     with suppress(NotFound):  # An engine that the policy no longer names is nobody's secret.
         app.engines.choose(str(found["engine"]), ("postgresql", "clickhouse"))
@@ -30,9 +31,9 @@ def _kept(app: App, digest: str) -> dict[str, Json]:
 
 
 async def _complete(app: App, name: str, values: Mapping[str, str]) -> list[str]:
-    from mcp_backend.web import kept
+    from mcp_backend.web import sharing
 
-    return kept.newest(app.workspace)[:100]
+    return (await sharing.newest(app.store, app.workspace))[:100]
 
 
 PAGE = Resource(

@@ -22,6 +22,11 @@ class Store(Protocol):
         """Whether servers on other machines use it, too."""
         ...
 
+    @property
+    def losses(self) -> int:
+        """How many connections to it were lost so far."""
+        ...
+
     async def rows(self, query: str, **parameters: object) -> list[Row]:
         """All rows of a named query."""
         ...

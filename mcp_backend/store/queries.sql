@@ -18,6 +18,9 @@ select at from audit_head where one = 1;
 -- name: audit_one
 select seq, record, hash from audit where seq = :seq;
 
+-- name: audit_hashes
+select seq, hash from audit where seq in (select value from json_each(:numbers));
+
 -- name: audit_before
 select seq, record from audit where seq < :seq order by seq desc limit :limit;
 

@@ -14,6 +14,9 @@ from mcp_backend.store.base import Row, queries
 SCHEMA_VERSION = 2
 """`schema.sql` is version 1; each later one is a file `NNNN_*.sql` of this folder, and none is ever changed."""
 BUSY_SECONDS = 10.0
+SYNCHRONOUS = {True: "full", False: "normal"}
+"""How far a commit waits for the disk, by whether it must outlast a power cut.
+https://www.sqlite.org/pragma.html#pragma_synchronous"""
 LOOK_SECONDS = 0.1
 """How often the file is asked whether somebody wrote: SQLite cannot wake a reader."""
 
@@ -22,6 +25,7 @@ class Sqlite:
     """See `store.base.Store`. The coroutines of queries never suspend."""
 
     shared = False
+    losses = 0
 
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self._connection = connection
@@ -56,7 +60,7 @@ class Sqlite:
         """See `Store.transaction`."""
         async with self._writing:
             if durable != self._durable:
-                self._execute(f"pragma synchronous = {'full' if durable else 'normal'}", {})
+                self._execute(f"pragma synchronous = {SYNCHRONOUS[durable]}", {})
                 self._durable = durable
             self._execute("begin immediate", {})
             try:
@@ -134,6 +138,7 @@ def open_sqlite(folder: Path) -> Sqlite:
         raise Unavailable(f"cannot open the store {path}: {error}") from error
     connection.row_factory = sqlite3.Row
     try:
+        connection.execute(f"pragma synchronous = {SYNCHRONOUS[True]}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma foreign_keys = on")
         _migrate(connection, path)

@@ -48,7 +48,7 @@ class RehearseMigration(Tool):
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.migrations import second_opinion
-        from mcp_backend.web import kept
+        from mcp_backend.web import kept, sharing
 
         settings = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
         if settings.kind == "clickhouse":
@@ -65,7 +65,9 @@ class RehearseMigration(Tool):
             following.remember(plan.prepared, report)
             rehearsed.keep(app.workspace, report)
             more = {"second_opinion": (await second_opinion.ask(report)).as_json()}
-        return {**report.as_result(), **more, "report": kept.keep(app.workspace, report, app.clock(), more)}
+        place = kept.keep(app.workspace, report, app.clock(), more)
+        await sharing.share(app.store, app.workspace, report.digest)
+        return {**report.as_result(), **more, "report": place}
 
     def _observe(self, app: App, engine: "Postgresql") -> "Observe":
         """Runs the program of a tool whose migrations are programs."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 import anyio
 from pydantic import Field
 
+from mcp_backend import actions
 from mcp_backend.app import App
 from mcp_backend.errors import Aborted, Json
 from mcp_backend.facts import Facts, Rehearsal
@@ -69,11 +70,14 @@ class RunMigration(Tool):
         found = None
         if not because:
             from mcp_backend.migrations.rehearsed import rehearsed
-            from mcp_backend.web import kept
+            from mcp_backend.web import kept, sharing
 
+            digest = actions.digest(self.name, (planning.action(prepared, engine),))
+            await sharing.bring(app.store, app.workspace, digest, prepared.version)
             found, report = await rehearsed(engine, app.workspace, prepared, self.version, self.direction)
             if report is not None:
                 kept.keep(app.workspace, report, app.clock())
+                await sharing.share(app.store, app.workspace, report.digest)
             if found.at_version != prepared.version:
                 raise Aborted(
                     f"the database changed from {prepared.version} to {found.at_version} during the rehearsal"

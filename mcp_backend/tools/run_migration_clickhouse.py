@@ -65,8 +65,9 @@ async def _rehearsed(app: App, name: str, planned: "Subject") -> "Rehearsed":
     """What the rehearsal of exactly these statements at exactly this state decided; rehearses when none was kept."""
     from mcp_backend.migrations import rehearsed
     from mcp_backend.migrations.clickhouse import subject
-    from mcp_backend.web import kept
+    from mcp_backend.web import kept, sharing
 
+    await sharing.bring(app.store, app.workspace, planned.digest, planned.action.at_version)
     if found := rehearsed.find(app.workspace, planned.digest, planned.action.at_version):
         return found
     engine = app.engines.clickhouse(name)
@@ -82,7 +83,9 @@ async def _rehearsed(app: App, name: str, planned: "Subject") -> "Rehearsed":
     if report.at_version != planned.action.at_version:
         raise Aborted(f"the database changed from {planned.action.at_version} to {report.at_version} meanwhile")
     kept.keep(app.workspace, report, app.clock())
-    return rehearsed.keep(app.workspace, report)
+    decided = rehearsed.keep(app.workspace, report)
+    await sharing.share(app.store, app.workspace, report.digest)
+    return decided
 
 
 def _preview(planned: "Subject", where: str, found: "Rehearsed | None", because: str) -> str:

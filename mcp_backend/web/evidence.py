@@ -27,7 +27,7 @@ _SEVERE = {"reject": "no", "needs_approval": "warn", "warn": "warn", "breaking":
 def drawn(row: Row, details: Mapping[str, Any], place: Workspace) -> str:
     """What an approval would do, or what a question says, as a person looks at it."""
     given = cast("dict[str, Any]", details.get("evidence") or {})
-    parts = [rehearsed(digest, place) for digest in _digests(row, details, given)]
+    parts = [rehearsed(digest, place) for digest in digests(row)]
     if isinstance(given.get("diff"), str):
         parts.append(f"<h2>The diff</h2>{diff(given['diff'])}")
     if given.get("messages"):
@@ -47,8 +47,10 @@ def _asked(inner: object) -> str:
     return diff(inner) if isinstance(inner, str) and _DIFF.search(inner) else value(inner)
 
 
-def _digests(row: Row, details: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def digests(row: Row) -> list[str]:
     """The rehearsals an escalation speaks of: the one its call rests on, or those a question about data names."""
+    details = cast("dict[str, Any]", json.loads(row["details"]))
+    given = cast("dict[str, Any]", details.get("evidence") or {})
     if isinstance(given.get("rehearsal"), str):
         return [given["rehearsal"]]
     if row["kind"] != "data_model":

@@ -29,20 +29,30 @@ def keep(
         "budget_ms": report.budget_ms,
         "made": now.isoformat(timespec="seconds"), **report.as_result(), **(more or {}),
     }  # fmt: skip
+    return {"resource": f"rehearsal://{report.digest}", "file": str(put(workspace, report.digest, about))}
+
+
+def put(workspace: Workspace, digest: str, about: Mapping[str, Json]) -> Path:
+    """Keeps a report as data and as a page; the place of the page."""
     folder = private(private(workspace.state) / "rehearsals")
-    page = folder / f"{report.digest}.html"
+    page = folder / f"{digest}.html"
     written(page, rehearsal.rendered(about))
     written(page.with_suffix(".json"), json.dumps(about, ensure_ascii=False))
     for old in sorted(folder.glob("*.json"), key=_age)[:-KEPT]:
         old.unlink(missing_ok=True)
         old.with_suffix(".html").unlink(missing_ok=True)
-    return {"resource": f"rehearsal://{report.digest}", "file": str(page)}
+    return page
+
+
+def is_digest(text: str) -> bool:
+    """Whether it can be a digest, or the beginning of one."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def read(workspace: Workspace, digest: str) -> dict[str, Json]:
     """What was kept under a digest, or under its beginning. Raises `NotFound` naming the newest ones."""
     folder = workspace.state / "rehearsals"
-    found = sorted(folder.glob(f"{digest}*.json"), key=_age) if _DIGEST.fullmatch(digest) else []
+    found = sorted(folder.glob(f"{digest}*.json"), key=_age) if is_digest(digest) else []
     try:
         if found:
             return cast("dict[str, Json]", json.loads(found[-1].read_text("utf-8")))

@@ -27,7 +27,7 @@ from mcp_backend import audit
 from mcp_backend.errors import BackendError, NotFound
 from mcp_backend.inbox import Inbox
 from mcp_backend.store import Row
-from mcp_backend.web import forms, kept, pages
+from mcp_backend.web import evidence, forms, kept, pages, sharing
 from mcp_backend.web.markup import Reader, page, text
 from mcp_backend.web.one import one as one_page
 from mcp_backend.web.pages import FILTERS
@@ -109,6 +109,8 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
 
     async def shown(row: Row, reader: Reader, problem: str = "") -> str:
         steps = await inbox.history(row)
+        for digest in evidence.digests(row):
+            await sharing.bring(inbox.store, inbox.place, digest)
         return await asyncio.to_thread(one_page, inbox, row, steps, _now(), reader, problem=problem)
 
     async def waiting(request: Request, reader: Reader) -> Response:
@@ -138,7 +140,9 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
         return _html(pages.audit(records, whole, reader, shown=kind if kind in FILTERS else "", older=older))
 
     async def rehearsal(request: Request, reader: Reader) -> Response:
-        about = await asyncio.to_thread(kept.read, inbox.place, request.path_params["digest"])
+        digest = request.path_params["digest"]
+        await sharing.bring(inbox.store, inbox.place, digest)
+        about = await asyncio.to_thread(kept.read, inbox.place, digest)
         content = rendered(cast("Mapping[str, Any]", about))
         return HTMLResponse(content, headers={**HEADERS, "Content-Security-Policy": _own_style(content)})
 

@@ -42,6 +42,7 @@ class Connections:
         self._migrated = False
         self._since: datetime | None = None
         self._closed = False
+        self.losses = 0
 
     @asynccontextmanager
     async def one(self) -> AsyncGenerator[Connection]:
@@ -61,6 +62,7 @@ class Connections:
                 if _at_rest(conn) and not self._closed:
                     self._idle.append(conn)
                 else:
+                    self.losses += 1
                     conn.pgconn.finish()
 
     def _rested(self) -> Connection | None:
@@ -68,6 +70,7 @@ class Connections:
             conn = self._idle.pop()
             if _at_rest(conn) and not speaks(conn.pgconn):
                 return conn
+            self.losses += 1
             conn.pgconn.finish()
         return None
 

@@ -63,6 +63,7 @@ class Listener:
                 try:
                     await self._hear(conn)
                 finally:
+                    self._pool.losses += 1
                     conn.pgconn.finish()
             self._stir()
             await asyncio.sleep(AGAIN_SECONDS)

@@ -38,3 +38,21 @@ from rate where principal = :principal;
 
 -- name: answers
 select 1 as answers;
+
+-- name: audit_hashes
+select seq, hash from audit where seq in (select value::bigint from jsonb_array_elements_text(:numbers::jsonb) as value);
+
+-- name: rehearsal_keep
+insert into rehearsal (digest, at_version, decided, report, at)
+values (:digest, :at_version, :decided, :report, clock_timestamp())
+on conflict (digest) do update
+set at_version = excluded.at_version, decided = excluded.decided, report = excluded.report, at = excluded.at;
+
+-- name: rehearsal_find
+select digest, at_version, decided, report from rehearsal where starts_with(digest, :digest) order by at desc limit 1;
+
+-- name: rehearsals_newest
+select digest from rehearsal order by at desc limit :limit;
+
+-- name: rehearsals_forget
+delete from rehearsal where digest not in (select digest from rehearsal order by at desc limit :limit);

@@ -34,6 +34,11 @@ class Postgresql:
         self._writing = asyncio.Lock()
         self._key: bytes | None = None
 
+    @property
+    def losses(self) -> int:
+        """See `Store.losses`."""
+        return self._pool.losses
+
     async def rows(self, query: str, **parameters: object) -> list[Row]:
         async with self._connection() as conn:
             return await self._execute(conn, query, parameters, fetch=True)
