@@ -104,12 +104,25 @@ async def test_a_payload_that_breaks_its_contract_reaches_no_stream(
 async def test_an_id_that_another_message_has_is_refused_and_named(
     place: Path, server: Redisd, connect: Connect
 ) -> None:
-    async with outside(server.url, "orders.created") as there, connect(place) as client:
+    async with outside(server.url, "orders.created", "scratch") as there, connect(place) as client:
         one = [{"payload": {"id": 1}, "message_id": "order:1"}]
         other = [{"payload": {"id": 2}, "message_id": "order:1"}]
         await publish(client, "orders.created", messages=one)
         refused = (await publish(client, "orders.created", messages=other))["error"]
         assert await there.xlen("orders.created") == 1
+        more: list[Body] = [{"payload": {"id": 3, "n": 1}, "message_id": "order:3", "key": "k"}]
+        stored = await publish(client, "scratch", messages=more, justification=WHY)
+        more[0]["payload"] = {"n": 1, "id": 3}  # the same, written in another order
+        more.append({"payload": {"id": 4}, "message_id": "order:4", "key": "k"})
+        again = await publish(client, "scratch", messages=more, justification=WHY)
+        more[0]["payload"] = {"n": True, "id": 3}
+        taken = await publish(client, "scratch", messages=[more[0], {"payload": {"id": 5}}], justification=WHY)
+        await there.xtrim("scratch", 0)
+        gone = await publish(client, "scratch", messages=more, justification=WHY)
+    assert [(r["stored"], r["duplicate"]) for r in again["results"]] == [("yes", True), ("yes", False)]
+    assert again["results"][0]["entry_id"] == stored["results"][0]["entry_id"]
+    assert [(r["stored"], r["entry_id"] is None) for r in taken["results"]] == [("no", True), ("yes", False)]
+    assert [r["stored"] for r in gone["results"]] == ["unknown", "no"]
     assert refused["code"] == "invalid_argument"
     assert "already used by a different message" in refused["reason"]
 

@@ -8,7 +8,7 @@ https://redis.io/docs/latest/commands/eval/ and https://redis.io/docs/latest/com
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from mcp_backend.engines.outcomes import Cause, Message, Outcome
@@ -23,91 +23,75 @@ TRIES = 3
 """Attempts while it is certain that none was carried out."""
 PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS")
 """The server cannot do it for the moment."""
+_DIGEST = (64).to_bytes(4, "big")
 _SCRIPT = """
-local ttl, stops, blob, at, stopped, out = ARGV[1], ARGV[2] == '1', ARGV[3], 1, false, {}
+local ttl, stops, blob, at, out = ARGV[1], ARGV[2] == '1', ARGV[3], 1, {}
+local known = redis.pcall('MGET', unpack(KEYS, 2))
+if known.err then
+  return redis.error_reply(known.err)
+end
+local stopped, tried = false, false
 for i = 2, #KEYS do
-  local sha, count, fields
-  sha, count, at = struct.unpack('>I4c0I4', blob, at)
-  fields = {}
-  for n = 1, count do
+  local sha, payload, id, more, said
+  sha, payload, id, more, at = struct.unpack('>I4c0I4c0I4c0I4', blob, at)
+  local fields = {'payload', payload, 'message_id', id}
+  for n = 5, 4 + more do
     fields[n], at = struct.unpack('>I4c0', blob, at)
   end
-  local said
+  local entry, was
+  if known[i - 1] then
+    entry, was = string.match(known[i - 1], '^(%S+) (%S+)$')
+  end
   if stopped then
     said = 'skipped'
+  elseif entry then
+    if #redis.call('XRANGE', KEYS[1], entry, entry) == 0 then
+      said = 'gone ' .. entry
+    else
+      said = (was == sha and 'known ' or 'differs ') .. entry
+    end
+    stopped = stops and was ~= sha
   else
-    local id, was
-    local known = redis.pcall('GET', KEYS[i])
-    if type(known) == 'table' and known.err then
-      said = 'error ' .. known.err
-    elseif known then
-      id, was = string.match(known, '^(%S+) (%S+)$')
+    local added = tried or redis.pcall('SET', KEYS[i], '-', 'PX', 1)
+    if type(added) ~= 'table' or not added.err then
+      tried = true
+      added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(fields))
     end
-    if id then
-      if was ~= sha then
-        said = 'reused ' .. id
-      elseif #redis.call('XRANGE', KEYS[1], id, id) == 0 then
-        said = 'gone ' .. id
-      else
-        said = 'known ' .. id
-      end
-    elseif not said then
-      local held = redis.pcall('SET', KEYS[i], '-', 'PX', ttl)
-      if held.err then
-        said = 'error ' .. held.err
-      else
-        local added = redis.pcall('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(fields))
-        if type(added) == 'string' then
-          redis.call('SET', KEYS[i], added .. ' ' .. sha, 'PX', ttl)
-          said = 'stored ' .. added
-        else
-          redis.call('SET', KEYS[i], '-', 'PX', 1)
-          said = added and 'error ' .. added.err or 'absent'
-        end
-      end
+    if type(added) == 'string' then
+      redis.pcall('SET', KEYS[i], added .. ' ' .. sha, 'PX', ttl)
+      said = 'stored ' .. added
+    else
+      said = added and 'error ' .. string.gsub(added.err, '[\\r\\n]', ' ') or 'absent'
+      stopped = stops
     end
-    stopped = stops and not string.find(said, '^stored') and not string.find(said, '^known')
-      and not string.find(said, '^gone')
   end
-  out[#out + 1] = string.gsub(said, '[\\r\\n]', ' ')
+  out[i - 1] = said
 end
 return table.concat(out, '\\n')
 """
-_SORTED = json.JSONEncoder(sort_keys=True).encode
-_WORDS = {name: len(name).to_bytes(4, "big") + name for name in (b"payload", b"message_id")}
+"""The first id is tried to be remembered before anything is added: what forbids that forbids it to every other one."""
 
 
 def packed(message: Message) -> bytes:
-    """One message as the script reads it: what makes it the same one, and the fields of its entry (the payload, the id,
-    and every header under its name), each word after its length. One argument for many words costs the client a
-    fraction of one for each."""
-    words = [digest(message).encode(), (4 + 2 * len(message.headers)).to_bytes(4, "big")]
-    words[0] = len(words[0]).to_bytes(4, "big") + words[0]
-    identifier = message.message_id.encode()
-    words += (
-        _WORDS[b"payload"], len(message.payload).to_bytes(4, "big"), message.payload,
-        _WORDS[b"message_id"], len(identifier).to_bytes(4, "big"), identifier,
-    )  # fmt: skip
+    """One message as the script reads it, each word after its length: the digest and the payload, the id, and the name
+    and the value of every header. One argument for many words costs the client a fraction of one for each."""
+    identifier, digest = message.message_id.encode(), hashlib.sha256(message.payload).hexdigest().encode()
+    words = [
+        _DIGEST, digest, len(message.payload).to_bytes(4, "big"), message.payload,
+        len(identifier).to_bytes(4, "big"), identifier, (2 * len(message.headers)).to_bytes(4, "big"),
+    ]  # fmt: skip
     for name, value in message.headers.items():
         for word in (f"header:{name}".encode(), value.encode()):
             words += (len(word).to_bytes(4, "big"), word)
     return b"".join(words)
 
 
-def digest(message: Message) -> str:
-    """What makes a message the same one: its payload (as JSON, in whatever order its fields are written)."""
-    try:
-        text = _SORTED(json.loads(message.payload.decode())).encode()
-    except ValueError:
-        text = message.payload
-    return hashlib.sha256(text).hexdigest()
-
-
-def remembered(stream: str, message_id: str) -> str:
-    """The key that remembers an id, in the hash slot of its stream."""
+def remembered(stream: str, ids: Iterable[str]) -> list[str]:
+    """The keys that remember ids, in the hash slot of their stream."""
     opened = stream.partition("{")[2]
     tag = opened.partition("}")[0] if "}" in opened else ""
-    return f"mcp-backend:ids:{{{tag or stream}}}:{hashlib.sha256(f'{stream} {message_id}'.encode()).hexdigest()[:32]}"
+    before = f"mcp-backend:ids:{{{tag or stream}}}:"
+    return [before + hashlib.sha256(f"{stream} {one}".encode()).hexdigest()[:32] for one in ids]
 
 
 async def store_all(redis: Redis, stream: str, messages: Sequence[Message], *, seconds: float) -> list[Outcome]:
@@ -123,14 +107,20 @@ async def store_all(redis: Redis, stream: str, messages: Sequence[Message], *, s
     outcomes: dict[int, Outcome] = {}
 
     async def lane(order: str | None, indexes: list[int]) -> None:
-        blocked = ""
-        for part in _chunks(messages, indexes):
+        parts = list(_chunks(messages, indexes))
+        following, blocked = _words(stream, messages, parts[0], order), ""
+        for number, part in enumerate(parts):
             if blocked:
                 skipped = Outcome("no", "skipped", f"not sent: {blocked} before it was not stored")
                 outcomes.update(dict.fromkeys(part, skipped))
                 continue
-            chunk = [messages[index] for index in part]
-            found = await _store(redis, stream, chunk, deadline, stops=order is not None)
+            chunk, words = [messages[index] for index in part], following
+            async with asyncio.TaskGroup() as group:
+                storing = group.create_task(_store(redis, stream, chunk, words, deadline))
+                if number + 1 < len(parts):
+                    await asyncio.sleep(0)  # The server works on this one while the next is packed.
+                    following = _words(stream, messages, parts[number + 1], order)
+            found = storing.result()
             outcomes.update(zip(part, found, strict=True))
             failed = next((i for i, o in zip(part, found, strict=True) if o.stored != "yes"), None)
             if order is not None and failed is not None:
@@ -142,19 +132,25 @@ async def store_all(redis: Redis, stream: str, messages: Sequence[Message], *, s
     return [outcomes[index] for index in range(len(messages))]
 
 
+def _words(stream: str, messages: Sequence[Message], part: Sequence[int], order: str | None) -> list[Word]:
+    """One call of the script."""
+    chunk = [messages[index] for index in part]
+    keys = remembered(stream, [message.message_id for message in chunk])
+    stops, blob = "0" if order is None else "1", b"".join([packed(message) for message in chunk])
+    return ["EVAL", _SCRIPT, len(keys) + 1, stream, *keys, REMEMBERED_SECONDS * 1000, stops, blob]
+
+
 async def _store(
-    redis: Redis, stream: str, messages: Sequence[Message], deadline: float, *, stops: bool
+    redis: Redis, stream: str, messages: Sequence[Message], words: Sequence[Word], deadline: float
 ) -> list[Outcome]:
     """One script call, repeated until it is known what became of it, or until `deadline` of the event loop."""
-    keys = [stream, *(remembered(stream, message.message_id) for message in messages)]
-    words: list[Word] = [str(REMEMBERED_SECONDS * 1000), "1" if stops else "0", b"".join(map(packed, messages))]
     clock = asyncio.get_running_loop().time
     maybe, tries, pause = False, 0, 0.05
     outcome = Outcome("no", "unreachable", "not sent: the time of the call was over")
     while clock() < deadline:
         tries += 1
         try:
-            told = await redis.write("EVAL", _SCRIPT, len(keys), *keys, *words)
+            told = await redis.write(*words)
         except Refused as error:
             passing = error.code in PASSING
             if not maybe:
@@ -171,12 +167,54 @@ async def _store(
                 outcome = Outcome("no", "unreachable", error.reason if isinstance(error, BackendError) else str(error))
         else:
             lines = (told.decode("utf-8", "replace") if isinstance(told, bytes) else str(told)).split("\n")
-            return [_judged(stream, m, line, maybe) for m, line in zip(messages, lines, strict=True)]
+            found = [_judged(stream, m, line, maybe) for m, line in zip(messages, lines, strict=True)]
+            return await _compared(redis, stream, messages, found, deadline)
         if not maybe and tries >= TRIES:
             break
         await asyncio.sleep(max(0.0, min(pause, deadline - clock())))
         pause = min(pause * 2, 1.0)
     return [outcome] * len(messages)
+
+
+async def _compared(
+    redis: Redis, stream: str, messages: Sequence[Message], found: list[Outcome], deadline: float
+) -> list[Outcome]:
+    """The outcomes, with what is known of messages whose id stands in the stream with other bytes: the same JSON may
+    be written in another order, and is the same message. Those that an order held back behind such a one are sent."""
+    for index, outcome in enumerate(found):
+        if outcome.cause != "id_reused":
+            continue
+        same, why = await _same(redis, stream, messages[index], str(outcome.entry_id))
+        if same is None:
+            found[index] = replace(outcome, stored="unknown", cause="unanswered", reason=why)
+        elif same:
+            found[index] = replace(outcome, stored="yes", cause="", reason="")
+            held = index + 1
+            if held < len(found) and found[held].cause == "skipped":
+                words = _words(stream, messages, range(held, len(messages)), "")
+                return found[:held] + await _store(redis, stream, messages[held:], words, deadline)
+        else:
+            found[index] = replace(outcome, entry_id=None)
+    return found
+
+
+async def _same(redis: Redis, stream: str, message: Message, entry: str) -> tuple[bool | None, str]:
+    """Whether an entry is this message; `None`, and why, where it cannot be read."""
+    try:
+        told = await redis.ask("XRANGE", stream, entry, entry)
+    except (Refused, BackendError) as error:
+        why = error.reason if isinstance(error, BackendError) else str(error)
+        return None, f"entry {entry} already has this id, and cannot be read to compare it: {why}"
+    if not told:
+        return None, f"entry {entry} had this id and is gone from the stream, so it cannot be compared with this one"
+    fields: dict[bytes, bytes] = told[0][1] or {}
+    try:
+        there, here = (
+            json.dumps(json.loads(p), sort_keys=True) for p in (fields.get(b"payload", b""), message.payload)
+        )
+    except ValueError:
+        return False, ""
+    return there == here, ""
 
 
 def _chunks(messages: Sequence[Message], indexes: Sequence[int]) -> Iterator[list[int]]:
@@ -199,14 +237,14 @@ def _judged(stream: str, message: Message, line: str, maybe: bool) -> Outcome:
     if word == "known":
         return Outcome("yes", entry_id=text, stream=stream, duplicate=True, settled=maybe)
     if word == "gone":
-        why = f"it was stored as {text} before, and is not in the stream any more (trimmed or deleted)"
+        why = f"its id was stored as {text} before, which is not in the stream any more (trimmed or deleted)"
         return Outcome("unknown", "unanswered", why, stream=stream, duplicate=True, settled=maybe)
-    if word == "reused":
+    if word == "differs":
         why = (
             f"message_id {message.message_id} is already used by a different message ({text}): this one was dropped. "
             "Give it an id of its own"
         )
-        return Outcome("no", "id_reused", why, stream=stream, duplicate=True, settled=maybe)
+        return Outcome("no", "id_reused", why, entry_id=text, stream=stream, duplicate=True, settled=maybe)
     if word == "skipped":
         return Outcome("no", "skipped", "not sent: one before it in its order was not stored", stream=stream)
     if word == "absent":
