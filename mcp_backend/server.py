@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -221,6 +222,7 @@ def _find(uri: str) -> tuple[Resource, Mapping[str, str]]:
     raise MCPError(code=types.INVALID_PARAMS, message=f"no resource {uri}; known: {known}", data={"uri": uri})
 
 
+@cache
 def _tool(tool: type[Tool]) -> types.Tool:
     return types.Tool(
         name=tool.name,

@@ -1,10 +1,12 @@
 """Fixtures: a private state folder, a git repository, and a real MCP client in both protocol eras."""
 
 import os
+import shutil
 import subprocess
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, Literal, TypeAlias
 
 import hypothesis
@@ -12,6 +14,7 @@ import pytest
 from mcp.client import Client
 
 from mcp_backend.server import Options, build
+from mcp_backend.store import sqlite
 
 pytest_plugins = [
     "tests.engines_fixtures",
@@ -40,13 +43,36 @@ long_proof = pytest.mark.skipif(not ALL, reason="long, MCP_BACKEND_TESTS=all run
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 ENGINE_VARIABLES = ("DATABASE_URL", "POSTGRES_URL", "POSTGRESQL_URL", "PGHOST", "PGHOSTADDR", "PGSERVICE", "NATS_URL",
                     "REDIS_URL", "VALKEY_URL", "KAFKA_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_BROKERS")  # fmt: skip
+GIT_OPTIONS = tuple(
+    part
+    for option in ("user.name=A Person", "user.email=person@example.org", "commit.gpgsign=false", "core.fsync=none",
+                   "maintenance.auto=false")
+    for part in ("-c", option)
+)  # fmt: skip
+Committed: TypeAlias = Callable[[Path, Mapping[str, str]], Path]
 Connect: TypeAlias = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+def memory() -> str | None:
+    """Where files need no disk, if there is room: hundreds of databases are made and dropped."""
+    place = Path("/dev/shm")
+    roomy = place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free > 4 << 30
+    return str(place) if roomy else None
+
+
+@pytest.fixture(scope="session")
+def quick_folder() -> Generator[Path]:
+    """A folder that ends with the session."""
+    with TemporaryDirectory(prefix="mcp-backend-tests-", dir=memory(), ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
 def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder of the test's own, and an environment without the settings of whoever runs the tests."""
+    """A state folder of the test's own, and an environment without the settings of whoever runs the tests. The stores
+    that servers in this process open there do not wait for the disk: no test cuts the power."""
     folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setattr(sqlite, "SYNCHRONOUS", {True: "off", False: "off"})
     monkeypatch.setenv("MCP_BACKEND_STATE", str(folder))
     for name in (*ENGINE_VARIABLES, "CODING_AGENT_MODEL"):
         monkeypatch.delenv(name, raising=False)
@@ -54,23 +80,41 @@ def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Runs git in a folder with a fixed identity, and returns what it printed."""
-    identity = ["-c", "user.name=A Person", "-c", "user.email=person@example.org", "-c", "commit.gpgsign=false"]
+    """Runs git in a folder with a fixed identity, and returns what it printed. Nothing waits for the disk."""
     return subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *GIT_OPTIONS, *arguments], cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
+@pytest.fixture(scope="session")
+def committed(quick_folder: Path) -> Committed:
+    """`committed(root, files)` makes a repository with one commit by copying one that was made before: that takes less
+    time than git does."""
+    made: dict[tuple[tuple[str, str], ...], Path] = {}
+
+    def copied(root: Path, files: Mapping[str, str]) -> Path:
+        key = tuple(files.items())
+        if key not in made:
+            folder = Path(mkdtemp(prefix="repository-", dir=quick_folder))
+            for path, text in files.items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_text(text)
+            git(folder, "init", "--quiet", "--initial-branch=main")
+            git(folder, "add", ".")
+            git(folder, "commit", "--quiet", "-m", "first")
+            folder.chmod(0o755)
+            made[key] = folder
+        shutil.copytree(made[key], root, symlinks=True)
+        git(root, "update-index", "-q", "--refresh")  # the index knows the copies as unchanged
+        return root
+
+    return copied
+
+
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(tmp_path: Path, committed: Committed) -> Path:
     """A git repository with one commit, in a path with a space."""
-    root = tmp_path / "orders service"
-    root.mkdir()
-    git(root, "init", "--quiet", "--initial-branch=main")
-    (root / "README.md").write_text("# orders\n")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "-m", "first")
-    return root
+    return committed(tmp_path / "orders service", {"README.md": "# orders\n"})
 
 
 @pytest.fixture

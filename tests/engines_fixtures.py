@@ -4,9 +4,7 @@ Their leases belong to the pytest process, so they end with it, also when it is 
 """
 
 import asyncio
-import os
 import secrets
-import shutil
 from collections.abc import Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 
 from mcp_backend.engines import embedded
 from mcp_backend.settings import Workspace
+from tests.conftest import memory
 
 T = TypeVar("T")
 
@@ -33,17 +32,10 @@ def with_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-def _memory() -> str | None:
-    """Where files need no disk, if there is room: hundreds of databases are made and dropped."""
-    place = Path("/dev/shm")
-    roomy = place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free > 4 << 30
-    return str(place) if roomy else None
-
-
 @pytest.fixture(scope="session")
 def session_workspace() -> Generator[Workspace]:
     """The workspace whose engines all tests of the session share."""
-    with TemporaryDirectory(prefix="mcp-backend-tests-", dir=_memory()) as folder:
+    with TemporaryDirectory(prefix="mcp-backend-tests-", dir=memory()) as folder:
         yield Workspace(Path(folder), Path(folder, "state"), False)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mcp_backend.settings import Workspace, workspace
-from tests.conftest import git
-from tests.service import FILES, write
+from tests.conftest import Committed
+from tests.service import FILES
 
 
 @pytest.fixture
@@ -24,14 +24,9 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def service(tmp_path: Path, person: Path) -> Path:
+def service(tmp_path: Path, person: Path, committed: Committed) -> Path:
     """The repository, with everything committed."""
-    root = tmp_path / "orders service"
-    write(root, FILES)
-    git(root, "init", "--quiet", "--initial-branch=main")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "-m", "first")
-    return root
+    return committed(tmp_path / "orders service", FILES)
 
 
 @pytest.fixture
