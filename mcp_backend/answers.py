@@ -38,6 +38,7 @@ def keep(state: Path, rows: Sequence[Row], *, told: bool = False) -> None:
                 if os.path.lexists(f"{state}/{name}"):  # Cheaper than an exception at the end of every call.
                     (state / name).unlink(missing_ok=True)
         elif content != _text(state / SHOWN) and (told or content != _text(state / WAITING)):
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)  # With a shared store there was nothing here yet.
             part = state / f".{WAITING}.{os.getpid()}"
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
                 file.write(content)
