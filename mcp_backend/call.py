@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ from mcp_backend.tools.base import Plan, Result, Tool
 log = logging.getLogger("mcp_backend")
 DEPTH = 64
 """How deep arguments may be nested."""
+_NESTED, _PLAIN = (dict, list, tuple), (int, float, bool, type(None))
 
 
 async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Result:
@@ -104,16 +105,21 @@ def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
 def _clean(node: object, depth: int) -> bool:
     """Whether nothing in the arguments can be wrong: told at once, because naming each place costs more than all else
     about a large call. `False` leaves it to a closer look."""
-    if depth > DEPTH:
+    if depth >= DEPTH or not isinstance(node, _NESTED):
         return False
-    if isinstance(node, str):
-        return node.isascii() and "\0" not in node
-    if isinstance(node, dict):
-        items = cast("dict[object, object]", node)
-        return all(_clean(key, depth) and _clean(value, depth + 1) for key, value in items.items())
-    if isinstance(node, (list, tuple)):
-        return all(_clean(value, depth + 1) for value in cast("list[object]", node))
-    return node is None or isinstance(node, (bool, int, float))
+    fields = cast("dict[object, object]", node) if isinstance(node, dict) else {}
+    for value in (*fields, *fields.values()) if fields else cast("Iterable[object]", node):
+        kind = type(value)
+        if kind is str:
+            text = cast("str", value)
+            if not text.isascii() or "\0" in text:
+                return False
+        elif kind in _NESTED:
+            if not _clean(value, depth + 1):
+                return False
+        elif kind not in _PLAIN:
+            return False
+    return True
 
 
 def _strings(node: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -115,6 +115,8 @@ def hide_credentials(text: str) -> str:
     What is replaced is anything but a word that says something about a credential (`token: JWT`, `password: str`), or
     a question in plain words (`secret: rotate weekly or daily?`): what is not known to be harmless is hidden.
     """
+    if ":" not in text and "=" not in text:  # Each of the three has one of them.
+        return text
     text = _HEADER.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
     return _NAMED.sub(_hidden, text)
 

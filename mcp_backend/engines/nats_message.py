@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from pydantic_core import to_json
+
 from mcp_backend.errors import InvalidArgument
 
 SUBJECT_BYTES = 512
@@ -73,10 +75,12 @@ def encode(field: str, payload: Any) -> tuple[bytes, object]:
             raise InvalidArgument(f"{field}.base64: expected standard base64 text")
         return data, data
     try:
-        text = _COMPACT(payload)
+        data = to_json(payload)  # A tenth of what the standard library takes; it lets NaN pass.
+        if b"NaN" in data or b"Infinity" in data:
+            data = _COMPACT(payload).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{field}: expected JSON (no NaN or Infinity)") from error
-    return text.encode(), cast("object", payload)
+    return data, cast("object", payload)
 
 
 def derived_id(subject: str, key: str | None, headers: Mapping[str, str], value: Any) -> str:

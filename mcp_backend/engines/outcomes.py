@@ -32,9 +32,10 @@ _ERRORS: dict[str, tuple[type[BackendError], str]] = {
 Cause = Literal["", "unreachable", "denied", "moved", "conflict", "id_reused", "refused", "unanswered", "skipped"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
-    """One message. `subject` is its destination, `order` what it keeps its order within; `None` asks for none."""
+    """One message. `subject` is its destination, `order` what it keeps its order within; `None` asks for none. Not
+    frozen: a batch has a thousand of them, and a frozen one costs three times as much."""
 
     subject: str
     message_id: str
@@ -43,11 +44,11 @@ class Message:
     order: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What is known about one message. `cause` and `reason` say why it is not stored; `settled` that it took more
     than one attempt to know. `sent` tells, where nothing stores the destination, whether the server has got it, and
-    `receivers` to how many it went, where the server says that."""
+    `receivers` to how many it went, where the server says that. Not frozen, as `Message`."""
 
     stored: Literal["yes", "no", "unknown"]
     cause: Cause = ""

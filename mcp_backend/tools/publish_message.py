@@ -121,7 +121,11 @@ class PublishMessage(Tool):
         if why:
             recorded = why.recorded()
             more = why.headers()
-            messages = [Message(m.subject, m.message_id, {**m.headers, **more}, m.payload, m.order) for m in messages]
+            headers = [{**m.headers, **more} if m.headers else more for m in messages]  # Mostly one for all.
+            messages = [
+                Message(m.subject, m.message_id, mine, m.payload, m.order)
+                for m, mine in zip(messages, headers, strict=True)
+            ]
             notes.append(f"{why.id} holds until {why.expires}: have a contract declared by then")
         notes += await target.look(messages)
         notes += twice(outbox, target.settings.kind) if outbox else []
@@ -256,9 +260,9 @@ def _secrets(destination: str, messages: "Sequence[Message]") -> tuple[Secret, .
     only where that finds something each is looked at by itself."""
     from mcp_backend.workspace.secrets_scan import scan
 
-    texts = [
-        "".join([f"{name}: {value}\n" for name, value in message.headers.items()]).encode() + message.payload
-        for message in messages
+    headers = {id(message.headers): message.headers for message in messages if message.headers}
+    texts = ["\n".join([f"{name}: {value}" for name, value in one.items()]).encode() for one in headers.values()] + [
+        message.payload for message in messages
     ]
     plain = [text for text in texts if b"\0" not in text and text[:2] not in (b"\xff\xfe", b"\xfe\xff")]
     together, size = list[list[bytes]](), LOOKED_AT_TOGETHER
@@ -285,9 +289,10 @@ def _action(target: "Publisher", messages: "Sequence[Message]", against: "Sequen
     if len(messages) == 1:
         digest = hashlib.sha256(first.payload).hexdigest()
     else:
-        whole = hashlib.sha256()
+        whole, last, sent = hashlib.sha256(), None, list[tuple[str, str]]()
         for message, schema in zip(messages, against, strict=True):
-            sent = sorted(target.sent_headers(message).items())
+            if message.headers is not last:
+                last, sent = message.headers, sorted(target.sent_headers(message).items())
             whole.update(repr((message.message_id, sent, schema, len(message.payload))).encode())
             whole.update(message.payload)
         digest = whole.hexdigest()
