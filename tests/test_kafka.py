@@ -281,6 +281,70 @@ def test_a_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
         kafka.client_settings(url, field="engines.kafka.url")
 
 
+async def test_a_peek_leaves_a_group_with_members_as_it_was_and_so_does_a_refused_move(
+    place: Path, connect: Connect
+) -> None:
+    from confluent_kafka import Consumer, TopicPartition, admin
+
+    library: Any = admin
+    lease = None if REAL else await embedded.lease("kafka", workspace(place))
+    url = REAL or (lease.url if lease else "")
+    servers, group = url.removeprefix("kafka://"), f"workers-{secrets.token_hex(4)}"
+    member: Any = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False,
+                            "auto.offset.reset": "earliest", "session.timeout.ms": 6000})  # fmt: skip
+    revoked: list[Any] = []
+
+    def lost(_: Any, parts: list[Any]) -> None:
+        revoked.extend(parts)
+
+    async def state(topic: str) -> Any:
+        """Where the group stands, what its member has, and which groups there are."""
+        member.poll(0)
+        place = [TopicPartition(topic, 0)]
+        stands = (await asyncio.to_thread(member.committed, place, 10))[0].offset
+        if not REAL:  # the mock cluster has no list of groups
+            return stands, [(p.topic, p.partition) for p in member.assignment()]
+        groups = library.AdminClient({"bootstrap.servers": servers}).list_consumer_groups(request_timeout=5)
+        told: Any = await asyncio.to_thread(groups.result, 10)
+        names = sorted((one.group_id, one.state.name) for one in told.valid)
+        return stands, [(p.topic, p.partition) for p in member.assignment()], names
+
+    try:
+        async with connect(place) as client:
+            topic = await topic_of(client)
+            await publish(client, topic, *({"payload": n, "message_id": f"m{n}"} for n in range(6)))
+            member.subscribe([topic], on_revoke=lost)
+            seen: list[Any] = []
+            async with asyncio.timeout(30):
+                while len(seen) < 3:
+                    one = await asyncio.to_thread(member.poll, 0.5)
+                    seen += [one] if one is not None and not one.error() else []
+            await asyncio.to_thread(member.commit, message=seen[1], asynchronous=False)
+            before = await state(topic)
+            for begin in ("oldest", "latest", "new", "0:2"):
+                found = await call(client, "peek_messages", destination=topic, wait_seconds=0.2, **{"from": begin})
+                assert "error" not in found
+            after = await state(topic)
+            assert revoked == []
+            change = {"kind": "group", "name": group, "of": topic, "action": "reset", "config": {"start": "oldest"}}
+            moved = await call(client, "configure_messaging", changes=[change], apply=True)
+            shown = await call(client, "configure_messaging", changes=[change])
+            still = await state(topic)
+    finally:
+        await asyncio.to_thread(member.close)
+        if lease:
+            lease.close()
+            await embedded.stop("kafka", workspace(place), force=True)
+    assert before == after
+    assert before[:2] == (2, [(topic, 0)])
+    assert still == before
+    assert moved["error"]["code"] == "failed_precondition"
+    if REAL:
+        assert "1 members" in moved["error"]["reason"]
+    else:  # the mock cluster describes no groups
+        assert "members_unknown" in str(shown["changes"][0]["hazards"])
+
+
 async def committed(url: str, group: str, topic: str) -> int:
     """Where the group stands, asked past the tool."""
     from confluent_kafka import Consumer, TopicPartition

@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.request import urlopen
 
 import pytest
 import redis.asyncio as redis_py
@@ -15,7 +16,8 @@ from nats.aio.client import Client as NatsClient
 from nats.js import JetStreamContext
 
 from tests.conftest import ERAS, Connect, Era
-from tests.natsd import Natsd
+from tests.natsd import Natsd, free_port
+from tests.natsd import policy as nats_policy
 from tests.redisd import Redisd
 
 Body = dict[str, Any]
@@ -87,10 +89,44 @@ async def state_of_nats(js: JetStreamContext, stream: str) -> tuple[Any, ...]:
     """Everything a peek could have moved: what is stored, every consumer, its acknowledgements and its deliveries."""
     info = await js.stream_info(stream)
     consumers = [
-        (c.name, c.delivered, c.ack_floor, c.num_ack_pending, c.num_pending, c.num_redelivered, c.num_waiting)
+        (c.name, c.config, c.delivered, c.ack_floor, c.num_ack_pending, c.num_pending, c.num_redelivered, c.num_waiting)
         for c in await js.consumers_info(stream)
     ]
     return info.state, info.config, consumers
+
+
+def interest(monitor: int) -> list[str]:
+    """Every subscription that the server knows, but for the boxes that clients get their own answers in."""
+    with urlopen(f"http://127.0.0.1:{monitor}/subsz?subs=1&limit=10000") as told:
+        listed: list[Body] = json.load(told)["subscriptions_list"]
+    return sorted(f"{one['subject']} {one.get('qgroup')}" for one in listed if not one["subject"].startswith("_INBOX."))
+
+
+async def test_a_peek_leaves_no_interest_behind(repository: Path, tmp_path: Path, connect: Connect) -> None:
+    monitor = free_port()
+    server = Natsd(tmp_path / "natsd", f"http: 127.0.0.1:{monitor}").start()
+    nats_policy(repository, server.url)
+    try:
+        async with jetstream((server, cast("Redisd", None))) as js, connect(repository) as client:
+            await js.add_stream(name="HELD", subjects=["held.>"], retention="interest")  # pyright: ignore
+            await js.subscribe("held.a", durable="worker")  # pyright: ignore[reportUnknownMemberType]
+            await js._nc.subscribe("passing.a", "workers")  # pyright: ignore
+            await js._nc.flush()  # pyright: ignore
+            before = interest(monitor)
+            for subject in ("held.a", "passing.a"):
+                for begin in ("oldest", "latest", "new"):
+                    await peek(client, "nats", subject, **{"from": begin, "wait_seconds": 0.05})
+            during = asyncio.ensure_future(peek(client, "nats", "passing.b", **{"from": "new", "wait_seconds": 0.3}))
+            listening = False
+            while not during.done():
+                listening = listening or len(interest(monitor)) > len(before)
+                await asyncio.sleep(0.02)
+            async with asyncio.timeout(5):  # the server hears of the end of a subscription a moment later
+                while interest(monitor) != before:
+                    await asyncio.sleep(0.02)
+    finally:
+        server.stop()
+    assert listening, "or nothing would be compared"
 
 
 async def state_of_redis(there: Any, stream: str) -> tuple[Any, ...]:
@@ -110,7 +146,8 @@ async def state_of_redis(there: Any, stream: str) -> tuple[Any, ...]:
         ]
         for g in groups
     ]
-    return await there.xinfo_stream(stream), groups, consumers, pending, sorted(await there.keys("*"))
+    channels = sorted(await there.pubsub_channels()), await there.pubsub_numpat()
+    return await there.xinfo_stream(stream), groups, consumers, pending, channels, sorted(await there.keys("*"))
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -48,7 +48,11 @@ async def plan(kafka: Kafka, wanted: Wanted) -> Planned:
     skipped = sum(max(0, offset - before.get(n, 0)) for n, offset in target.items() if n in before)
     lost = f"the position of the group in {wanted.of}: {repeated:,} messages are handled again, {skipped:,} never"
     impact: dict[str, Json] = {"repeated": repeated, "skipped": skipped, "partitions": len(diff)}
-    return Planned(wanted, True, diff, live, target, lost, impact=impact, at=live)
+    unsure = live["members"] is None and (
+        "members_unknown",
+        "the broker does not say who reads: stop its members first",
+    )
+    return Planned(wanted, True, diff, live, target, lost, (unsure,) if unsure else (), impact=impact, at=live)
 
 
 async def apply(kafka: Kafka, planned: Planned) -> dict[str, Json]:
