@@ -3,12 +3,12 @@
 import asyncio
 import http.client
 import json
+import subprocess
 import sys
 import threading
 import time
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,19 @@ from mcp_types import EmptyResult, ResourceTemplateReference, SubscribeRequest, 
 from mcp_backend import policy
 from mcp_backend.cli import main
 from mcp_backend.errors import InvalidArgument
-from tests.conftest import SOME_ERAS, Era
+from tests.conftest import SOME_ERAS, Era, git
 from tests.test_transports import QUESTION, SERVE, environment
 
 STATIC = "a-static-token-of-the-ci-0123456789"
 RESOURCE = "http://127.0.0.1:8765/mcp"
-Serve = Callable[[str], AbstractAsyncContextManager[str]]
+REMOTE = """
+[engines.main]
+kind = "postgresql"
+url = "postgresql://nobody@127.0.0.1:1/orders"
+[engines.events]
+kind = "nats"
+url = "nats://127.0.0.1:1"
+"""
 
 
 class Issuer:
@@ -84,29 +91,34 @@ def issuer() -> Generator[Issuer]:
     server.server_close()
 
 
-@pytest.fixture
-def serve(repository: Path, issuer: Issuer) -> Serve:
-    """`async with serve("http") as url`: a server that takes the static token and those of the issuer."""
-    (repository / "mcp-backend.toml").write_text(
+@contextmanager
+def serving(folder: Path, transport: str, issuer: Issuer) -> Generator[str]:
+    """The address of a server that takes the static token and those of the issuer."""
+    root = folder / "orders service"
+    root.mkdir()
+    git(root, "init", "--quiet")
+    (root / "mcp-backend.toml").write_text(
         f'[http]\nurl = "{RESOURCE}"\nissuer = "{issuer.url}"\ntokens.ci = "env:CI_TOKEN"\ncalls_per_minute = 30\n'
+        + REMOTE
     )
-
-    @asynccontextmanager
-    async def serving(transport: str) -> AsyncGenerator[str]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *SERVE, "--transport", transport, "--port", "0", "--workspace", str(repository),
-            stderr=PIPE, env=environment() | {"CI_TOKEN": STATIC},
-        )  # fmt: skip
+    variables = environment() | {"CI_TOKEN": STATIC, "MCP_BACKEND_STATE": str(folder)}
+    command = [sys.executable, *SERVE, "--transport", transport, "--port", "0", "--workspace", str(root)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=variables) as process:
         assert process.stderr is not None
         try:
-            yield (await process.stderr.readline()).decode().split()[-1]
+            yield process.stderr.readline().decode().split()[-1]
         finally:
             process.terminate()
-            _, logged = await process.communicate()
-        assert STATIC.encode() not in logged
-        assert b"Traceback" not in logged
+            logged = process.stderr.read()
+    assert STATIC.encode() not in logged
+    assert b"Traceback" not in logged
 
-    return serving
+
+@pytest.fixture(scope="module")
+def url(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """A server over streamable HTTP, for all tests here: nothing that one does shows in another."""
+    with serving(tmp_path_factory.mktemp("served"), "http", issuer) as address:
+        yield address
 
 
 def post(url: str, token: str | None = None, **headers: str) -> http.client.HTTPResponse:
@@ -143,79 +155,68 @@ async def error_of(found: Client, tool: str, arguments: dict[str, Any]) -> dict[
     return result.structured_content.get("error", {})
 
 
-async def test_only_good_tokens_come_in(serve: Serve, issuer: Issuer) -> None:
-    async with serve("http") as url:
-        good = issuer.token()
-        bad = {
-            "none": None,
-            "empty": "",
-            "made up": "made-up",
-            "static, cut": STATIC[:-1],
-            "another audience": issuer.token(aud="https://other.example/mcp"),
-            "no audience": issuer.token(aud=None),
-            "another issuer": issuer.token(iss="https://evil.example"),
-            "expired": issuer.token(exp=time.time() - 120),
-            "never expires": issuer.token(exp=None),
-            "nobody": issuer.token(sub=None),
-            "not yet": issuer.token(nbf=time.time() + 600),
-            "another key": issuer.token(issuer.other),
-            "a shared secret": issuer.token("0" * 64, "HS256"),
-            "not signed": jwt.encode({"sub": "ana"}, None, "none"),  # pyright: ignore[reportArgumentType]
-            "one character changed": good[:-2] + ("A" if good[-2] != "A" else "B") + good[-1],
-        }
-        for name, token in bad.items():
-            answer = await asyncio.to_thread(post, url, token)
-            assert answer.status == 401, name
-            challenge = answer.headers["WWW-Authenticate"]
-            assert challenge.startswith("Bearer "), name
-            assert "/.well-known/oauth-protected-resource/mcp" in challenge, name
-        for token in (good, STATIC, issuer.token(aud=["https://other.example", RESOURCE])):
-            assert (await asyncio.to_thread(post, url, token)).status == 200
+async def test_only_good_tokens_come_in(url: str, issuer: Issuer) -> None:
+    good = issuer.token()
+    bad = {
+        "none": None,
+        "empty": "",
+        "made up": "made-up",
+        "static, cut": STATIC[:-1],
+        "another audience": issuer.token(aud="https://other.example/mcp"),
+        "no audience": issuer.token(aud=None),
+        "another issuer": issuer.token(iss="https://evil.example"),
+        "expired": issuer.token(exp=time.time() - 120),
+        "never expires": issuer.token(exp=None),
+        "nobody": issuer.token(sub=None),
+        "not yet": issuer.token(nbf=time.time() + 600),
+        "another key": issuer.token(issuer.other),
+        "a shared secret": issuer.token("0" * 64, "HS256"),
+        "not signed": jwt.encode({"sub": "ana"}, None, "none"),  # pyright: ignore[reportArgumentType]
+        "one character changed": good[:-2] + ("A" if good[-2] != "A" else "B") + good[-1],
+    }
+    for name, token in bad.items():
+        answer = await asyncio.to_thread(post, url, token)
+        assert answer.status == 401, name
+        challenge = answer.headers["WWW-Authenticate"]
+        assert challenge.startswith("Bearer "), name
+        assert "/.well-known/oauth-protected-resource/mcp" in challenge, name
+    for token in (good, STATIC, issuer.token(aud=["https://other.example", RESOURCE])):
+        assert (await asyncio.to_thread(post, url, token)).status == 200
 
 
-async def test_metadata_and_health_are_open_and_foreign_hosts_are_refused(serve: Serve, issuer: Issuer) -> None:
-    async with serve("http") as url:
-        origin = url.removesuffix("/mcp")
-        async with httpx2.AsyncClient() as requests:
-            metadata = (await requests.get(f"{origin}/.well-known/oauth-protected-resource/mcp")).json()
-            assert (metadata["resource"], metadata["authorization_servers"]) == (RESOURCE, [issuer.url])
-            for path in ("/healthz", "/readyz"):
-                assert (await requests.get(origin + path)).text == "ok\n"
-        good = issuer.token()
-        assert (await asyncio.to_thread(post, url, good, Host="evil.example")).status == 421
-        assert (await asyncio.to_thread(post, url, good, Origin="https://evil.example")).status == 403
+async def test_metadata_and_health_are_open_and_foreign_hosts_are_refused(url: str, issuer: Issuer) -> None:
+    origin = url.removesuffix("/mcp")
+    async with httpx2.AsyncClient() as requests:
+        metadata = (await requests.get(f"{origin}/.well-known/oauth-protected-resource/mcp")).json()
+        assert (metadata["resource"], metadata["authorization_servers"]) == (RESOURCE, [issuer.url])
+        for path in ("/healthz", "/readyz"):
+            assert (await requests.get(origin + path)).text == "ok\n"
+    good = issuer.token()
+    assert (await asyncio.to_thread(post, url, good, Host="evil.example")).status == 421
+    assert (await asyncio.to_thread(post, url, good, Origin="https://evil.example")).status == 403
 
 
 @pytest.mark.parametrize("era", SOME_ERAS)
-async def test_a_token_allows_what_its_scopes_say(serve: Serve, issuer: Issuer, era: Era) -> None:
-    async with serve("http") as url:
-        async with client(url, issuer.token(), era) as reader:
-            names = {tool.name for tool in (await reader.list_tools()).tools}
-            assert {"db_schema", "db_query", "escalate", "check_escalation"} <= names
-            assert not names & {"run_migration", "git_status", "run_command", "publish_message"}
-            for tool, scope in (("run_migration", "mcp-backend:write"), ("git_status", "mcp-backend:git")):
-                error = await error_of(reader, tool, {})
-                assert (error["code"], error["retry"]) == ("permission_denied", "never")
-                assert scope in error["reason"]
-            asked = await reader.call_tool("escalate", QUESTION)
-            assert asked.is_error is False
-        async with client(url, STATIC, era) as everything:
-            assert {"run_migration", "git_status"} <= {tool.name for tool in (await everything.list_tools()).tools}
-            assert await error_of(everything, "git_status", {}) == {}
-            records = await everything.read_resource("audit://recent")
-            text = str(getattr(records.contents[0], "text", ""))
-            assert '"principal": "ana"' in text or '"principal":"ana"' in text
-            assert '"principal": "ci"' in text or '"principal":"ci"' in text
+async def test_a_token_allows_what_its_scopes_say(url: str, issuer: Issuer, era: Era) -> None:
+    async with client(url, issuer.token(), era) as reader:
+        names = {tool.name for tool in (await reader.list_tools()).tools}
+        assert {"db_schema", "db_query", "escalate", "check_escalation"} <= names
+        assert not names & {"run_migration", "git_status", "run_command", "publish_message"}
+        for tool, scope in (("run_migration", "mcp-backend:write"), ("git_status", "mcp-backend:git")):
+            error = await error_of(reader, tool, {})
+            assert (error["code"], error["retry"]) == ("permission_denied", "never")
+            assert scope in error["reason"]
+        asked = await reader.call_tool("escalate", QUESTION)
+        assert asked.is_error is False
+    async with client(url, STATIC, era) as everything:
+        assert {"run_migration", "git_status"} <= {tool.name for tool in (await everything.list_tools()).tools}
+        assert await error_of(everything, "git_status", {}) == {}
+        records = await everything.read_resource("audit://recent")
+        text = str(getattr(records.contents[0], "text", ""))
+        assert '"principal": "ana"' in text or '"principal":"ana"' in text
+        assert '"principal": "ci"' in text or '"principal":"ci"' in text
 
 
-REMOTE = """
-[engines.main]
-kind = "postgresql"
-url = "postgresql://nobody@127.0.0.1:1/orders"
-[engines.events]
-kind = "nats"
-url = "nats://127.0.0.1:1"
-"""
 LOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("db_schema", {}), ("db_query", {"sql": "select 1"}), ("rehearse_migration", {}), ("message_topology", {}),
     ("peek_messages", {"destination": "orders"}),
@@ -223,32 +224,27 @@ LOOKS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @pytest.mark.parametrize("era", SOME_ERAS)
-async def test_what_only_looks_at_production_needs_its_scope_too(
-    serve: Serve, issuer: Issuer, repository: Path, era: Era
-) -> None:
-    file = repository / "mcp-backend.toml"
-    file.write_text(file.read_text() + REMOTE)
+async def test_what_only_looks_at_production_needs_its_scope_too(url: str, issuer: Issuer, era: Era) -> None:
     scopes = "mcp-backend:database mcp-backend:messaging"
-    async with serve("http") as url:
-        async with client(url, issuer.token(scope=scopes), era) as reader:
-            for tool, arguments in LOOKS:
-                error = await error_of(reader, tool, arguments)
-                assert error["code"] == "permission_denied", tool
-                assert "mcp-backend:production" in error["reason"], tool
-            for uri in ("schema://main", "schema://main/customers", "migrations://main", "topology://events"):
-                with pytest.raises(MCPError, match="mcp-backend:production"):
-                    await reader.read_resource(uri)
-            named = await reader.complete(
-                ResourceTemplateReference(uri="schema://{engine}/{table}"), {"name": "table", "value": ""},
-                context_arguments={"engine": "main"},
-            )  # fmt: skip
-            assert named.completion.values == []
+    async with client(url, issuer.token(scope=scopes), era) as reader:
+        for tool, arguments in LOOKS:
+            error = await error_of(reader, tool, arguments)
+            assert error["code"] == "permission_denied", tool
+            assert "mcp-backend:production" in error["reason"], tool
+        for uri in ("schema://main", "schema://main/customers", "migrations://main", "topology://events"):
             with pytest.raises(MCPError, match="mcp-backend:production"):
-                await watch(reader, "schema://main")
-        async with client(url, issuer.token(sub="bo", scope=f"{scopes} mcp-backend:production"), era) as trusted:
-            for tool, arguments in LOOKS:
-                error = await error_of(trusted, tool, arguments)
-                assert error["code"] in ("unavailable", "not_found", "invalid_argument"), (tool, error)
+                await reader.read_resource(uri)
+        named = await reader.complete(
+            ResourceTemplateReference(uri="schema://{engine}/{table}"), {"name": "table", "value": ""},
+            context_arguments={"engine": "main"},
+        )  # fmt: skip
+        assert named.completion.values == []
+        with pytest.raises(MCPError, match="mcp-backend:production"):
+            await watch(reader, "schema://main")
+    async with client(url, issuer.token(sub="bo", scope=f"{scopes} mcp-backend:production"), era) as trusted:
+        for tool, arguments in LOOKS:
+            error = await error_of(trusted, tool, arguments)
+            assert error["code"] in ("unavailable", "not_found", "invalid_argument"), (tool, error)
 
 
 async def watch(found: Client, uri: str) -> None:
@@ -259,8 +255,8 @@ async def watch(found: Client, uri: str) -> None:
     await found.session.send_request(SubscribeRequest(params=SubscribeRequestParams(uri=uri)), EmptyResult)
 
 
-async def test_a_principal_has_its_share_of_calls(serve: Serve, issuer: Issuer) -> None:
-    async with serve("http") as url, client(url, issuer.token(sub="eve"), "auto") as eager:
+async def test_a_principal_has_its_share_of_calls(url: str, issuer: Issuer) -> None:
+    async with client(url, issuer.token(sub="eve"), "auto") as eager:
         errors = [await error_of(eager, "check_escalation", {}) for _ in range(40)]
         refused = [error for error in errors if error]
         assert refused
@@ -270,8 +266,8 @@ async def test_a_principal_has_its_share_of_calls(serve: Serve, issuer: Issuer) 
             assert await error_of(other, "check_escalation", {}) == {}
 
 
-async def test_sse_asks_for_the_token_too(serve: Serve, issuer: Issuer) -> None:
-    async with serve("sse") as url:
+async def test_sse_asks_for_the_token_too(tmp_path: Path, issuer: Issuer) -> None:
+    with serving(tmp_path, "sse", issuer) as url:
         async with httpx2.AsyncClient() as requests:
             assert (await requests.get(url)).status_code == 401
             path = url.removesuffix("/sse") + "/messages/?session_id=" + "0" * 32
