@@ -1,14 +1,13 @@
 """Reads a specification of any kind, and remembers what was read as long as its files stay as they are."""
 
 import hashlib
-import os
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from mcp_backend.contracts.contract import Contract
-from mcp_backend.contracts.sources import Source
+from mcp_backend.contracts.sources import Source, stamped
 from mcp_backend.contracts.specs import Spec
 
 if TYPE_CHECKING:
@@ -27,13 +26,13 @@ def contract(source: Source, spec: Spec) -> Contract:
         return _fresh(source, spec)
     with _lock:
         known = _read.get(key)
-        if known and all(_stamp(source.root, path) == stamp for path, stamp in known[0].items()):
+        if known and all(stamped(source.root, path) == stamp for path, stamp in known[0].items()):
             _read.move_to_end(key)
             return known[1]
-        before = {path: _stamp(source.root, path) for path in spec.files}
+        before = {path: stamped(source.root, path) for path in spec.files}
         found = _fresh(source, spec)
         # Of the files that were found by references only the time after reading is known, which is soon enough.
-        _read[key] = ({path: _stamp(source.root, path) for path in found.sources} | before, found)
+        _read[key] = ({path: stamped(source.root, path) for path in found.sources} | before, found)
         while len(_read) > _KEPT:
             _read.popitem(last=False)
         return found
@@ -78,11 +77,3 @@ def _digest(root: Path, path: str) -> bytes:
         return hashlib.sha256((root / path).read_bytes()).digest()
     except (OSError, ValueError):
         return b""
-
-
-def _stamp(root: Path, path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(root / path)
-    except (OSError, ValueError):
-        return None
-    return found.st_mtime_ns, found.st_size

@@ -230,9 +230,11 @@ def _gaps(contract: "Contract", room: int) -> Result:
     met: dict[str, int] = {}
     for gap in contract.gaps:
         met[gap.id] = met.get(gap.id, 0) + 1
+        if met[gap.id] > SAME:
+            continue
         entry = gap.as_json(contract.path)
         cost = len(json.dumps(entry, ensure_ascii=False).encode()) + 2
-        if met[gap.id] > SAME or cost > room:
+        if cost > room:
             continue
         room -= cost
         shown.append(entry)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mcp_backend.contracts.documents import Broken, Documents, parsed
-from mcp_backend.contracts.sources import LARGEST, Source
+from mcp_backend.contracts.sources import HEAD, LARGEST, Seen, Source
 from mcp_backend.settings import private
 from mcp_backend.workspace.trees import Trees
 
@@ -114,11 +114,8 @@ class _OfTree(Source):
         super().__init__(root, files, documents, commit, known)
         object.__setattr__(self, "_tree", tree)
 
-    def head(self, path: str, size: int = 65_536) -> str:
-        return self.texts([path]).get(path, "")[:size]
-
-    def heads(self, paths: Iterable[str]) -> dict[str, str]:
-        return {path: text[:65_536] for path, text in self.texts(paths).items()}
+    def seen(self, paths: Iterable[str], look: Callable[[str, str], Seen], size: int = HEAD) -> dict[str, Seen]:
+        return {path: look(path, text[:size]) for path, text in self.texts(paths).items()}
 
     def texts(self, paths: Iterable[str]) -> dict[str, str]:
         tree: TreeFiles = getattr(self, "_tree")  # noqa: B009 - the class above is frozen

@@ -16,19 +16,22 @@ def schema_of(source: Source, spec: Spec) -> Any:
 
 
 def built(text: str, path: str) -> Any:
-    """The `GraphQLSchema` of a text. Directives nobody declares are let pass, as federated schemas use them. Raises
-    `Broken`."""
+    """The `GraphQLSchema` of a text. What SDL's rules forbid but a schema can be built of is let pass: federated
+    schemas use directives that nobody declares. Raises `Broken`."""
     try:
-        from graphql import GraphQLError, build_schema
+        from graphql import GraphQLError, build_ast_schema
+
+        from mcp_backend.contracts.graphql.parsing import parsed
     except ImportError as error:
         raise Unavailable(MISSING) from error
     try:
-        return build_schema(text)
-    except (GraphQLError, TypeError) as strict:
+        document = parsed(text)
         try:
-            return build_schema(text, assume_valid_sdl=True)
-        except (GraphQLError, TypeError) as error:
-            raise Broken(f"{path}: {str(strict)[:400]}") from error
+            return build_ast_schema(document, assume_valid_sdl=True)
+        except (GraphQLError, TypeError):
+            return build_ast_schema(document)  # fails, too, and says which rule is broken
+    except (GraphQLError, TypeError) as error:
+        raise Broken(f"{path}: {str(error)[:400]}") from error
     except RecursionError as error:
         raise Broken(f"{path}: nested too deeply") from error
 
