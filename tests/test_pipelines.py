@@ -255,6 +255,48 @@ async def unknown(js):
 """
 
 
+READ_GROUPS = {
+    "x.go": """
+package x
+import "github.com/redis/go-redis/v9"
+const Orders = "orders"
+func a(rdb *redis.Client) { rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Streams: []string{Orders, ">"}}) }
+func b(rdb *redis.Client, some []string) { rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Streams: append(some, ">")}) }
+func (w *W) c() { w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Streams: []string{w.stream, ">"}}) }
+func d(rdb *redis.Client) {
+  both := []string{"one", "two", ">", ">"}
+  rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Streams: both}) }
+func e(rdb *redis.Client) { args := []string{}
+  rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: "g", Streams: args}) }
+func f(rdb *redis.Client, t string) {
+  rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Streams: []string{fmt.Sprintf("t:%s:ev", t), ">"}}) }
+""",
+    "y.py": """
+import redis
+ORDERS = "orders"
+async def a(r): await r.xreadgroup("g", "c", {ORDERS: ">"})
+async def b(r, some): await r.xreadgroup("g", "c", some)
+async def c(r, names): await r.xreadgroup("g", "c", streams={n: ">" for n in names})
+async def d(r):
+    both = {"one": ">", "two": ">"}
+    await r.xreadgroup("g", "c", both)
+async def e(r): await r.xreadgroup("g", "c", dict.fromkeys(["one", "two"], ">"))
+async def f(r, t): await r.xreadgroup("g", "c", streams={f"t:{t}:ev": ">"})
+""",
+}
+
+
+def test_streams_that_a_group_reads_are_told_and_those_of_run_time_are_counted(tmp_path: Path) -> None:
+    code = written(tmp_path, READ_GROUPS)
+    read = {(s.function.path[0], s.name): {i.of for i in s.into} for s in code.stages if s.into}
+    both = {"one", "two"}
+    assert read == {
+        ("x", "a"): {"orders"}, ("x", "d"): both, ("x", "f"): {"t:*:ev"},
+        ("y", "a"): {"orders"}, ("y", "d"): both, ("y", "e"): both, ("y", "f"): {"t:*:ev"},
+    }  # fmt: skip
+    assert code.unresolved == ("x.go:6", "x.go:7", "x.go:12", "y.py:5", "y.py:6")
+
+
 def test_go_sources_say_what_they_publish_read_and_write(tmp_path: Path) -> None:
     code = written(tmp_path, {"service.go": GO, "service_test.go": GO})
     out = {(o.publish.system, o.to, o.publish.key, o.publish.fields) for s in code.stages for o in s.out}

@@ -14,6 +14,7 @@ from mcp_backend.pipelines.go_nodes import (
     in_transaction,
     last,
     parameters,
+    streams_of,
     without_context,
 )
 from mcp_backend.pipelines.model import Consume, Function, Publish, Source, System, Text, Write
@@ -139,7 +140,7 @@ class _Reading:
                     reads.add(table)
             elif part.type == "composite_literal":
                 publishes += self._message(part, local)
-                consumes += self._reader(part)
+                consumes += self._reader(part, local)
             elif part.type == "call_expression":
                 method, receiver = callee(part)
                 if method in CONVERTS:
@@ -183,7 +184,7 @@ class _Reading:
                 self._fields(parts.get(content), local), in_transaction(literal),
             )  # fmt: skip
 
-    def _reader(self, literal: "Node") -> Iterator[Consume]:
+    def _reader(self, literal: "Node", local: "dict[str, Node]") -> Iterator[Consume]:
         kind = text_of(literal.child_by_field_name("type"))
         if kind not in READERS:
             return
@@ -192,14 +193,9 @@ class _Reading:
         place, named = parts.get(of), "".join(p for _, p in self._text(parts.get(group)) or ())
         places = [place] if place is not None else []
         if of == "Streams" and place is not None:
-            listed = [
-                t
-                for t in walk(place)
-                if t.type in (*_TEXT, "identifier") and t.parent and t.parent.type == "literal_element"
-            ]
-            places = listed[: max(1, len(listed) // 2)]
+            places = streams_of(place, local)
         for one in places:
-            if text := self._text(one):
+            if text := self._text(one) or (((True, "?"),) if system == "redis" else None):
                 acknowledges = system != "kafka" or self._acknowledges
                 yield Consume(system, text, literal.start_point[0] + 1, named, acknowledges)
 

@@ -46,6 +46,15 @@ def elements(literal: "Node") -> "dict[str, Node]":
     return found
 
 
+def streams_of(node: "Node", local: "dict[str, Node]") -> "list[Node]":
+    """The names in what `XReadGroup` is given: the first half of a list, names before where each is read from; or the
+    whole expression where they are only known at run time."""
+    known = local.get(text_of(node), node)
+    body = known.child_by_field_name("body") if known.type == "composite_literal" else None
+    listed = body.named_children if body is not None else []
+    return listed[: max(1, len(listed) // 2)] or [node]
+
+
 def parameters(node: "Node") -> tuple[str, ...]:
     """The names a function is called with."""
     found = node.child_by_field_name("parameters")

@@ -18,6 +18,7 @@ from mcp_backend.pipelines.python_nodes import (
     owner_of,
     parameters,
     spelled,
+    streams_of,
 )
 from mcp_backend.workspace.symbols import languages, parsing
 
@@ -147,7 +148,7 @@ class _Reading:
                     converted |= words(part)
                 if (publish := self._publish(part, method, receiver, local)) is not None:
                     publishes.append(publish)
-                elif found := self._consume(part, method, receiver):
+                elif found := self._consume(part, method, receiver, local):
                     consumes += found
                 elif (write := self._added(part, method)) is not None:
                     writes.append(write)
@@ -159,7 +160,7 @@ class _Reading:
         for decorator in decorators(node):
             method, receiver = callee(decorator)
             if method == "subscriber":
-                consumes += self._consume(decorator, method, receiver)
+                consumes += self._consume(decorator, method, receiver, local)
             elif method == "publisher":
                 text = self._destination(decorator, ("subject", "topic", "channel"))
                 system = clients.system(receiver, clients.SYSTEMS, self._imports, self._made)
@@ -195,7 +196,7 @@ class _Reading:
             self._fields(payload, local) if payload is not None else None, in_transaction(call),
         )  # fmt: skip
 
-    def _consume(self, call: "Node", method: str, receiver: str) -> list[Consume]:
+    def _consume(self, call: "Node", method: str, receiver: str, local: "dict[str, Node]") -> list[Consume]:
         if method not in CONSUME or (not receiver and not method[0].isupper()):
             return []
         among = CONSUME[method]
@@ -208,8 +209,9 @@ class _Reading:
             group = positional[1]
         places = positional
         if method in ("xreadgroup", "xread"):
-            streams = keyword(call, "streams") or next((a for a in positional if a.type == "dictionary"), None)
-            places = [p.named_children[0] for p in streams.named_children if p.type == "pair"] if streams else []
+            at = 2 if method == "xreadgroup" else 0
+            streams = keyword(call, "streams") or (positional[at] if len(positional) > at else None)
+            places = streams_of(streams, local) if streams is not None else []
             group = group or (positional[0] if method == "xreadgroup" and positional else None)
         elif system == "nats":
             places = [named] if (named := keyword(call, "subject")) is not None else positional[:1]
@@ -221,7 +223,9 @@ class _Reading:
         core = method == "subscribe" and system == "nats" and not re.search(r"(?i)js|jet|stream", receiver)
         heard = method in ("psubscribe", "ssubscribe") or (method == "subscribe" and system == "redis")
         once = core or heard or method == "subscribe_core"
-        texts = [text for place in places if (text := spelled(place))]
+        texts = [
+            text for place in places if (text := spelled(place) or (((True, "?"),) if system == "redis" else None))
+        ]
         callback = keyword(call, "cb", "callback", "handler")
         through = frozenset(words(callback)) if callback is not None else frozenset[str]()
         name = name or (self._group if system == "kafka" else "")

@@ -129,3 +129,15 @@ def decorators(node: "Node") -> "list[Node]":
         return []
     return [c.named_children[0] for c in outer.named_children
             if c.type == "decorator" and c.named_children and c.named_children[0].type == "call"]  # fmt: skip
+
+
+def streams_of(node: "Node", local: "dict[str, Node]") -> "list[Node]":
+    """The names in what `xread` is given: keys of a dictionary, what `dict.fromkeys` takes, or the whole expression
+    where they are only known at run time."""
+    known, found = local.get(text_of(node), node), list["Node"]()
+    if known.type == "dictionary":
+        found = [pair.named_children[0] for pair in known.named_children if pair.type == "pair"]
+    elif known.type == "call" and callee(known)[0] == "fromkeys" and (given := arguments(known)):
+        listed = local.get(text_of(given[0]), given[0])
+        found = listed.named_children if listed.type in ("list", "tuple", "set") else []
+    return found or [node]
