@@ -66,9 +66,12 @@ def judge_messages(
             misfits += wrong
             if not wrong or misfits <= SHOWN:
                 fits[fit] = None
-        against.append(next((f.against for _, f in reversed(found) if f.against), None) if fit.fits else None)
+        last = next((f.against for _, f in reversed(found) if f.against), None) if found else None
+        against.append(last if fit.fits else None)
         read.append(read_first if fit.fits else None)
-        notes |= dict.fromkeys(f.unchecked for _, f in found if f.unchecked)
+        for _, one in found:
+            if one.unchecked:
+                notes[one.unchecked] = None
     needed = justification is not None and any(fit.contract is None for fit in fits)
     return Judged(tuple(fits), tuple(against), tuple(read), tuple(notes), needed)
 

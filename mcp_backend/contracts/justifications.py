@@ -6,9 +6,11 @@ the reason holds for `DAYS` from its first use at that destination.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -110,9 +112,19 @@ def _name(destination: str, words: str) -> str:
     return f"J-{digest[:12]}"
 
 
-def _known(state: Path) -> dict[str, str]:
+def _known(state: Path) -> Mapping[str, str]:
+    path = f"{state}/justifications.json"
     try:
-        with open(f"{state}/justifications.json", encoding="utf-8") as file:
+        found = os.stat(path)  # It is replaced as a whole, so a stat tells whether it is the one that was read.
+    except OSError:
+        return {}
+    return _read(path, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=16)
+def _read(path: str, *version: int) -> Mapping[str, str]:
+    try:
+        with open(path, encoding="utf-8") as file:
             found = json.loads(file.read())
     except (OSError, ValueError):
         return {}

@@ -41,6 +41,8 @@ async def publish_all(
     time; those that get anything but an acknowledgement are then found out about one by one.
     """
     deadline = asyncio.get_running_loop().time() + seconds
+    if len(messages) == 1:
+        return [await publish(nats, messages[0], stream, expected=expected, deadline=deadline)]
     outcomes: list[Outcome | None] = [None] * len(messages)
     lanes: dict[str, list[int]] = {}
     free = [i for i, message in enumerate(messages) if message.order is None and expected is None]

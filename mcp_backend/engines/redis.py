@@ -62,6 +62,8 @@ class Redis:
         self._lease: Lease | None = None
         self._down_since: datetime | None = None
         self._refreshed = 0.0
+        self.streams: dict[str, tuple[float, list[str]]] = {}
+        """Until when a name is taken to be a stream, and what there was to say of its last entry."""
 
     @property
     def version(self) -> str:
@@ -220,10 +222,8 @@ class Redis:
             raise _sorted(error) from error
         except KeyError as error:
             raise Refused(f"CLUSTERDOWN no node serves slot {error}") from error
-        except failures.NoPermissionError as error:
-            raise Refused(f"NOPERM {error}") from error
-        except failures.OutOfMemoryError as error:
-            raise Refused(f"OOM {error}") from error
+        except (failures.NoPermissionError, failures.OutOfMemoryError) as error:
+            raise Refused(f"{'OOM' if isinstance(error, failures.OutOfMemoryError) else 'NOPERM'} {error}") from error
         except failures.RedisError as error:
             raise Refused(str(error)) from error
 

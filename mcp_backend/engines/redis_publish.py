@@ -115,6 +115,9 @@ async def store_all(redis: Redis, stream: str, messages: Sequence[Message], *, s
                 outcomes.update(dict.fromkeys(part, skipped))
                 continue
             chunk, words = [messages[index] for index in part], following
+            if len(parts) == 1:
+                outcomes.update(zip(part, await _store(redis, stream, chunk, words, deadline), strict=True))
+                return
             async with asyncio.TaskGroup() as group:
                 storing = group.create_task(_store(redis, stream, chunk, words, deadline))
                 if number + 1 < len(parts):
@@ -126,6 +129,8 @@ async def store_all(redis: Redis, stream: str, messages: Sequence[Message], *, s
             if order is not None and failed is not None:
                 blocked = messages[failed].message_id
 
+    if len(lanes) == 1:
+        await lane(*lanes.popitem())
     async with asyncio.TaskGroup() as group:
         for order, indexes in lanes.items():
             group.create_task(lane(order, indexes))

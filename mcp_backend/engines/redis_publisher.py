@@ -1,6 +1,7 @@
 """A Redis stream or channel as publish_message sees it."""
 
 import difflib
+import time
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -12,6 +13,7 @@ from mcp_backend.errors import InvalidArgument, Json, PermissionDenied
 from mcp_backend.policy import EngineSettings
 
 NAME_BYTES = 512
+KNOWN_SECONDS, MOST_KNOWN = 5.0, 1000
 Kind = Literal["stream", "channel", "shard"]
 PREFIXES: tuple[Kind, ...] = ("stream", "channel", "shard")
 
@@ -54,6 +56,9 @@ class RedisPublisher:
     async def look(self, messages: Sequence[Message]) -> list[str]:
         """Finds out whether the name is a stream. Raises `InvalidArgument`, `PermissionDenied`, `Unavailable`."""
         await self._redis.client()
+        if self._kind in (None, "stream") and (known := self._known()) is not None:
+            self._kind = "stream"
+            return await self._about_server() + known
         try:
             kind = await self._redis.ask("TYPE", self.address)
         except Refused as error:
@@ -72,7 +77,7 @@ class RedisPublisher:
             )
         self._kind = self._kind or ("stream" if found == "stream" else "channel")
         if self._kind == "stream":
-            return await self._about_stream()
+            return await self._about_server() + await self._about_stream()
         # Our own headers (key, justification) are left out: the order is kept anyway, and the reason is recorded.
         if any(not name.startswith("Mcp-Backend-") for message in messages for name in message.headers):
             raise InvalidArgument(
@@ -85,7 +90,12 @@ class RedisPublisher:
             else [f"no stream is named {self.address}{await self._nearest()}"]
         )
 
-    async def _about_stream(self) -> list[str]:
+    def _known(self) -> list[str] | None:
+        """What there was to say of this stream a moment ago. The script makes none, so a stale answer does no harm."""
+        until, notes = self._redis.streams.get(self.address, (0.0, list[str]()))
+        return notes if time.monotonic() < until else None
+
+    async def _about_server(self) -> list[str]:
         notes: list[str] = []
         await self._redis.refresh()
         info = self._redis.info
@@ -97,10 +107,17 @@ class RedisPublisher:
         elif info and info.get("appendfsync") != "always":
             often = info.get("appendfsync", "at an unknown interval")
             notes.append(f"the append-only file is written {often}: what was stored last is lost when the server dies")
+        return notes
+
+    async def _about_stream(self) -> list[str]:
+        notes: list[str] = []
         last = await self._redis.ask("XREVRANGE", self.address, "+", "-", "COUNT", 1)
         fields = sorted(map(_text, cast("dict[bytes, bytes]", last[0][1] or {}))) if last else []
         if fields and "payload" not in fields:
             notes.append(f"its last entry has the fields {', '.join(fields[:8])}; this one has payload and message_id")
+        if len(self._redis.streams) > MOST_KNOWN:
+            self._redis.streams.clear()
+        self._redis.streams[self.address] = (time.monotonic() + KNOWN_SECONDS, notes)
         return notes
 
     async def _nearest(self) -> str:
@@ -125,7 +142,10 @@ class RedisPublisher:
         """Adds to the stream, or publishes on the channel."""
         if self._kind == "stream":
             seconds = SECONDS + SECONDS_EACH * len(messages)
-            return await store_all(self._redis, self.address, messages, seconds=seconds)
+            outcomes = await store_all(self._redis, self.address, messages, seconds=seconds)
+            if any(outcome.stored != "yes" for outcome in outcomes):
+                self._redis.streams.pop(self.address, None)
+            return outcomes
         return await tell_all(self._redis, self.address, messages, sharded=self._kind == "shard")
 
     def entry(self, message: Message, outcome: Outcome, against: str | None) -> dict[str, Json]:

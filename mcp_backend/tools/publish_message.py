@@ -230,7 +230,7 @@ def _written(messages: "Sequence[Message]", judged: "Judged") -> "tuple[list[Mes
 
     texts, written = list[Any](), list[Any]()
     for message, read in zip(messages, judged.read, strict=True):
-        if read is None:
+        if read is None or not (read.form or read.headers or read.data is not None):
             texts.append(message)
             written.append(message)
             continue

@@ -62,9 +62,12 @@ def scan(path: str, data: bytes, added_lines: set[int] | None = None) -> list[Se
     text = _text(data[:LONGEST])
     if text is None:
         return []
+    credentials = list(_all(path, text))
+    if not credentials:
+        return []
     starts = [0, *(m.end() for m in re.finditer("\n", text))]
     found: dict[int, Secret] = {}
-    for kind, begin, end in _all(path, text):
+    for kind, begin, end in credentials:
         line, last = _line(starts, begin), _line(starts, end)
         if added_lines is None or not added_lines.isdisjoint(range(line, last + 1)):
             found.setdefault(line, Secret(path, line, kind))
