@@ -52,7 +52,7 @@ async def notes(request):
         body = await request.json()
         fits = isinstance(body.get("id"), int) and isinstance(body.get("text"), str) and len(body["text"]) <= 20
         return JSONResponse(None, 201 if fits else 422)
-    return JSONResponse([{"id": 1, "text": "a"}])
+    return JSONResponse([{"id": 1, "text": "a"}, {"id": 2, "text": "b"}])
 
 
 def create_app():
@@ -76,7 +76,7 @@ outer = APIRouter()
 
 @inner.get("")
 def notes() -> list[Note]:
-    return [Note(id=1, text="a")]
+    return [Note(id=1, text="a"), Note(id=2, text="b")]
 
 
 @inner.post("", status_code=201)
@@ -323,7 +323,7 @@ class _Service(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Location", "http://example.com/")
         self.end_headers()
-        self.wfile.write(b'[{"id": "1", "text": "a"}]')
+        self.wfile.write(b'[{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]')
 
     do_POST = do_GET
 

@@ -98,7 +98,7 @@ def _application(text: str) -> None:
 def _local(url: str) -> str:
     """The URL of a service on this machine. Redirects are not followed, names are not looked up."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    if parts.scheme not in ("http", "https", "grpc", "grpcs", "ws", "wss") or not parts.hostname or parts.username:
         raise InvalidArgument(
             "url: expected http://127.0.0.1:PORT of a running development service, without a password"
         )
@@ -128,7 +128,7 @@ async def _implementation(
         )
     try:
         if url is not None:
-            checked = await checking.check_url(source, spec, url, prepared.headers)
+            checked = await checking.check_url(source, spec, app.policy, url, prepared.headers)
         else:
             checked = await checking.check(
                 source, spec, app.workspace, app.policy, implementation or "auto", prepared.headers
@@ -156,7 +156,7 @@ def _checked(checked: "Checked", after: int) -> Result:
         "deviates"
         if every
         else "unverified"
-        if any(u.where == "*" for u in checked.unverified) and not checked.requests
+        if any(u.where == "*" for u in checked.unverified) and not (checked.requests and checked.sources)
         else "matches"
     )
     unverified: list[Json] = [{"where": u.where, "why": u.why} for u in checked.unverified[:UNVERIFIED]]

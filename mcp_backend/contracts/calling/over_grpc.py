@@ -4,7 +4,7 @@ https://protobuf.dev/programming-guides/json/
 """
 
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -88,15 +88,15 @@ def _send(
     import grpc  # pyright: ignore[reportMissingTypeStubs]
 
     lib: Any = grpc
-    channel = _channel(line, lib)
+    channel = opened(line, lib)
     line.ends_by(channel.close)
     metadata = tuple((n.lower(), v) for n, v in asked.headers.sent)
     reflection = ""
     try:
         if rpc is None:
-            rpc, reflection = _reflected(line, lib, channel, metadata, name)
+            rpc, reflection = rpcs.reflected(asking(line, lib, channel, metadata), name)
             messages = _messages(rpc, body)
-        got = _called(line, lib, channel, rpc, messages, metadata, reads=reads)
+        got = called(line, lib, channel, rpc, messages, metadata, reads=reads)
     finally:
         channel.close()
     if reflection:
@@ -105,7 +105,7 @@ def _send(
     return got
 
 
-def _channel(line: Line, lib: Any) -> Any:
+def opened(line: Line, lib: Any) -> Any:
     """A channel to the address that answered, and to no other: no look-up, no proxy, no retry of its own."""
     connection = line.open()
     address = connection.getpeername()[0]
@@ -130,7 +130,10 @@ def _same(data: bytes) -> bytes:
     return data
 
 
-def _reflected(line: Line, lib: Any, channel: Any, metadata: Any, name: str) -> tuple[Rpc, str]:
+def asking(line: Line, lib: Any, channel: Any, metadata: Any) -> Callable[[str, bytes], bytes]:
+    """Sends one message to a bidirectional method and gives the first answer: what reflection needs. It raises
+    `LookupError` when there is none, `Unavailable` or `DeadlineExceeded` when the connection ends."""
+
     def unary(path: str, data: bytes) -> bytes:
         stub = channel.stream_stream(path, request_serializer=_same, response_deserializer=_same)
         try:
@@ -145,12 +148,13 @@ def _reflected(line: Line, lib: Any, channel: Any, metadata: Any, name: str) -> 
         except ValueError as error:  # the channel was closed: time is over
             raise lost(line, True, "timeout_seconds passed") from error
 
-    return rpcs.reflected(unary, name)
+    return unary
 
 
-def _called(
+def called(
     line: Line, lib: Any, channel: Any, rpc: Rpc, messages: tuple[bytes, ...], metadata: Any, *, reads: bool
 ) -> Got:
+    """Calls an rpc and judges what comes back. Raises `Unavailable`, `DeadlineExceeded`, `OutcomeUnknown`."""
     make = {
         (False, False): channel.unary_stream, (False, True): channel.unary_stream,
         (True, False): channel.stream_stream, (True, True): channel.stream_stream,

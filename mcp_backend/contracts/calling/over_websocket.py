@@ -6,6 +6,7 @@ https://www.rfc-editor.org/rfc/rfc6455
 import json
 import ssl
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -59,7 +60,7 @@ def prepare(asked: Asked) -> Request:
     url = f"{scheme}://{asked.target.authority}{path}"
 
     def send(line: Line) -> Got:
-        got, messages = _exchange(line, url, asked, secret_content)
+        got, messages = exchange(line, url, asked.headers.sent, secret_content)
         _judge(got, messages, contract, why)
         return got
 
@@ -74,13 +75,17 @@ def _content(body: Any) -> bytes:
     return limited(text.encode())
 
 
-def _exchange(line: Line, url: str, asked: Asked, content: bytes) -> tuple[Got, list[str | bytes]]:
+def exchange(
+    line: Line, url: str, sent: Sequence[tuple[str, str]], content: bytes
+) -> tuple[Got, list[str | bytes]]:  # fmt: skip
+    """One connection: what is `sent` are its headers. `more["ended"]` tells how it ended. Raises `Unavailable`,
+    `DeadlineExceeded`, `OutcomeUnknown`."""
     from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
     from websockets.sync.client import connect
     from websockets.typing import Subprotocol
 
-    offered = asked.headers.get("sec-websocket-protocol")
-    headers = [(n, v) for n, v in asked.headers.sent if n.lower() != "sec-websocket-protocol"]
+    offered = next((v for n, v in sent if n.lower() == "sec-websocket-protocol"), None)
+    headers = [(n, v) for n, v in sent if n.lower() != "sec-websocket-protocol"]
     messages: list[str | bytes] = []
     size, ended = 0, ""
     reads = not content
@@ -147,13 +152,11 @@ def _contract(source: Source, operation: str, path: str) -> tuple[Contract | Non
             broken = str(error)[:300]
             continue
         names += events.channels
-        for channel in events.channels.values():
-            own = [o for o in events.operations if o.channel.node.key == channel.node.key]
-            called = name in (channel.name, *(o.name for o in own)) if name else _at(events, channel, path)
-            if called:
-                # What the application sends, its client receives.
-                said = {a: tuple(m for o in own if o.action == a for m in o.messages) for a in ("send", "receive")}
-                hits.append(Contract(events, channel, said["receive"], said["send"]))
+        for one in contracts(events):
+            channel = one.channel
+            own = {o.name for o in events.operations if o.channel.node.key == channel.node.key}
+            if name in (channel.name, *own) if name else _at(events, channel, path):
+                hits.append(one)
     if len(hits) == 1:
         return hits[0], ""
     if name and not hits:
@@ -204,7 +207,7 @@ def _misfits(contract: Contract, messages: tuple[Message, ...], data: str | byte
 
 
 def _problems(contract: Contract, content: bytes) -> list[str]:
-    if not contract.sent or any(_opaque(m) for m in contract.sent):
+    if not contract.sent or any(opaque(m) for m in contract.sent):
         return []
     found = _misfits(contract, contract.sent, content, "request")
     return [f"{m.where}: expected {m.expected}, sent {m.actual}" for m in found[:5]]
@@ -220,19 +223,32 @@ def _judge(got: Got, messages: list[str | bytes], contract: Contract | None, why
         got.unverified.append(Unverified(contract.channel.name, "no message came"))
     elif not contract.received:
         got.unverified.append(Unverified(contract.channel.name, "the contract says of no message that it is sent here"))
-    elif any(_opaque(m) for m in contract.received):
+    elif any(opaque(m) for m in contract.received):
         got.unverified.append(Unverified(contract.channel.name, "a message has no JSON Schema that can be checked"))
     else:
-        found: dict[tuple[str, str], Deviation] = {}
-        for message in messages:
-            for m in _misfits(contract, contract.received, message, "response"):
-                kind: Any = KINDS.get(m.id, "different")
-                word = "type-mismatch" if m.id == "constraint-violated" else m.id
-                found.setdefault((word, m.where), Deviation(word, kind, m.where, m.expected, m.actual, "response"))
-        got.deviations += found.values()
+        got.deviations += deviations(contract, messages, "response")
 
 
-def _opaque(message: Message) -> bool:
+def deviations(contract: Contract, messages: Iterable[str | bytes], source: str) -> list[Deviation]:
+    """In what the messages that a client got are none of those that the contract has for it."""
+    found: dict[tuple[str, str], Deviation] = {}
+    for message in messages:
+        for m in _misfits(contract, contract.received, message, "response"):
+            kind: Any = KINDS.get(m.id, "different")
+            word = "type-mismatch" if m.id == "constraint-violated" else m.id
+            found.setdefault((word, m.where), Deviation(word, kind, m.where, m.expected, m.actual, source))
+    return [*found.values()]
+
+
+def contracts(events: Events) -> Iterator[Contract]:
+    """The channels of a document as a client sees them: what the application sends, it receives."""
+    for channel in events.channels.values():
+        own = [o for o in events.operations if o.channel.node.key == channel.node.key]
+        said = {a: tuple(m for o in own if o.action == a for m in o.messages) for a in ("send", "receive")}
+        yield Contract(events, channel, said["receive"], said["send"])
+
+
+def opaque(message: Message) -> bool:
     """Whether a message is declared in a way that is not checked here."""
     said = message.node.map.get("schemaFormat") or (message.payload.map.get("schemaFormat") if message.payload else "")
     other = bool(said) and "json" not in str(said) and "asyncapi" not in str(said)

@@ -14,7 +14,7 @@ from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.protobuf.compiling import Compiled, compiled
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
-from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
+from mcp_backend.errors import InvalidArgument, NotFound
 
 MISSING = 'gRPC needs the extra "contracts": pip install "mcp-backend[contracts]"'
 REFLECTIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
@@ -96,10 +96,40 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 def reflected(unary: Callable[[str, bytes], bytes], wanted: str) -> tuple[Rpc, str]:
     """The rpc of that name as the server describes it, and the reflection that was used. `unary` sends one message to
     a bidirectional method and gives the answer. Raises `NotFound`, `InvalidArgument`, and what `unary` raises."""
+
+    def chosen(services: list[str]) -> list[str]:
+        return [s for s in services if _may_have(s, wanted)][:SHOWN] or services[:SHOWN]
+
+    try:
+        told = described(unary, chosen)
+    except LookupError as error:
+        raise NotFound(
+            f"operation: {wanted} is in no .proto file here, and the server does not describe itself ({error})"
+        ) from error
+    rpc = _one(_hits(told.files, wanted, ""), wanted)
+    if rpc is None:
+        raise NotFound(
+            f"operation: the server has no {wanted}; it tells of {', '.join(_names(told.files)[:SHOWN]) or 'none'}"
+        )
+    return rpc, told.reflection
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a server tells of itself: its services, the files of those that were asked for, and by which reflection."""
+
+    services: tuple[str, ...]
+    files: tuple[Any, ...]
+    reflection: str
+
+
+def described(unary: Callable[[str, bytes], bytes], chosen: Callable[[list[str]], list[str]]) -> Described:
+    """Asks a server for its services, and for the files of those that `chosen` picks. Raises `LookupError` when it
+    does not describe itself, `NotFound` when what it tells cannot be read, and what `unary` raises."""
     from grpc_reflection.v1alpha import reflection_pb2 as messages  # pyright: ignore
 
     pb: Any = messages
-    problem = ""
+    problem = "no reflection"
     for service in REFLECTIONS:
 
         def ask(service: str = service, **what: Any) -> Any:
@@ -108,26 +138,15 @@ def reflected(unary: Callable[[str, bytes], bytes], wanted: str) -> tuple[Rpc, s
 
         try:
             listed = ask(list_services="")
-        except Unavailable:
-            raise
         except LookupError as error:  # this version is not served
             problem = str(error)
             continue
         services = [str(s.name) for s in listed.list_services_response.service if s.name not in REFLECTIONS]
         files: dict[str, Any] = {}
-        for name in [s for s in services if _may_have(s, wanted)][:SHOWN] or services[:SHOWN]:
+        for name in chosen(services):
             _take(ask, files, file_containing_symbol=name)
-        ordered = list(_ordered(files))
-        rpc = _one(_hits(ordered, wanted, ""), wanted)
-        if rpc is None:
-            raise NotFound(
-                f"operation: the server has no {wanted}; it tells of {', '.join(_names(ordered)[:SHOWN]) or 'none'}"
-            )
-        return rpc, service
-    raise NotFound(
-        f"operation: {wanted} is in no .proto file here, and the server does not describe itself "
-        f"({problem or 'no reflection'})"
-    )
+        return Described(tuple(services), tuple(_ordered(files)), service)
+    raise LookupError(problem)
 
 
 def _take(ask: Callable[..., Any], files: dict[str, Any], **what: str) -> None:
@@ -197,12 +216,13 @@ def _hits(files: Iterable[Any], wanted: str, spec: str) -> list[Rpc]:
             for method in service.method:
                 full = f"{prefix}{service.name}.{method.name}"
                 if full == name or full.endswith(f".{name}"):
-                    found.append(_rpc(every, f"{prefix}{service.name}", method, spec))
+                    found.append(made(every, f"{prefix}{service.name}", method, spec))
     exact = [r for r in found if f"{r.service}.{r.name}" == name]
     return exact or found
 
 
-def _rpc(files: list[Any], service: str, method: Any, spec: str) -> Rpc:
+def made(files: list[Any], service: str, method: Any, spec: str) -> Rpc:
+    """The rpc of a service, with the messages of these files. Raises `InvalidArgument` for files that do not fit."""
     from google.protobuf import descriptor_pool, message_factory
 
     pool: Any = descriptor_pool.DescriptorPool()
@@ -211,9 +231,10 @@ def _rpc(files: list[Any], service: str, method: Any, spec: str) -> Rpc:
             pool.AddSerializedFile(file.SerializeToString())
         except TypeError as error:
             raise InvalidArgument(f"operation: {file.name[:100]} cannot be used: {str(error)[:200]}") from error
-    made: Any = message_factory
+    factory: Any = message_factory
     request, response = (
-        made.GetMessageClass(pool.FindMessageTypeByName(t.lstrip("."))) for t in (method.input_type, method.output_type)
+        factory.GetMessageClass(pool.FindMessageTypeByName(t.lstrip(".")))
+        for t in (method.input_type, method.output_type)
     )
     harmless = method.options.idempotency_level == NO_SIDE_EFFECTS
     return Rpc(

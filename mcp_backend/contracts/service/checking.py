@@ -60,10 +60,8 @@ async def check(
         if target.endswith(".go") or _has_go(source, target):
             return await asyncio.to_thread(grpc.go, source, spec, target.partition(":")[0])
         return await asyncio.to_thread(grpc.python, source, spec, _file(source, target.partition(":")[0]))
-    if spec.kind == "asyncapi":
-        raise InvalidArgument(
-            "path: an implementation of AsyncAPI is not checked by this release; base compares revisions"
-        )
+    if spec.kind == "asyncapi" and (target.endswith(".go") or _has_go(source, target)):
+        raise InvalidArgument("implementation: Go is not checked against AsyncAPI; give the url of the running service")
     if target.endswith(".go") or _has_go(source, target):
         from mcp_backend.contracts.service import go
 
@@ -75,25 +73,39 @@ async def check(
         checked = Checked(target, sandbox=loaded.sandbox)
         if spec.kind == "graphql":
             _graphql(source, spec, loaded.sdl, loaded.problem, checked)
+        elif spec.kind == "asyncapi":
+            from mcp_backend.contracts.service import websocket
+
+            await websocket.check_app(source, spec, loaded, talk, headers, checked)
         else:
             await _openapi(source, spec, loaded, talk, headers, checked)
     return checked
 
 
-async def check_url(source: Source, spec: Spec, url: str, headers: Mapping[str, str]) -> Checked:
-    """Checks a running service by requests that change nothing. Raises `Broken`, `InvalidArgument`."""
+async def check_url(source: Source, spec: Spec, policy: Policy, url: str, headers: Mapping[str, str]) -> Checked:
+    """Checks a running service by requests that change nothing. Raises `Broken`, `InvalidArgument`, `Unavailable`."""
     from mcp_backend.contracts.openapi.model import Api
 
     if spec.kind == "graphql":
         return await _introspected(source, spec, url, headers)
-    if spec.kind != "openapi":
-        raise InvalidArgument(f"url: a running service is checked against OpenAPI and GraphQL only, not {spec.kind}")
+    if spec.kind in ("protobuf", "asyncapi"):
+        from mcp_backend.contracts.calling import addresses
+        from mcp_backend.contracts.service import grpc_url, websocket
+
+        protocol, one = ("grpc", grpc_url.check) if spec.kind == "protobuf" else ("websocket", websocket.check_url)
+        target = await asyncio.to_thread(addresses.place, url, policy, protocol)
+        if target.refused:
+            raise InvalidArgument(target.refused.replace("target:", "url:", 1))
+        return await asyncio.to_thread(one, source, spec, target, headers)
     api = await asyncio.to_thread(lambda: Api(source.documents(), spec.path))
     talk = talking.AtUrl(url)
     base = await _base(talk, api.base_paths, api, headers)
     probe = Probe(api, talk, base, [dict(headers)] if headers else [])
     await probe.run(api.operations)
     checked = Checked(url, sources=["probe"], requests=probe.requests)
+    if len(probe.first) > 2 and set(probe.first.values()) == {404}:
+        why = "every path is answered with 404: the service may have them below another one, which url can name"
+        return Checked(url, unverified=[Unverified("*", why)], requests=probe.requests)
     checked.add(
         list(probe.found.deviations.values()),
         [*probe.found.unverified, Unverified("*", "routes beyond the specification cannot be seen from outside")],
@@ -153,6 +165,7 @@ async def _openapi(
                 str(r["method"]), str(r["path"]), str(r.get("place", "")), bool(r.get("hidden")), bool(r.get("unclear"))
             )
             for r in loaded.routes
+            if r["method"] != "WEBSOCKET"
         ]
         routed = compare(api, routes, "routes")
         checked.add(list(routed.deviations), list(routed.unverified))
@@ -242,7 +255,7 @@ def found(source: Source, spec: Spec) -> str:
         for name, kind in APPS.findall(text):
             if (kind in SCHEMAS) == (spec.kind == "graphql"):
                 hits.append(f"{path}:{name}")
-        if spec.kind == "openapi":
+        if spec.kind != "graphql":
             hits += [f"{path}:{name}()" for name in FACTORIES.findall(text)]
     if len(hits) == 1:
         return hits[0]

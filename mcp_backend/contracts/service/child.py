@@ -97,6 +97,10 @@ def starlette_routes(routes, prefix=""):
                     "hidden": not getattr(route, "include_in_schema", True),
                     "raw": raw,
                 }
+        elif type(original).__name__ in ("WebSocketRoute", "APIWebSocketRoute"):
+            code = getattr(inspect.unwrap(original.endpoint), "__code__", None)  # type: ignore
+            place = f"{os.path.relpath(code.co_filename)}:{code.co_firstlineno}" if code else ""
+            yield {"method": "WEBSOCKET", "path": path, "place": place}
         elif inner:
             yield from starlette_routes(inner, path)
         elif hasattr(original, "endpoint"):

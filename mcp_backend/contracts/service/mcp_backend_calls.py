@@ -4,9 +4,13 @@
 
 import asyncio
 import io
+import json
 
 BODY = 300_000
 """Bytes of one answer."""
+QUIET = 0.4
+"""Seconds without a message after which a WebSocket is left."""
+MESSAGES = 20
 
 
 class Asgi:
@@ -41,6 +45,8 @@ class Asgi:
             pass
 
     def __call__(self, method, path, query, headers, body):
+        if method == "WEBSOCKET":
+            return self.loop.run_until_complete(asyncio.wait_for(self._exchange(path, query, headers, body), 20))
         return self.loop.run_until_complete(asyncio.wait_for(self._call(method, path, query, headers, body), 20))
 
     async def _call(self, method, path, query, headers, body):
@@ -63,21 +69,7 @@ class Asgi:
             elif message["type"] == "http.response.body" and sum(map(len, parts)) < BODY:
                 parts.append(bytes(message.get("body", b"")))
 
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "server": ("testserver", 80),
-            "client": ("127.0.0.1", 1),
-            "state": {},
-            "headers": [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()],
-        }
+        scope = {**_scope("http", path, query, headers), "method": method}
         try:
             await self.app(scope, receive, send)
         except Exception as error:
@@ -85,6 +77,75 @@ class Asgi:
                 return 500, [], f"{type(error).__name__}".encode()
         gone.set()
         return sent.get("status", 500), sent.get("headers", []), b"".join(parts)
+
+    async def _exchange(self, path, query, headers, body):
+        """A WebSocket that is sent the texts of the body, and left once it is quiet. The answer is a JSON object."""
+        texts, messages, closed, refused = json.loads(body or b"[]"), [], [], []
+        accepted, begun, said = asyncio.Event(), [False], asyncio.Event()
+
+        async def receive():
+            if not begun[0]:
+                begun[0] = True
+                return {"type": "websocket.connect"}
+            if texts:
+                return {"type": "websocket.receive", "text": texts.pop(0)}
+            while len(messages) < MESSAGES and not closed:
+                said.clear()
+                try:
+                    await asyncio.wait_for(said.wait(), QUIET)
+                except TimeoutError:
+                    break
+            return {"type": "websocket.disconnect", "code": 1000}
+
+        async def send(message):
+            kind = message["type"]
+            if kind == "websocket.accept":
+                accepted.set()
+            elif kind == "websocket.send":
+                if len(messages) >= MESSAGES:
+                    raise OSError("the client is gone")
+                text = message.get("text")
+                messages.append(text if text is not None else bytes(message.get("bytes") or b"").decode("latin-1"))
+            elif kind == "websocket.close":
+                closed.append(message.get("code") or 1000)
+            elif kind == "websocket.http.response.start":
+                refused.append(message["status"])
+            said.set()
+
+        running = asyncio.ensure_future(self.app(_scope("websocket", path, query, headers), receive, send))
+        try:
+            # An application may send for ever without asking for anything: then it is left, too.
+            seen = -1
+            while not running.done() and seen < len(messages) < MESSAGES:
+                seen = len(messages)
+                await asyncio.wait({running}, timeout=4 * QUIET)
+            if not running.done():
+                running.cancel()
+            await asyncio.wait({running}, timeout=2)
+            if running.done() and not running.cancelled() and running.exception() and len(messages) < MESSAGES:
+                closed.append(1011)
+        finally:
+            running.cancel()
+        status = 101 if accepted.is_set() else refused[0] if refused else 403 if closed else 500
+        return status, [], json.dumps({"messages": messages, "closed": closed[0] if closed else 0}).encode()
+
+
+def _scope(kind, path, query, headers):
+    return {
+        "type": kind,
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http" if kind == "http" else "ws",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "server": ("testserver", 80),
+        "client": ("127.0.0.1", 1),
+        "state": {},
+        "headers": [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()],
+        **({"subprotocols": []} if kind == "websocket" else {}),
+    }
 
 
 def wsgi(app):

@@ -13,6 +13,7 @@ from mcp_backend.contracts.documents import mapping
 from mcp_backend.contracts.openapi.flat import Flattener
 from mcp_backend.contracts.openapi.model import Api, Operation, Parameter, json_schema
 from mcp_backend.contracts.service.answers import Findings
+from mcp_backend.contracts.service.known import Known, is_list
 from mcp_backend.contracts.service.talking import Answer, Ask, Talk
 from mcp_backend.contracts.service.values import Bad, bad_texts, bad_values, good
 
@@ -20,7 +21,6 @@ REQUESTS = 600  # altogether
 FIELDS = 12
 """Fields of one body that are tried with bad values."""
 _ORDER = {"get": 0, "head": 1, "post": 2, "put": 3, "patch": 4, "delete": 5}
-_UNKNOWN = ("987654321", "00000000-0000-4000-8000-000000000000", "no-such-id")
 
 
 class Probe:
@@ -35,9 +35,10 @@ class Probe:
         self.requests = 0
         self.refused: set[str] = set()
         """Parameters and properties whose bad values were refused, as far as some were tried."""
-        self._ids: dict[str, Any] = {}
-        self._made: dict[str, Any] = {}
+        self._known = Known(self._f)
         self._authorised = not headers
+        self.first: dict[str, int] = {}
+        """The status of the first answer of each operation."""
 
     async def run(self, operations: Sequence[Operation]) -> None:
         """Asks about every operation."""
@@ -70,6 +71,7 @@ class Probe:
 
     async def _operation(self, operation: Operation) -> None:
         answer = await self._send(operation)
+        self.first[operation.name] = answer.status
         if answer.status == 0:
             self.found.unsure(operation.name, "no answer")
             return
@@ -82,7 +84,7 @@ class Probe:
             self.found.unsure(operation.name, f"a valid request was answered with {answer.status}")
             return
         self.found.answered(operation, answer)
-        self._remember(operation, answer)
+        self._known.remember(operation, answer)
         await self._credentials(operation)
         if not 200 <= answer.status < 300:
             self.found.unsure(operation.name, f"no request succeeded: {answer.status}")
@@ -97,7 +99,7 @@ class Probe:
         if not _secured(operation):
             return
         unknown = () if operation.method == "get" else (p for p in operation.parameters if p.where == "path")
-        answer = await self._send(operation, headers={}, path={p.name: self._unknown(p) for p in unknown})
+        answer = await self._send(operation, headers={}, path={p.name: self._known.unknown(p) for p in unknown})
         if answer.status in (401, 403):
             self.found.answered(operation, answer)
         elif 200 <= answer.status < 300 or (answer.status in (400, 404, 415, 422) and operation.method != "get"):
@@ -118,7 +120,9 @@ class Probe:
                 elif got.status:
                     refused = True
                     self.found.answered(operation, got)
-            if accepted and (refused or await self._reads(operation, parameter, answer)):
+            if accepted and (
+                refused or await self._reads(operation, parameter, answer) or not self._tells(parameter, answer)
+            ):
                 self.found.different(
                     "constraint-not-enforced", where, accepted[0].rule, f"{accepted[0].value[:40]!r} is accepted"
                 )
@@ -137,11 +141,25 @@ class Probe:
         if schema.types & {"integer", "number"}:
             least = schema.limits.get("minimum")
             values = [str(int(least)) if least is not None else "1"]
+        if schema.types == frozenset({"boolean"}):
+            values = ["true", "false"]
         for value in values:
             got = await self._send(operation, query={parameter.name: value})
             if got.status != before.status or got.body != before.body:
                 return True
         return False
+
+    def _tells(self, parameter: Parameter, answer: Answer) -> bool:
+        """Whether the same answer to every value means that nothing reads them: a collection that holds less than two
+        is the same in any order and number, and what a switch would add or hide may not be there."""
+        try:
+            value = answer.json()
+        except ValueError:
+            return True
+        held: list[Any] = list(mapping(value).values()) if isinstance(value, dict) else [value]
+        lists = cast("list[list[Any]]", [v for v in held if is_list(v)])
+        switch = parameter.schema is not None and self._f.flat(parameter.schema).types == frozenset({"boolean"})
+        return not lists or (not switch and max(map(len, lists)) > 1)
 
     async def _body(self, operation: Operation) -> None:
         assert operation.body is not None
@@ -184,7 +202,7 @@ class Probe:
         parameters = [p for p in operation.parameters if p.where == "path"]
         if not any("404" in s or s in ("4XX", "default") for s in operation.responses):
             return
-        path = {p.name: self._unknown(p) for p in parameters}
+        path = {p.name: self._known.unknown(p) for p in parameters}
         got = await self._send(operation, path=path)
         # An id that fits the schema is a fair question; a text that no schema describes further may be none.
         fair = all(self._fits(p) for p in parameters)
@@ -192,7 +210,7 @@ class Probe:
             self.found.answered(operation, got)
         for parameter in parameters[-1:]:
             for bad in list(bad_texts(self._f, parameter.schema))[:2] if parameter.schema else ():
-                got = await self._send(operation, path={**self._path(operation), parameter.name: bad.value})
+                got = await self._send(operation, path={**self._known.path(operation), parameter.name: bad.value})
                 where = f"{operation.name} {parameter.name}"
                 if 200 <= got.status < 300:
                     self.found.different("constraint-not-enforced", where, bad.rule, f"{bad.value!r} is accepted")
@@ -204,54 +222,11 @@ class Probe:
         flat = self._f.flat(parameter.schema) if parameter.schema is not None else None
         return flat is not None and (bool(flat.types & {"integer", "number"}) or flat.format == "uuid")
 
-    def _unknown(self, parameter: Parameter) -> str:
-        flat = self._f.flat(parameter.schema) if parameter.schema is not None else None
-        if flat and flat.types & {"integer", "number"}:
-            return str(int(min(flat.limits.get("maximum", 987654321), 987654321)))
-        return _UNKNOWN[1] if flat and flat.format == "uuid" else _UNKNOWN[2]
-
-    def _remember(self, operation: Operation, answer: Answer) -> None:
-        """Keeps the ids of a collection for the requests to its members."""
-        if not 200 <= answer.status < 300 or "json" not in answer.media:
-            return
-        try:
-            value = answer.json()
-        except ValueError:
-            return
-        key = operation.path.rstrip("/")
-        if operation.method == "post" and isinstance(value, dict):
-            self._made.setdefault(key, value)
-        held: list[Any] = list(mapping(value).values()) if isinstance(value, dict) else [value]
-        items = cast("list[Any]", next(filter(_is_list, held), list[Any]()))
-        if items and isinstance(items[0], dict):
-            self._ids.setdefault(key, items[0])
-
-    def _path(self, operation: Operation) -> dict[str, str]:
-        """Values for the parameters of the path: of something that exists, as far as that is known."""
-        found: dict[str, str] = {}
-        for parameter in operation.parameters:
-            if parameter.where != "path":
-                continue
-            before = operation.path.partition("{" + parameter.name + "}")[0].rstrip("/")
-            collection = re.sub(r"\{(\w+)\}", lambda m: "{" + m.group(1) + "}", before)
-            source = self._made if operation.method == "delete" else self._ids
-            known: Any = source.get(collection) or (
-                self._made.get(collection) if operation.method != "delete" else None
-            )
-            value = _id_of(known, parameter.name) if known else None
-            if value is None:
-                if operation.method == "delete":
-                    value = self._unknown(parameter)
-                else:
-                    value = good(self._f, parameter.schema) if parameter.schema is not None else "1"
-            found[parameter.name] = str(value)
-        return found
-
     async def _send(
         self, operation: Operation, *, headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None,
         path: Mapping[str, str] | None = None, body: bytes | None = None,
     ) -> Answer:  # fmt: skip
-        values = {**self._path(operation), **(path or {})}
+        values = {**self._known.path(operation), **(path or {})}
         address = re.sub(r"\{([^}]+)\}", lambda m: quote(values.get(m.group(1), "1"), safe=""), operation.path)
         asked = {
             p.name: str(good(self._f, p.schema))
@@ -275,23 +250,9 @@ class Probe:
         return await self._talk.send(ask)
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
-
-
 def _secured(operation: Operation) -> bool:
     return bool(operation.security) and {} not in operation.security  # pyright: ignore[reportOperatorIssue]
 
 
 def _encoded(value: Any) -> bytes:
     return json.dumps(value).encode()
-
-
-def _id_of(item: Any, name: str) -> str | int | None:
-    """The value of a member that a path parameter of that name stands for."""
-    short = re.sub(r"^.*[_-]|^.*(?=Id$|ID$)", "", name).lower()
-    held = mapping(item)
-    for key in (name, "id", short, "uuid", "slug", "name"):
-        if isinstance(held.get(key), (str, int)):
-            return held[key]
-    return None

@@ -1,6 +1,7 @@
 """Compares the routes of an application with the operations of its OpenAPI document."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,8 @@ def compare(api: Api, routes: Sequence[Route], source: str) -> Routed:
     """The operations without a route and the routes without an operation."""
     bases = sorted({"", *api.base_paths}, key=lambda b: -_fitting(api, routes, b))
     base = bases[0]
+    prefix = _prefix(api, routes, _fitting(api, routes, base))
+    base = base if prefix is None else prefix
     known = {(route.method, plain(route.path)) for route in routes}
     anything = {plain(route.path) for route in routes if route.method == "*"}
     deviations: list[Deviation] = []
@@ -62,6 +65,8 @@ def compare(api: Api, routes: Sequence[Route], source: str) -> Routed:
     expected = {(o.method.upper(), plain(base + o.path)) for o in api.operations}
     gets = {path for method, path in expected if method == "GET"}
     unverified: list[Unverified] = []
+    if prefix is not None:
+        unverified.append(Unverified("*", f"all of it is served below {prefix}, which no server of the document says"))
     for route in routes:
         key = (route.method, plain(route.path))
         if route.hidden or key in expected or (route.method == "HEAD" and key[1] in gets) or route.method == "OPTIONS":
@@ -71,6 +76,10 @@ def compare(api: Api, routes: Sequence[Route], source: str) -> Routed:
         if route.unclear:
             unverified.append(
                 Unverified(f"{route.method} {route.path}", "the path is a pattern that cannot be compared")
+            )
+        elif route.method == "*" and key[1] == "/" and "/" not in used:
+            unverified.append(
+                Unverified("/", "a handler of every path without a route; what it answers is not declared")
             )
         elif route.method == "*" and key[1] in used:
             unverified.append(
@@ -92,6 +101,19 @@ def plain(path: str) -> str:
 def _shown(path: str, base: str) -> str:
     text = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path)
     return (text.removeprefix(base) if base else text).rstrip("/") or "/"
+
+
+def _prefix(api: Api, routes: Sequence[Route], fitting: int) -> str | None:
+    """What stands before nearly every path and is no path of a server: many documents leave out where they are served.
+    Of a few operations it is told from a wrong path by nothing."""
+    paths = {plain(o.path) for o in api.operations}
+    counts: Counter[str] = Counter()
+    for path in {plain(route.path) for route in routes}:
+        for match in re.finditer("/", path[1:]):
+            if path[match.start() + 1 :] in paths:
+                counts[path[: match.start() + 1]] += 1
+    best, count = counts.most_common(1)[0] if counts else ("", 0)
+    return best if count >= max(5, 0.8 * len(paths)) and count > fitting else None
 
 
 def _fitting(api: Api, routes: Sequence[Route], base: str) -> int:

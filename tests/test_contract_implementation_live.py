@@ -1,0 +1,166 @@
+# ruff: noqa: E501 - a specification is read best in few lines
+"""check_contract against services that run, and against WebSocket applications: gRPC by reflection and by calls."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_backend.contracts.calling.rpcs import REFLECTIONS
+from tests.conftest import ERAS, Connect, Era
+from tests.service import ask, refused, write
+from tests.test_call_api import always, serving
+from tests.test_call_api_protocols import PROTO, SERVED, get, grpc_server, many, odd, put, websocket_server
+
+CHAT = """\
+asyncapi: 3.0.0
+info: {title: Chat, version: '1'}
+channels:
+  chat:
+    address: /chat/{room}
+    parameters: {room: {}}
+    messages:
+      said: {payload: {type: object, required: [text], properties: {text: {type: string}}, additionalProperties: false}}
+      say: {payload: {type: object, required: [say], properties: {say: {type: string}}}}
+      leave: {payload: {type: object, required: [leave], properties: {leave: {type: boolean}}}}
+  ticks: {address: /ticks, messages: {tick: {payload: {type: object, required: [at]}}}}
+operations:
+  hear: {action: receive, channel: {$ref: '#/channels/chat'}, messages: [{$ref: '#/channels/chat/messages/say'}, {$ref: '#/channels/chat/messages/leave'}]}
+  tell: {action: send, channel: {$ref: '#/channels/chat'}, messages: [{$ref: '#/channels/chat/messages/said'}]}
+  tick: {action: send, channel: {$ref: '#/channels/ticks'}}
+"""
+APP = """\
+from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
+from starlette.routing import Mount, WebSocketRoute
+
+
+class Chat(WebSocketEndpoint):
+    encoding = "json"
+
+    async def on_receive(self, socket, message):
+        if "say" in message:
+            await socket.send_json({"text": message["say"]})
+        else:
+            await socket.close(1000 if message["leave"] else 1007)
+
+
+async def ticks(socket):
+    await socket.accept()
+    while True:
+        await socket.send_json({"at": 1})
+
+
+app = Starlette(routes=[Mount("/", routes=[WebSocketRoute("/chat/{room}", Chat), WebSocketRoute("/ticks", ticks)])])
+"""
+
+
+def found_in(answer: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(d["id"], d["where"]) for d in answer["deviations"]}
+
+
+@pytest.mark.parametrize(("era", "versions"), [*zip(ERAS, (REFLECTIONS, REFLECTIONS[1:]), strict=True)])
+async def test_a_running_grpc_server_is_compared_by_reflection_and_by_calls(
+    repository: Path, connect: Connect, tmp_path: Path, era: Era, versions: tuple[str, ...]
+) -> None:
+    write(
+        repository,
+        {"proto/orders.proto": PROTO.replace("rpc Gone", "rpc Lost(GetRequest) returns (Order);\n  rpc Gone")},
+    )
+    paid: list[str] = []
+
+    def pay(sent: Any, context: Any, answer: Any) -> Any:
+        paid.append(sent.id)
+        return answer()
+
+    behave = {"Get": odd, "Pay": pay, "Watch": many, "Put": put}
+    with grpc_server(tmp_path / "served", SERVED, behave, versions) as target:
+        async with connect(repository, mode=era) as client:
+            found = await ask(client, "check_contract", url=f"http://{target}")
+    assert found_in(found) == {
+        ("type-mismatch", "orders.v1.Order.total"),
+        ("field-extra", "orders.v1.Order.note"),
+        ("enum-value-extra", "orders.v1.State.STATE_LOST"),
+        ("enum-value-extra", "Order.state"),
+        ("rpc-missing", "orders.v1.Orders.Lost"),
+        ("rpc-unimplemented", "orders.v1.Orders.Gone"),
+    }
+    assert found["sources"] == [f"reflection {versions[0].split('.')[2]}", "descriptor", "call"]
+    assert not paid  # what may change something is not called
+    assert {u["where"] for u in found["unverified"]} >= {"orders.v1.Orders.Pay", "orders.v1.Orders.Put"}
+
+
+async def test_a_grpc_server_that_tells_nothing_of_itself_is_called_all_the_same(
+    repository: Path, connect: Connect, tmp_path: Path
+) -> None:
+    write(repository, {"proto/orders.proto": PROTO})
+    with grpc_server(tmp_path / "served", PROTO, {"Get": get, "Pay": get, "Watch": many}) as target:
+        async with connect(repository) as client:
+            found = await ask(client, "check_contract", url=f"grpc://{target}")
+            elsewhere = await refused(client, "check_contract", url="grpc://192.0.2.1:50051")
+    assert found_in(found) == {("rpc-unimplemented", "orders.v1.Orders.Gone")}
+    assert any("does not describe itself" in u["why"] for u in found["unverified"])
+    assert "only services on this machine" in elsewhere["reason"]
+
+
+OTHERWISE = {
+    '"text": message["say"]': '"text": 7, "more": 1',
+    '"leave"] else': '"leave"] is None else',
+    '"at": 1': '"when": 1',
+    'WebSocketRoute("/ticks", ticks)': 'WebSocketRoute("/ticks", ticks), WebSocketRoute("/tocks", ticks)',
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, set[tuple[str, str]](), id="as specified"),
+        pytest.param(
+            OTHERWISE,
+            {
+                ("type-mismatch", "said.text"), ("field-extra", "said.more"), ("message-not-accepted", "chat leave"),
+                ("required-field-missing", "tick.at"), ("route-extra", "WEBSOCKET /tocks"),
+            },
+            id="otherwise",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_websocket_application_is_compared_with_asyncapi(
+    repository: Path, connect: Connect, changes: dict[str, str], expected: set[tuple[str, str]]
+) -> None:
+    app = APP
+    for before, after in changes.items():
+        app = app.replace(before, after)
+    write(repository, {"asyncapi.yaml": CHAT, "service/app.py": app})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation="service/app.py:app")
+    assert found_in(found) == expected
+    assert (found["verdict"], found["sources"]) == ("deviates" if expected else "matches", ["routes", "exchange"])
+
+
+async def test_a_running_websocket_service_is_only_listened_to(repository: Path, connect: Connect) -> None:
+    heard: list[Any] = []
+
+    def talk(socket: Any) -> None:
+        socket.send('{"text": 7}' if "chat" in socket.request.path else '{"at": 1}')
+        heard.extend(socket)
+
+    write(repository, {"asyncapi.yaml": CHAT})
+    with websocket_server(talk) as target:
+        async with connect(repository) as client:
+            found = await ask(client, "check_contract", url=f"http://{target.partition('://')[2] or target}")
+    assert found_in(found) == {("type-mismatch", "said.text")}
+    assert not heard
+    assert {u["where"] for u in found["unverified"]} == {"chat say", "chat leave", "*"}
+
+
+async def test_a_service_that_has_nothing_of_the_document_is_not_said_to_deviate_everywhere(
+    repository: Path, connect: Connect
+) -> None:
+    paths = "".join(f"  /p{n}: {{get: {{responses: {{'200': {{description: OK}}}}}}}}\n" for n in range(5))
+    write(repository, {"api.yaml": "openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths:\n" + paths})
+    with serving(always(404)) as (url, _):
+        async with connect(repository) as client:
+            found = await ask(client, "check_contract", url=url)
+    assert (found["verdict"], found["deviations"]) == ("unverified", [])
+    assert "below another" in found["unverified"][0]["why"]
