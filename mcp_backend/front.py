@@ -163,7 +163,7 @@ class Wire:
                 key = f"{method} {about.get(VERSION, self._era)}"
             else:
                 return "", ""
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return "", ""
         plain = isinstance(identifier, int) or (isinstance(identifier, str) and identifier.isidentifier())
         return (json.dumps(identifier), key) if plain else ("", "")

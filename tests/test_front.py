@@ -46,6 +46,11 @@ class Host:
         self._process.stdin.flush()
         return wanted
 
+    def throw(self, line: str) -> None:
+        """Sends what is no message."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+
     def answers(self, messages: Sequence[dict[str, Any]]) -> list[str]:
         """The lines that answer these, by id."""
         assert self._process.stdout is not None
@@ -97,6 +102,7 @@ def test_what_is_kept_is_said_before_anything_is_imported(tmp_path: Path, state:
     Path(path).write_text(json.dumps({"stamp": stamp, "answers": kept}))
     blocked = "import sys; sys.modules['mcp'] = None; from mcp_backend.__main__ import main; main()"
     with server(tmp_path, start=("-c", blocked, "serve")) as host:
+        host.throw("[" * 3000)  # Too deep for a parser: the lines after it are read all the same.
         first, second = host.answers([INITIALIZE, INITIALIZED, {"method": "tools/list"}])
     assert (json.loads(first)["result"], json.loads(second)["result"]) == ({"said": "kept"}, {"tools": []})
 
