@@ -26,6 +26,7 @@ from mcp.client import Client
 
 from mcp_backend.server import Options, build
 from mcp_backend.workspace.fence import probe
+from tests.service import PYTEST
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 FILES = {
@@ -89,7 +90,7 @@ class Stage:
             (self.template / path).parent.mkdir(parents=True, exist_ok=True)
             (self.template / path).write_text(text)
         self._git("init", "-q", "-b", "main")
-        self.policy(f"{shlex.quote(sys.executable)} -m pytest backend/tests")
+        self.policy(f"{PYTEST} backend/tests")
         self._git("add", "-A")
         self._git("commit", "-qm", "first")
         self._git("checkout", "-qb", "evil")
@@ -231,7 +232,7 @@ def command(stage: Stage, case: dict[str, Any]) -> str:
     if args.get("runner") == "go":
         line = f"{stage.go or 'go'} test {args['target']}"
     else:
-        line = f"{shlex.quote(sys.executable)} -m pytest {args.get('target', 'backend/tests')}"
+        line = f"{PYTEST} {args.get('target', 'backend/tests')}"
     if _honest(case) and args.get("args"):
         line = f"{line} {shlex.join(args['args'])}"
     return f"cd {folder} && {line}" if folder else line
