@@ -8,17 +8,21 @@ from typing import Any
 
 from mcp_backend.contracts.contract import Contract, Line
 from mcp_backend.contracts.graphql.loading import default_of, schema_of
-from mcp_backend.contracts.openapi.schema_gaps import SAID, looks_like_a_moment
+from mcp_backend.contracts.openapi.schema_gaps import SAID, looks_like_a_moment, words
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
 from mcp_backend.contracts.words import Gap
 from mcp_backend.errors import Json
 
 TYPES = 30
+HABIT = 10
+"""Mutations without a place for errors from which on it is a question about all of them."""
 _PAGING = re.compile(
     r"(?i)^(first|last|after|before|limit|offset|page|per_?page|page_?size|cursor|take|skip|pagination|paging|max\w*|count)$"
 )
-_FREE = re.compile(r"(?i)^\w*(json|any|object|map|mixed|raw|generic|dictionary)\w*$")
+_FREE = frozenset(("json", "any", "object", "map", "mixed", "raw", "generic", "dictionary", "unknown"))
+_KNOWN = frozenset(("upload", "uuid", "guid", "url", "uri", "email", "emailaddress", "bigint", "_fieldset", "_any"))
+"""Names of scalars that say what a value is, and those of the specification of federation."""
 _PLAIN = re.compile(
     r"(ErrorCode|Errors?|Direction|Order|OrderBy|Field|Sort|SortKey|Units?|Country\w*|Currency\w*|Language\w*|Locale\w*)(Enum)?$"
 )
@@ -105,10 +109,12 @@ def gaps(schema: Any) -> Iterator[Gap]:
 
 
 def _scalar(name: str, kind: Any) -> Iterator[Gap]:
-    if _FREE.match(name):
+    if name.lower() in _KNOWN:
+        return
+    if (parts := words(name)) and (parts[0] in _FREE or parts[-1] in _FREE):
         yield Gap("free-form-scalar", name, f"What may a {name} hold? Nothing limits it.",
                   ("any JSON: it is stored and returned as it came", "an object with known fields that have to be described"), "ask")  # fmt: skip
-    elif not (kind.description or kind.specified_by_url or name in ("Upload", "_Any", "_FieldSet")):
+    elif not (kind.description or kind.specified_by_url):
         yield Gap("scalar-undocumented", name, f"How is a {name} written, and what is a valid one?",
                   ("as the usual text of that name (RFC 3339, RFC 4122, …)", "as a number or in a form of this service"), "ask")  # fmt: skip
 
@@ -145,7 +151,7 @@ def _field(where: str, name: str, field: Any) -> Iterator[Gap]:
 
 
 def _operations(schema: Any) -> Iterator[Gap]:
-    from graphql import get_named_type, get_nullable_type, is_list_type, is_object_type, is_union_type
+    from graphql import get_named_type, get_nullable_type, is_list_type
 
     for root, name, field in roots(schema):
         where, kind = f"{root}.{name}", get_named_type(field.type)
@@ -157,12 +163,27 @@ def _operations(schema: Any) -> Iterator[Gap]:
         ):
             yield Gap("list-without-pagination", where, f"{where} returns a list and takes no first or after. How many items may it return?",
                           ("all of them: there are never many", "it is paginated like the other lists"), "ask")  # fmt: skip
-        if schema.mutation_type and root == schema.mutation_type.name:
-            says = (
-                is_union_type(kind)
-                or (is_object_type(kind) and any(_ERRORS.search(f) for f in kind.fields))
-                or _ERRORS.search(kind.name)
-            )
-            if not says and not re.search(r"(?i)error|fail|throw|raise", field.description or ""):
-                yield Gap("mutation-error-unspecified", where, f"How does {where} say that the input was refused? {kind.name} has no place for it.",
-                          ("as a GraphQL error with a code in its extensions", "as fields of a payload that has to be added"), "ask")  # fmt: skip
+    yield from _refusals(schema)
+
+
+def _refusals(schema: Any) -> Iterator[Gap]:
+    """How mutations say no: one question where hardly any of them has a place for it, as that is a habit."""
+    from graphql import get_named_type, is_object_type, is_union_type
+
+    root = schema.mutation_type
+    silent: list[tuple[str, str]] = []
+    for name, field in root.fields.items() if root else ():
+        kind = get_named_type(field.type)
+        says = (
+            is_union_type(kind)
+            or (is_object_type(kind) and any(_ERRORS.search(f) for f in kind.fields))
+            or _ERRORS.search(kind.name)
+        )
+        if not says and not re.search(r"(?i)error|fail|throw|raise", field.description or ""):
+            silent.append((f"{root.name}.{name}", kind.name))
+    readings = ("as a GraphQL error with a code in its extensions", "as fields of a payload that has to be added")
+    if root and len(silent) >= HABIT and len(silent) > 0.8 * len(root.fields):
+        yield Gap("mutation-error-unspecified", root.name, f"How does a mutation say that the input was refused? {len(silent)} of {len(root.fields)} have no place for it ({silent[0][0]}, …).", readings, "ask")  # fmt: skip
+        return
+    for where, payload in silent:
+        yield Gap("mutation-error-unspecified", where, f"How does {where} say that the input was refused? {payload} has no place for it.", readings, "ask")  # fmt: skip

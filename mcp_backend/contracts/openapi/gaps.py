@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from mcp_backend.contracts.documents import mapping
-from mcp_backend.contracts.openapi import schema_gaps
+from mcp_backend.contracts.openapi import ambiguous, schema_gaps
 from mcp_backend.contracts.openapi.flat import Flattener
-from mcp_backend.contracts.openapi.model import Api, Operation, Parameter
+from mcp_backend.contracts.openapi.model import Api, Body, Operation, Parameter
 from mcp_backend.contracts.words import Gap
 
 WRITES = ("post", "put", "patch", "delete")
@@ -24,7 +24,6 @@ BOUNDED = re.compile(r"(?i)\b(top|last|first|latest|up to|maximum of|at most) \d
 PUBLIC = re.compile(
     r"(?i)log-?_?in|sign-?_?in|sign-?_?up|sign_?in|regist|token|oauth|webhook|callback|password|session|auth|health|public|anonym|without (auth|credential)|no auth|unauthenticated"
 )
-TODO = re.compile(r"\b(TBD|TODO|FIXME|XXX)\b|(?i:\bto be (defined|decided|determined|documented|specified)\b)|\?\?\?")
 PUT_SAYS = re.compile(
     r"(?i)\breplac|upsert|overwrit|\bupdat|\bset(s|ting)?\b|\bedit|\bmodif|creates? or|or creates?|if (it )?(does not|doesn't) exist|add(s|ing)? "
 )
@@ -34,7 +33,7 @@ MAXIMUM = re.compile(r"(?i)\bmax|up to|at most|between|range|no more than|\b(can
 
 def gaps(api: Api, flattener: Flattener) -> list[Gap]:
     """All gaps of a document, the blocking ones first."""
-    found = [*_document(api)]
+    found = [*_document(api, flattener)]
     for operation in api.operations:
         found += _operation(api, flattener, operation)
     found += _rate(api)
@@ -48,7 +47,7 @@ def gaps(api: Api, flattener: Flattener) -> list[Gap]:
     return sorted(dict.fromkeys(found), key=lambda g: order.index(g.severity))
 
 
-def _document(api: Api) -> Iterator[Gap]:
+def _document(api: Api, f: Flattener) -> Iterator[Gap]:
     has_server = bool(api.root.map.get("host")) if api.swagger else bool(api.root.map.get("servers"))
     if api.operations and not has_server:
         yield Gap("server-unspecified", "*", "No server is named. Under which base URL and path prefix does the API live?",
@@ -68,7 +67,7 @@ def _document(api: Api) -> Iterator[Gap]:
             yield Gap("security-scheme-undefined", f"{operation.name} {name}", f"{operation.name} requires {name!r}, which is not among the security schemes. What is it?",
                       (f"a misspelling of {next(iter(schemes), 'a scheme')}", "a scheme that still has to be defined"), "block")  # fmt: skip
     yield from _identifiers(api)
-    yield from _ambiguous(api)
+    yield from ambiguous.gaps(api, f)
 
 
 def _identifiers(api: Api) -> Iterator[Gap]:
@@ -90,41 +89,6 @@ def _identifiers(api: Api) -> Iterator[Gap]:
                   ("what generators derive from method and path", "names that the architect gives"), "note")  # fmt: skip
 
 
-def _ambiguous(api: Api) -> Iterator[Gap]:
-    methods: dict[str, set[str]] = {}
-    for operation in api.operations:
-        methods.setdefault(operation.path, set()).add(operation.method)
-    by_size: dict[int, list[str]] = {}
-    for path in methods:
-        if "{" in path:
-            by_size.setdefault(path.count("/"), []).append(path)
-    for paths in by_size.values():
-        for index, one in enumerate(paths):
-            for two in paths[index + 1 :]:
-                if methods[one] & methods[two] and _cross(one, two):
-                    yield Gap("ambiguous-paths", f"{one} and {two}", f"A request can match both {one} and {two}. Which one answers?",
-                              (one, two, "the values of the parameters never overlap"), "ask")  # fmt: skip
-
-
-def _cross(one: str, two: str) -> bool:
-    """Whether two templated paths match a common request and neither is the more concrete one, which would win."""
-    first = second = False
-    for a, b in zip(one.split("/"), two.split("/"), strict=True):
-        if a == b:
-            continue
-        templated = (a.startswith("{") and a.endswith("}"), b.startswith("{") and b.endswith("}"))
-        if (
-            templated == (False, False)
-            or "{" in a.strip("{}")
-            or "{" in b.strip("{}")
-            or (a.count("{") > 1 or b.count("{") > 1)
-        ):
-            return False
-        if templated != (True, True):
-            first, second = first or templated[0], second or templated[1]
-    return first == second
-
-
 def _operation(api: Api, f: Flattener, operation: Operation) -> Iterator[Gap]:
     name = operation.name
     declared = {p.name for p in operation.parameters if p.where == "path"}
@@ -132,7 +96,7 @@ def _operation(api: Api, f: Flattener, operation: Operation) -> Iterator[Gap]:
         if variable.rstrip("*+") not in declared and variable not in declared:
             yield Gap("path-parameter-undeclared", f"{name} {variable}", f"{{{variable}}} in {operation.path} is not declared. What values does it take?",
                       ("any non-empty text", "the id of the resource, with the type it has elsewhere"), "block")  # fmt: skip
-    if operation.body and operation.method in ("get", "head"):
+    if operation.body and operation.method in ("get", "head") and not _empty(f, operation.body):
         yield Gap("body-on-get", name, f"{name} has a request body, which HTTP gives no meaning (RFC 9110, 9.3.1). How are these values sent?",
                   ("as query parameters", "it should be a POST", "as a body nevertheless, with every proxy on the way known to pass it"), "ask")  # fmt: skip
     yield from _responses(f, operation)
@@ -147,16 +111,25 @@ def _operation(api: Api, f: Flattener, operation: Operation) -> Iterator[Gap]:
     if (
         operation.method == "put"
         and operation.path.endswith("}")
+        and operation.body
         and "201" not in operation.responses
         and not PUT_SAYS.search(operation.text)
     ):
         yield Gap("put-create-or-replace-unspecified", name, f"What does {name} do when nothing has that id: create it, or answer 404? And are fields left out reset?",
                   ("it replaces the whole resource, and 404 when it is missing", "it creates what is missing", "it changes only the fields sent"), "ask")  # fmt: skip
     for where, text in _texts(operation.node.value, name):
-        if found := TODO.search(text):
+        if found := schema_gaps.TODO.search(text):
             start = max(found.start() - 30, 0)
             yield Gap("unresolved-todo", where, f"The text says {text[start : found.end() + 60].strip()!r}. What was decided?",
                       ("nothing yet: it must be decided before implementing", "it was decided and the note was left behind"), "ask")  # fmt: skip
+
+
+def _empty(f: Flattener, body: Body) -> bool:
+    """Whether a body can hold nothing: generators write an empty form where there is none."""
+    flats = [f.flat(schema) for schema in body.content.values() if schema is not None]
+    return bool(flats) and all(
+        flat.object and flat.additional is False and not (flat.properties or flat.options) for flat in flats
+    )
 
 
 def _responses(f: Flattener, operation: Operation) -> Iterator[Gap]:

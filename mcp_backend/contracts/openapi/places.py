@@ -10,13 +10,15 @@ from mcp_backend.contracts.tree import Node
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A schema at a place: `Order.total`, `GET /orders 200`, `GET /orders limit`. `name` is the property's name."""
+    """A schema at a place: `Order.total`, `GET /orders 200`, `GET /orders limit`. `name` is the property's name;
+    `beside` are the fields that the schema has whose alternative this one is."""
 
     where: str
     node: Node
     flat: Flat
     name: str = ""
     operation: Operation | None = None
+    beside: frozenset[str] = frozenset()
 
 
 def places(flattener: Flattener, api: Api) -> Iterator[Place]:
@@ -44,19 +46,20 @@ def below(
     f: Flattener, node: Node, where: str, name: str, operation: Operation | None, seen: set[tuple[str, str]]
 ) -> Iterator[Place]:
     """The schema at a node and everything inline below it, each once; `seen` keeps what was met."""
-    stack = [(node, where, name)]
+    stack: list[tuple[Node, str, str, frozenset[str]]] = [(node, where, name, frozenset())]
     while stack:
-        node, where, name = stack.pop()
+        node, where, name, beside = stack.pop()
         where = f.api.component(node) or where
         if node.key in seen or node.broken or len(where) > 300:
             continue
         seen.add(node.key)
         flat = f.flat(node)
-        yield Place(where, node, flat, name, operation)
-        inner = [(child, f"{where}.{key}", key) for key, child in flat.properties.items()]
+        yield Place(where, node, flat, name, operation, beside)
+        nothing = frozenset[str]()
+        inner = [(child, f"{where}.{key}", key, nothing) for key, child in flat.properties.items()]
         if flat.items is not None:
-            inner.append((flat.items, f"{where}[]", name))
+            inner.append((flat.items, f"{where}[]", name, nothing))
         if isinstance(flat.additional, Node):
-            inner.append((flat.additional, f"{where}.*", ""))
-        inner += [(option, where, "") for option in flat.options]
+            inner.append((flat.additional, f"{where}.*", "", nothing))
+        inner += [(option, where, "", beside | flat.properties.keys()) for option in flat.options]
         stack.extend(reversed(inner))

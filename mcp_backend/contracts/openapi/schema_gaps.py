@@ -73,9 +73,17 @@ TIMES = frozenset(["date", "time", "datetime", "timestamp"])
 SAID = re.compile(
     r"(?i)iso.?8601|rfc.?3339|rfc.?1123|rfc.?2822|unix|epoch|yyyy|timestamp in|seconds since|utc|hh:mm|\d{4}-\d{2}-\d{2}"
 )
-TODO = re.compile(r"\b(TBD|TODO|FIXME|XXX)\b|(?i:\bto be (defined|decided|determined|documented|specified)\b)|\?\?\?")
+TODO = re.compile(
+    r"\b(TBD|TODO|FIXME|XXX)\b|(?i:(?<!needs )(?<!need )(?<!has )(?<!have )(?<!required )\bto be (defined|decided|determined|documented|specified)\b)|\?\?\?"
+)
+LISTED = re.compile(r"(?i)[`'\"]|one of|either|can be|possible|values?:|\be\.g\.|\||\(\w+(, \w+)+(,? (or|and) \w+)?\)")
+"""A text that names values."""
+CODED = re.compile(r"(?i)countr|currenc|language|locale")
+"""Names of values that a standard lists: ISO 3166, 4217, 639."""
+PLACE = re.compile(r"(?i)address|location|province|county|territory|region|postal|\bzip|\bcit(y|ies)\b")
+"""What makes a state part of an address."""
 FREE = re.compile(
-    r"(?i)arbitrary|key.?value|free.?form|any (json|value|key|object)|user.?defined|custom|metadata|json schema|opaque|dynamic|varies"
+    r"(?i)arbitrary|key.?value|free.?form|any (json|value|key|object|parameter|field|data)|user.?defined|custom|metadata|json schema|opaque|dynamic|varies"
 )
 
 
@@ -116,7 +124,7 @@ def of(flattener: Flattener, place: Place) -> Iterator[Gap]:
 
 def _said(f: Flattener, place: Place) -> Iterator[Gap]:
     flat = place.flat
-    lost = flat.required - flat.properties.keys()
+    lost = flat.required - flat.properties.keys() - place.beside
     if lost and flat.properties and not flat.options and not isinstance(flat.additional, Node):
         for name in sorted(lost):
             yield Gap("required-property-undefined", f"{place.where}.{name}", f"{name!r} is required in {place.where} but not described. What type is it?",
@@ -131,13 +139,14 @@ def _said(f: Flattener, place: Place) -> Iterator[Gap]:
         and len(flat.enum) > 1
         and not text.strip()
         and all(map(_opaque, flat.enum))
+        and not CODED.search(place.where)
         and "x-enum-varnames" not in flat.says
     ):
         values = ", ".join(map(str, flat.enum[:6]))
         yield Gap("enum-undocumented", place.where, f"What do the values {values} of {place.where} mean?",
                   ("they are codes of another system, passed on as they are", "each stands for a state that has to be described"), "ask")  # fmt: skip
 
-    listed = re.search(r"(?i)[`'\"]|one of|either|can be|possible|values?:|\be\.g\.|\|", text)
+    listed = LISTED.search(text) or ("state" in words(place.name) and PLACE.search(f"{place.where} {text}"))
     if (
         place.name
         and flat.types == frozenset({"string"})

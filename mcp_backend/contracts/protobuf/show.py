@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_backend.contracts.contract import Contract, Line
+from mcp_backend.contracts.openapi import schema_gaps
 from mcp_backend.contracts.openapi.schema_gaps import SAID, looks_like_a_moment
 from mcp_backend.contracts.protobuf.compiling import Compiled, compiled
 from mcp_backend.contracts.protobuf.names import Index, Message, simple, type_name
@@ -20,6 +21,10 @@ _FOREIGN = re.compile(
     r"google\.(protobuf|api|rpc|type|longrunning)\b|buf\.validate|validate$|gogoproto|grpc\.gateway|openapi\.v3"
 )
 """Packages of others that repositories keep copies of."""
+_TOLD = re.compile(
+    r"(?i)schema|format|described|defined|specified|documented|\bsee\b|depend(s|ing) on|corresponds? to|matches|same as|\[[\w.]+\]\["
+)
+"""A comment that says where to look what a value holds."""
 VERSION = re.compile(r"(^|\.)v\d+(p\d+)?((alpha|beta)\d*|test\w*)?$")
 
 
@@ -131,7 +136,9 @@ def gaps(index: Index) -> Iterator[Gap]:
             enum.value
             and enum.value[0].number == 0
             and not re.search(
-                r"UNSPECIFIED|UNKNOWN|INVALID|NONE|UNDEFINED|DEFAULT|UNSET", enum.value[0].name, re.IGNORECASE
+                r"UNSPECIFIED|(UN|NOT_)KNOWN|INVALID|NONE|UNDEFINED|DEFAULT|UNSET|NOT_SET",
+                enum.value[0].name,
+                re.IGNORECASE,
             )
         ):
             yield Gap("enum-zero-not-unspecified", name, f"The zero value of {name} is {enum.value[0].name}, which is also what an unset field reads as. How is not set told apart from it?",
@@ -152,8 +159,9 @@ def _message_gaps(index: Index, message: Message) -> Iterator[Gap]:
         where = f"{message.name}.{field.name}"
         said = index.comment(where)
         if field.type_name.lstrip(".") in FREE:
+            told = bool(schema_gaps.FREE.search(said) or _TOLD.search(said))
             yield Gap("free-form-object", where, f"What may {where} ({type_name(field)}) hold?",
-                      ("anything: it is passed on as it came", "known types that still have to be named"), "ask")  # fmt: skip
+                      ("anything: it is passed on as it came", "known types that still have to be named"), "note" if told else "ask")  # fmt: skip
         if field.type == 9 and looks_like_a_moment(field.name) and not SAID.search(said):
             yield Gap("date-without-format", where, f"{where} is a string that speaks of a moment. How is it written?",
                       ("RFC 3339 in UTC", "a calendar date without a time", "it should be a google.protobuf.Timestamp"), "ask")  # fmt: skip
@@ -169,7 +177,7 @@ def _rpc_gaps(index: Index) -> Iterator[Gap]:
         answer = index.messages.get(rpc.output_type.lstrip("."))
         given = index.messages.get(rpc.input_type.lstrip("."))
         if (
-            re.match(r"(List|Search|Query|Find|GetAll|BatchList)", rpc.name)
+            re.match(r"(List|Search|Query|Find(?!Nearest|Neighbo)|GetAll|BatchList)", rpc.name)
             and not rpc.server_streaming
             and answer
             and given
@@ -177,7 +185,8 @@ def _rpc_gaps(index: Index) -> Iterator[Gap]:
             asks = [
                 f.name for f in given.proto.field if re.search(r"page|limit|cursor|offset|size|token|after|max", f.name)
             ]
-            if any(f.label == 3 and not index.map_entry(f) for f in answer.proto.field) and not asks:
+            lists = [f for f in answer.proto.field if f.label == 3 and not index.map_entry(f)]
+            if lists and sum(f.type == 11 for f in lists) <= 1 and not asks:  # several are parts of a graph
                 yield Gap("list-without-pagination", name, f"{name} returns a list and takes no page size or token. How many items may it return?",
                           ("all of them: there are never many", "it is paginated by page_size and page_token like others"), "ask")  # fmt: skip
         for full in {rpc.input_type.lstrip("."), rpc.output_type.lstrip(".")}:
