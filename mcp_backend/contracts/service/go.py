@@ -13,6 +13,7 @@ from mcp_backend.contracts.service.go_source import (
     GoNode,
     Module,
     children,
+    handed,
     read,
     returned_literals,
     text,
@@ -134,7 +135,7 @@ class Handlers:
             if node.type == "call_expression":
                 function = self._module.function(text(node.child_by_field_name("function")).rpartition(".")[2])
                 inner = function.node.child_by_field_name("body") if function else None
-                if inner is not None and inner.id != body.id:
+                if function and inner is not None and inner.id != body.id and handed(node, function):
                     yield from self._reached(inner, depth + 1)
 
     def _statuses(self, operation: Operation, body: GoNode, bodies: list[GoNode], place: str) -> None:

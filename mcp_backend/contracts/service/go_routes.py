@@ -21,6 +21,8 @@ _ROUTER = re.compile(
 )
 _MAKES = re.compile(rb"\b(chi|http|gin|echo|mux|fiber|httprouter)\.(New|Default|Handle)")
 """What a function has to say to begin with routes of its own, unless it is handed a router."""
+_TABLE = re.compile(rb'\.handlers\["[A-Z]+"\]\["/')
+"""How servers that go-swagger generates keep their routes."""
 _MOUNTS = re.compile(rb"\b(Mount|Handle|StripPrefix|Route)\(")
 _PATTERN = re.compile(r"^(?:([A-Z]+)\s+)?(?:[\w.-]+)?(/.*)$")
 _DEPTH = 12
@@ -48,7 +50,10 @@ class Routes:
         self._visited: set[tuple[str, int]] = set()
         handed = self._handed()
         every = [
-            f for some in module.functions.values() for f in some if self._routers(f) or _MAKES.search(f.node.text)
+            f
+            for some in module.functions.values()
+            for f in some
+            if self._routers(f) or _MAKES.search(f.node.text) or _TABLE.search(f.node.text)
         ]
         # Functions that make a router come first; those that only fill one are followed from there.
         for function in sorted(every, key=lambda f: (bool(self._routers(f)), f.name != "main")):
@@ -84,7 +89,7 @@ class Routes:
     def _block(self, body: GoNode, routers: dict[str, str], base: str, path: str, depth: int) -> None:
         for node in self._calls(body):
             if node.type in ("short_var_declaration", "assignment_statement", "var_spec"):
-                self._assigned(node, routers, base)
+                self._assigned(node, routers, base, path)
             elif node.type == "call_expression":
                 self._call(node, routers, base, path, depth)
 
@@ -100,13 +105,15 @@ class Routes:
                 stack.extend(reversed(node.named_children))
         return found
 
-    def _assigned(self, node: GoNode, routers: dict[str, str], base: str) -> None:
+    def _assigned(self, node: GoNode, routers: dict[str, str], base: str, path: str) -> None:
         left = children(node.child_by_field_name("left")) or node.children_by_field_name("name")
         right = children(node.child_by_field_name("right") or node.child_by_field_name("value"))
         for name, value in zip(left, right, strict=False):
             prefix = self._prefix(value, routers, base)
             if prefix is not None:
                 routers[text(name)] = prefix
+            elif found := re.fullmatch(r'\w+\.handlers\["([A-Z]+)"\]\["(/[^"]*)"\]', text(name)):
+                self._add(found.group(1), found.group(2), value, node, path)
 
     def _prefix(self, node: GoNode, routers: dict[str, str], base: str) -> str | None:
         """The prefix of a router expression; `None` for anything else."""

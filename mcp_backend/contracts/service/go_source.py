@@ -13,6 +13,7 @@ from mcp_backend.errors import Unavailable
 FILES = 3_000
 _OTHERS = re.compile(r"/(vendor|third_party|examples?|testdata)/")
 """Folders of code that is no part of the program."""
+_CONTEXT = re.compile(r"\b(gin\.Context|echo\.Context|fiber\.Ctx|http\.ResponseWriter)$")
 LARGEST = 1_000_000
 """Characters of one file that are read."""
 GoNode: TypeAlias = Any
@@ -182,3 +183,16 @@ def _constants(module: Module) -> None:
                 module.constants[name] = found
                 if kind:
                     module.typed.setdefault(kind, []).append(found)
+
+
+def handed(call: GoNode, function: Function) -> bool:
+    """Whether a call can be of this function, which is told by its name alone: one that answers a request needs what
+    it answers by, and a method of a database that is called like a handler has none."""
+    kinds = [kind for _, kind in function.parameters]
+    given = children(call.child_by_field_name("arguments"))
+    for index, kind in enumerate(kinds):
+        if _CONTEXT.search(kind) and (
+            len(given) <= index or given[index].type not in ("identifier", "selector_expression")
+        ):
+            return False
+    return True

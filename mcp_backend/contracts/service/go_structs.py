@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from mcp_backend.contracts.openapi.flat import Flat, Flattener
 from mcp_backend.contracts.service.generated import UNDESCRIBED
+from mcp_backend.contracts.service.go_pointers import always_set
 from mcp_backend.contracts.service.go_source import Module, text, walk
 from mcp_backend.contracts.words import Deviation, Unverified
 
@@ -45,14 +46,21 @@ class Structs:
                     "always there",
                     f"{kind} leaves it out when empty (omitempty)",
                 )
-            self._field(place, about, written, options, depth)
+            self._field(
+                place,
+                about,
+                written,
+                options,
+                depth,
+                always_set(self._module, kind, name) if written.startswith("*") else False,
+            )
         for name in fields.keys() - flat.properties.keys():
             if flat.additional is False:
                 self.add("field-extra", "extra", f"{where}.{name}", "no such field", f"{kind} has it")
             else:
                 self.unverified.append(Unverified(f"{where}.{name}", UNDESCRIBED))
 
-    def _field(self, place: str, about: Flat, written: str, options: str, depth: int) -> None:
+    def _field(self, place: str, about: Flat, written: str, options: str, depth: int, given: bool) -> None:
         pointer = written.startswith("*")
         kinds, enum = self._json(written.lstrip("*"), 0)
         if "string" in options.split(",")[1:]:
@@ -62,7 +70,7 @@ class Structs:
         wanted = about.types | ({"integer"} if "number" in about.types else set())
         if wanted and not kinds & wanted:
             self.add("type-mismatch", "different", place, " or ".join(sorted(about.types)), written)
-        if pointer and not about.nullable and "omitempty" not in options:
+        if pointer and not about.nullable and "omitempty" not in options and not given:
             self.add("null-not-allowed", "different", place, "never null", written)
         if about.enum is not None and enum:
             for value in enum:

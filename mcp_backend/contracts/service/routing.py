@@ -10,6 +10,7 @@ from mcp_backend.contracts.words import Deviation, Unverified
 
 OWN = re.compile(
     r"^/(openapi(\.\w+)?|docs(/.*)?|redoc|swagger(-ui)?(/.*)?|api-docs(/.*)?|static/.*|favicon\.ico|metrics|"
+    r"index\.html|manifest\.json|robots\.txt|asset-manifest\.json|service-worker\.js|assets/.*|"
     r"(-/)?(health|healthz|live|livez|ready|readyz|ping)(/.*)?|__debug__.*|debug/pprof.*|admin/.*)$"
 )
 """What frameworks and platforms add by themselves and no specification describes."""
@@ -77,10 +78,8 @@ def compare(api: Api, routes: Sequence[Route], source: str) -> Routed:
             unverified.append(
                 Unverified(f"{route.method} {route.path}", "the path is a pattern that cannot be compared")
             )
-        elif route.method == "*" and key[1] == "/" and "/" not in used:
-            unverified.append(
-                Unverified("/", "a handler of every path without a route; what it answers is not declared")
-            )
+        elif route.method in ("*", "GET") and key[1] == "/" and "/" not in used:
+            unverified.append(Unverified("/", "a page at the root, or of every path without a route: not compared"))
         elif route.method == "*" and key[1] in used:
             unverified.append(
                 Unverified(route.path, "the handler takes every method; which it answers is not declared")
