@@ -164,7 +164,7 @@ async def test_a_batch_is_stored_in_the_order_it_is_given_with_all_its_bytes(
 
 def test_a_message_is_packed_with_every_word_after_its_length() -> None:
     message = Message("a", "id", {"h": "v"}, b"\x00\xff", None)
-    data, words, at = packed(message), list[bytes](), 0
+    data, words, at = packed([message]), list[bytes](), 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         if len(words) == 3:  # how many words follow

@@ -8,8 +8,9 @@ https://redis.io/docs/latest/commands/eval/ and https://redis.io/docs/latest/com
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from struct import Struct
 
 from mcp_backend.engines.outcomes import Cause, Message, Outcome
 from mcp_backend.engines.redis import NotSent, Redis, Refused, Unanswered, Word
@@ -23,7 +24,7 @@ TRIES = 3
 """Attempts while it is certain that none was carried out."""
 PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS")
 """The server cannot do it for the moment."""
-_DIGEST = (64).to_bytes(4, "big")
+_DIGEST, _LENGTH = Struct(">I64sI").pack, Struct(">I").pack
 _SCRIPT = """
 local ttl, stops, blob, at, out = ARGV[1], ARGV[2] == '1', ARGV[3], 1, {}
 local known = redis.pcall('MGET', unpack(KEYS, 2))
@@ -72,17 +73,25 @@ return table.concat(out, '\\n')
 """The first id is tried to be remembered before anything is added: what forbids that forbids it to every other one."""
 
 
-def packed(message: Message) -> bytes:
-    """One message as the script reads it, each word after its length: the digest and the payload, the id, and the name
-    and the value of every header. One argument for many words costs the client a fraction of one for each."""
-    identifier, digest = message.message_id.encode(), hashlib.sha256(message.payload).hexdigest().encode()
-    words = [
-        _DIGEST, digest, len(message.payload).to_bytes(4, "big"), message.payload,
-        len(identifier).to_bytes(4, "big"), identifier, (2 * len(message.headers)).to_bytes(4, "big"),
-    ]  # fmt: skip
-    for name, value in message.headers.items():
+def packed(messages: Iterable[Message]) -> bytes:
+    """Messages as the script reads them, each word after its length: the digest and the payload, the id, how many more
+    there are, the name and the value of every header. One argument for many words costs the client a fraction of one
+    for each."""
+    words, last, headers = list[bytes](), None, b""
+    for message in messages:
+        if message.headers is not last:  # Mostly all have the same.
+            last, headers = message.headers, _headers(message.headers)
+        payload, identifier = message.payload, message.message_id.encode()
+        digest = hashlib.sha256(payload).hexdigest().encode()
+        words += (_DIGEST(64, digest, len(payload)), payload, _LENGTH(len(identifier)), identifier, headers)
+    return b"".join(words)
+
+
+def _headers(headers: Mapping[str, str]) -> bytes:
+    words = [_LENGTH(2 * len(headers))]
+    for name, value in headers.items():
         for word in (f"header:{name}".encode(), value.encode()):
-            words += (len(word).to_bytes(4, "big"), word)
+            words += (_LENGTH(len(word)), word)
     return b"".join(words)
 
 
@@ -91,7 +100,7 @@ def remembered(stream: str, ids: Iterable[str]) -> list[str]:
     opened = stream.partition("{")[2]
     tag = opened.partition("}")[0] if "}" in opened else ""
     before = f"mcp-backend:ids:{{{tag or stream}}}:"
-    return [before + hashlib.sha256(f"{stream} {one}".encode()).hexdigest()[:32] for one in ids]
+    return [f"{before}{hashlib.sha256(f'{stream} {one}'.encode()).hexdigest()[:32]}" for one in ids]
 
 
 async def store_all(redis: Redis, stream: str, messages: Sequence[Message], *, seconds: float) -> list[Outcome]:
@@ -141,8 +150,8 @@ def _words(stream: str, messages: Sequence[Message], part: Sequence[int], order:
     """One call of the script."""
     chunk = [messages[index] for index in part]
     keys = remembered(stream, [message.message_id for message in chunk])
-    stops, blob = "0" if order is None else "1", b"".join([packed(message) for message in chunk])
-    return ["EVAL", _SCRIPT, len(keys) + 1, stream, *keys, REMEMBERED_SECONDS * 1000, stops, blob]
+    stops = "0" if order is None else "1"
+    return ["EVAL", _SCRIPT, len(keys) + 1, stream, *keys, REMEMBERED_SECONDS * 1000, stops, packed(chunk)]
 
 
 async def _store(

@@ -155,10 +155,12 @@ class RedisPublisher:
             "validated_against": against,
         }  # fmt: skip
         if self._kind == "stream":
-            entry |= {"entry_id": outcome.entry_id, "stream": self.address}
+            entry["entry_id"], entry["stream"] = outcome.entry_id, self.address
         else:
-            entry |= {"receivers": outcome.receivers, "sent": outcome.sent}
-        return entry | ({"reason": outcome.reason} if outcome.reason else {})
+            entry["receivers"], entry["sent"] = outcome.receivers, outcome.sent
+        if outcome.reason:
+            entry["reason"] = outcome.reason
+        return entry
 
     def delivery(self) -> str:
         """A stream stores a message once however often it is published again while its id is remembered."""

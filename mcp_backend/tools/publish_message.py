@@ -289,13 +289,12 @@ def _action(target: "Publisher", messages: "Sequence[Message]", against: "Sequen
     if len(messages) == 1:
         digest = hashlib.sha256(first.payload).hexdigest()
     else:
-        whole, last, sent = hashlib.sha256(), None, list[tuple[str, str]]()
+        whole, last, sent = list[bytes](), None, list[tuple[str, str]]()
         for message, schema in zip(messages, against, strict=True):
             if message.headers is not last:
                 last, sent = message.headers, sorted(target.sent_headers(message).items())
-            whole.update(repr((message.message_id, sent, schema, len(message.payload))).encode())
-            whole.update(message.payload)
-        digest = whole.hexdigest()
+            whole += (repr((message.message_id, sent, schema, len(message.payload))).encode(), message.payload)
+        digest = hashlib.sha256(b"".join(whole)).hexdigest()
     schemas = ", ".join(dict.fromkeys(filter(None, against))) if None not in against else None
     name, place = settings.name, settings.environment
     return Publish(name, place, target.address, first.message_id, headers, digest, schemas, len(messages))
