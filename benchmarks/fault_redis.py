@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fault_systems import SUBJECT, fill
+from benchmarks.fault_systems import SUBJECT, fill, struck
 from tests import natsd, redisd
 
 
@@ -95,14 +95,9 @@ class RedisSystem:
 
     async def harm(self, during: "asyncio.Task[Any]") -> None:
         server = self.servers[0]
-        if self.fault == "kill -9":
-            await asyncio.to_thread(server.kill)
-            await asyncio.to_thread(server.start)
-        elif self.fault == "freeze":
-            await asyncio.to_thread(server.freeze)
-            await asyncio.sleep(2.5)
-            server.thaw()
-        elif self.fault == "leader lost":
+        if await struck(server, self.fault):
+            return
+        if self.fault == "leader lost":
             server = await self._master()
             await asyncio.to_thread(server.kill)
             while await self._master() is server:

@@ -13,10 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from tests import natsd
+from tests import natsd, redisd
 
 SUBJECT = "faults.a"
 ROOM_MB = 24
+FROZEN_SECONDS = 2.5
 DENIED = """
 accounts {{ A {{ jetstream: enabled, users: [
   {{ user: reader, password: r }}
@@ -106,13 +107,9 @@ class NatsSystem:
 
     async def harm(self, during: "asyncio.Task[Any]") -> None:
         server = self.servers[0]
-        if self.fault == "kill -9":
-            await asyncio.to_thread(server.kill)
-        elif self.fault == "freeze":
-            await asyncio.to_thread(server.freeze)
-            await asyncio.sleep(2.5)
-            server.thaw()
-        elif self.fault == "leader lost":
+        if await struck(server, self.fault):
+            return
+        if self.fault == "leader lost":
             server = await self._leader()
             await asyncio.to_thread(server.kill)
             await asyncio.wait([during])
@@ -188,7 +185,7 @@ class KafkaSystem:
     async def harm(self, during: "asyncio.Task[Any]") -> None:
         if self.fault == "freeze":
             os.kill(self._lease.pid, signal.SIGSTOP)
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(FROZEN_SECONDS)
             os.kill(self._lease.pid, signal.SIGCONT)
         else:
             for child in Path("/proc/self/task").glob("*/children"):
@@ -220,6 +217,20 @@ class KafkaSystem:
         finally:
             reader.close()
         return found
+
+
+async def struck(server: natsd.Natsd | redisd.Redisd, fault: str) -> bool:
+    """Kills a server or freezes it for a while; `False`, and nothing is done, where the fault is another."""
+    if fault == "kill -9":
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+    elif fault == "freeze":
+        await asyncio.to_thread(server.freeze)
+        await asyncio.sleep(FROZEN_SECONDS)
+        server.thaw()
+    else:
+        return False
+    return True
 
 
 def fill(folder: Path) -> None:

@@ -148,11 +148,9 @@ def _expected(kind: str, message: str) -> str:
         return "is required"
     if kind == "extra_forbidden":
         return "unknown field"
-    return (
-        message.removeprefix("Value error, ").removeprefix("Input should be ").join(("expected ", ""))
-        if (message.startswith("Input should be "))
-        else message.removeprefix("Value error, ")
-    )
+    if message.startswith("Input should be "):
+        return f"expected {message.removeprefix('Input should be ')}"
+    return message.removeprefix("Value error, ")
 
 
 async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry: Entry) -> None:

@@ -80,8 +80,9 @@ class Entry:
         """Records the end. Raises `Unavailable` where the caller must know that it is not on record: when all went
         well, and when a refusal is not there. Otherwise what went wrong is what the caller reads, and the call is
         reported as `unknown` once the store is back."""
+        ms = round((time.monotonic() - self._began) * 1000, 1)
         try:
-            await self._record_end(event, error)
+            await self._record_end(event, error, ms)
         except Unavailable as lost:
             if event == "done" or not (self.started or event == "cancelled" or isinstance(error, Unavailable)):
                 raise
@@ -89,13 +90,13 @@ class Entry:
         finally:
             self._app.live.discard(self.call)
             if log.isEnabledFor(logging.INFO):
-                ms, said = round((time.monotonic() - self._began) * 1000, 1), error.code if error else ""
+                said = error.code if error else ""
                 about = {"call": self.call, "tool": self._tool.name, "event": event, "code": said, "ms": ms,
                          "principal": self._app.caller.principal}  # fmt: skip
                 log.info("call", extra={"call": about})
 
-    async def _record_end(self, event: str, error: BackendError | None) -> None:
-        more: dict[str, Json] = {"ms": round((time.monotonic() - self._began) * 1000, 1)}
+    async def _record_end(self, event: str, error: BackendError | None, ms: float) -> None:
+        more: dict[str, Json] = {"ms": ms}
         if error:
             more |= {"code": error.code}
             if error.constraint:
