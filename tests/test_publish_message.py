@@ -732,6 +732,40 @@ async def test_an_answer_of_a_subscriber_is_not_taken_for_the_streams(
     assert [answer["results"][0]["sequence"] for answer in told] == list(range(1, 21))
 
 
+async def test_what_is_acknowledged_and_not_kept_is_said_so(place: Path, server: Natsd, connect: Connect) -> None:
+    async with connect(place) as client, outside(server.url) as (_, jetstream):
+        limits: Body = {"a": {"retention": "interest"}, "b": {"max_msgs_per_subject": 1}, "c": {"max_bytes": 99},
+                        "d": {"max_msgs": 2}}  # fmt: skip
+        for name, more in limits.items():
+            await jetstream.add_stream(name=name, subjects=[f"{name}.>"], **more)  # pyright: ignore
+        told = {n: await publish(client, destination=f"{n}.x", messages=[order(i) for i in range(3)], justification=WHY)
+                for n in "abcd"}  # fmt: skip
+        await jetstream.pull_subscribe("a.x", "reader", stream="a")  # pyright: ignore[reportUnknownMemberType]
+        kept = await publish(client, destination="a.x", messages=[order(7)], justification=WHY)
+    assert told["a"]["error"]["code"] == "failed_precondition"
+    assert "has no consumer" in told["a"]["error"]["reason"]
+    assert "max_bytes" in told["c"]["error"]["reason"]
+    gone = [["removed by the limits" in r.get("reason", "") for r in told[n]["results"]] for n in "bd"]
+    assert gone == [[True, True, False], [True, False, False]]
+    assert (kept["results"][0]["stored"], "reason" in kept["results"][0]) == ("yes", False)
+
+
+async def test_a_refusal_does_not_deny_what_an_earlier_call_stored(
+    place: Path, server: Natsd, connect: Connect
+) -> None:
+    call: Body = {"destination": "orders.eu.created", "messages": [order(i, message_id=f"m{i}") for i in range(3)]}
+    async with connect(place) as client, outside(server.url) as (_, jetstream):
+        made = await jetstream.add_stream(name="ORDERS", subjects=["orders.>"], max_msgs_per_subject=1)  # pyright: ignore
+        await publish(client, **call, expected_last_sequence=0)
+        again = await publish(client, **call, expected_last_sequence=0)
+        await jetstream.update_stream(made.config, sealed=True)  # pyright: ignore[reportUnknownMemberType]
+        sealed = await publish(client, **call)
+    for told in (again, sealed):
+        last = told["results"][2]
+        assert (last["stored"], last["duplicate"], last["sequence"]) == ("yes", True, 3)
+        assert [r["stored"] for r in told["results"][:2]] == ["no", "no"]
+
+
 async def test_a_read_only_server_offers_no_publishing(place: Path, connect: Connect) -> None:
     async with connect(place, read_only=True) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}

@@ -55,6 +55,15 @@ class Stream:
     acknowledges: bool
     rewrites_subjects: bool
     last_sequence: int
+    interest: bool = False
+    """Keeps a message only while a consumer wants it."""
+    most: tuple[int, int, int] = (-1, -1, -1)
+    """Messages, messages of a subject and bytes; what is older gives way. -1: no limit, or new messages are refused."""
+
+    def may_drop(self, messages: int, size: int) -> bool:
+        """Whether a batch may push out its own beginning, or be kept by nobody."""
+        held = zip(self.most, (messages, messages, size), strict=True)
+        return self.interest or any(0 < most < some for most, some in held)
 
 
 UNKNOWN_STREAM = Stream(
@@ -262,4 +271,13 @@ def _stream(info: Mapping[str, Any]) -> Stream:
         acknowledges=not config.get("no_ack", False),
         rewrites_subjects=bool(config.get("subject_transform")),
         last_sequence=int(state.get("last_seq", 0)),
+        interest=config.get("retention") == "interest",
+        most=_limits(config),
     )
+
+
+def _limits(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    if config.get("discard", "old") != "old":
+        return (-1, -1, -1)
+    names = ("max_msgs", "max_msgs_per_subject", "max_bytes")
+    return cast("tuple[int, int, int]", tuple(int(config.get(name) or -1) for name in names))

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from mcp_backend.engines.nats import JetStreamError, Nats, NoJetStream, Stored, Stream
+from mcp_backend.engines.nats import JetStreamError, Nats, Stream
+from mcp_backend.engines.nats_after import CANNOT_READ as _CANNOT_READ
+from mcp_backend.engines.nats_after import same
 from mcp_backend.engines.nats_connection import Denied, NoResponders, NotSent, Unanswered
 from mcp_backend.engines.nats_window import ask_each, plainly_stored
 from mcp_backend.engines.outcomes import SAFE_WINDOW_SECONDS, Message, Outcome
@@ -28,7 +30,6 @@ _WRONG_SEQUENCE = (10071, 10164)
 _WRONG_STREAM = 10060
 _PASSING = (10006, 10007, 10008, 10009, 10023)
 """The cluster has no leader or the server no resources for a moment (nats-server, server/errors.json)."""
-_CANNOT_READ = (BackendError, Denied, JetStreamError, NoJetStream)
 
 
 async def publish_all(
@@ -210,7 +211,7 @@ async def _duplicate(nats: Nats, message: Message, stream: Stream, sequence: int
     if first is None:
         why = f"message {sequence} had this id and is gone from the stream, so it cannot be compared with this one"
         return replace(known, stored="unknown", cause="unanswered", reason=why)
-    if _same(first, message, stream):
+    if same(first, message, stream):
         return known
     return Outcome(
         "no",
@@ -232,7 +233,7 @@ async def _conflict(nats: Nats, message: Message, stream: Stream, error: JetStre
         return Outcome(
             "unknown", "unanswered", f"{error}, and what was stored instead cannot be read: {_said(failure)}"
         )
-    if following and following.message_id == message.message_id and _same(following, message, stream):
+    if following and following.message_id == message.message_id and same(following, message, stream):
         return Outcome("yes", sequence=following.sequence, stream=stream.name, duplicate=True, settled=True)
     return Outcome(
         "no",
@@ -246,7 +247,7 @@ async def _look(nats: Nats, message: Message, stream: Stream, outcome: Outcome, 
     """Looks for the id in what the stream got since the call was planned, until the server answers or the time is
     over. Not finding it proves nothing: the first attempt may still be on its way."""
     clock, sequence, looked = asyncio.get_running_loop().time, stream.last_sequence + 1, 0
-    why = f"{stream.name} forgets ids after {stream.dedupe_seconds:.0f} s, so it was not sent again"
+    why = f"{stream.name} forgets ids after {stream.dedupe_seconds:g} s, so it was not sent again"
     while clock() < deadline and looked < LOOKED_AT:
         try:
             found = await nats.message(stream.name, seq=sequence, next_by_subj=message.subject)
@@ -256,7 +257,7 @@ async def _look(nats: Nats, message: Message, stream: Stream, outcome: Outcome, 
             continue
         if found is None:
             break
-        if found.message_id == message.message_id and _same(found, message, stream):
+        if found.message_id == message.message_id and same(found, message, stream):
             return Outcome("yes", sequence=found.sequence, stream=stream.name, settled=True)
         sequence, looked = found.sequence + 1, looked + 1
     return replace(outcome, reason=f"{outcome.reason}; {why}")
@@ -273,22 +274,9 @@ async def _without_ack(nats: Nats, message: Message, stream: Stream) -> Outcome:
         return Outcome("no", "denied" if isinstance(error, Denied) else "unreachable", str(error))
     except (Unanswered, *_CANNOT_READ) as error:
         return Outcome("unknown", "unanswered", _said(error))
-    if last and last.message_id == message.message_id and _same(last, message, stream):
+    if last and last.message_id == message.message_id and same(last, message, stream):
         return Outcome("yes", sequence=last.sequence, stream=stream.name, settled=True)
     return Outcome("unknown", "unanswered", f"stream {stream.name} acknowledges nothing (no_ack)")
-
-
-def _same(stored: Stored, message: Message, stream: Stream) -> bool:
-    """Whether the stored message is this one: same subject, and the same bytes or the same JSON value."""
-    if stored.subject != message.subject and not stream.rewrites_subjects:
-        return False
-    if stored.payload == message.payload:
-        return True
-    try:
-        ours, theirs = (json.dumps(json.loads(p), sort_keys=True) for p in (message.payload, stored.payload))
-    except ValueError:
-        return False
-    return ours == theirs
 
 
 def _said(error: Exception) -> str:

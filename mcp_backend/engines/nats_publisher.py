@@ -11,6 +11,9 @@ from mcp_backend.engines.publishing import SECONDS, SECONDS_EACH
 from mcp_backend.errors import BackendError, InvalidArgument, Json
 from mcp_backend.policy import EngineSettings
 
+OVERHEAD_BYTES = 30
+"""What a message takes in a file besides subject, headers and payload."""
+
 
 class NatsPublisher:
     """Publishes to one subject. `expected` is the last sequence the caller knows of it."""
@@ -56,13 +59,15 @@ class NatsPublisher:
 
     async def send(self, messages: Sequence[Message]) -> list[Outcome]:
         """Publishes to the stream that was found, or to whoever listens."""
+        from mcp_backend.engines.nats_after import held_against
         from mcp_backend.engines.nats_core import tell_all
         from mcp_backend.engines.nats_publish import publish_all
 
         if self._stream is None:
             return await self._still_unstored(await tell_all(self._nats, messages))
         seconds = SECONDS + SECONDS_EACH * len(messages)
-        return await publish_all(self._nats, messages, self._stream, expected=self._expected, seconds=seconds)
+        told = await publish_all(self._nats, messages, self._stream, expected=self._expected, seconds=seconds)
+        return await held_against(self._nats, messages, self._stream, told, expected=self._expected)
 
     def entry(self, message: Message, outcome: Outcome, against: str | None) -> dict[str, Json]:
         """What is said about one message."""
@@ -80,6 +85,9 @@ class NatsPublisher:
         limit, whose, stream = server, "the server", self._stream
         if stream and 0 <= stream.max_message < server:
             limit, whose = stream.max_message, f"stream {stream.name}"
+        if stream and 0 < stream.most[2] < limit:
+            # What is larger than all the stream may hold is acknowledged, and removed at once.
+            limit, whose = stream.most[2] - OVERHEAD_BYTES - len(self.address), f"stream {stream.name} (max_bytes)"
         for index, message in enumerate(messages):
             headers = {**message.headers, "Nats-Msg-Id": message.message_id}
             if stream:

@@ -35,7 +35,7 @@ def notes(destination: str, stream: Stream | None, *, derived: bool) -> list[str
     if stream is None:
         return [f"nothing stores {destination}: only who listens right now gets it, nobody can read it later"]
     said: list[str] = []
-    window = f"{stream.dedupe_seconds:.0f} s"
+    window = f"{stream.dedupe_seconds:g} s"
     if derived and stream.dedupe_seconds:
         said.append(
             f"message_id was derived from the content: an equal message within {window} counts as the same one; give "
@@ -43,6 +43,8 @@ def notes(destination: str, stream: Stream | None, *, derived: bool) -> list[str
         )
     if stream.acknowledges and stream.name and stream.dedupe_seconds < SAFE_WINDOW_SECONDS:
         said.append(f"{stream.name} forgets ids after {window}: look before you repeat this call later than that")
+    if stream.interest:
+        said.append(f"{stream.name} keeps a message only while a consumer wants it (retention interest)")
     if stream.storage == "memory":
         said.append(f"{stream.name} is kept in memory: what is stored is lost when the server stops")
     return said
