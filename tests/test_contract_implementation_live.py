@@ -164,3 +164,55 @@ async def test_a_service_that_has_nothing_of_the_document_is_not_said_to_deviate
             found = await ask(client, "check_contract", url=url)
     assert (found["verdict"], found["deviations"]) == ("unverified", [])
     assert "below another" in found["unverified"][0]["why"]
+
+
+SCHEMA = """\
+type Query { order(id: ID!): Order }
+type Mutation { pay(id: ID!): Order! }
+type Order { id: ID!, total(currency: String = "EUR"): Int! }
+"""
+GQLGEN = """\
+package graph
+
+func (r *mutationResolver) Pay(ctx context.Context, id string) (*Order, error) {
+	panic(fmt.Errorf("not implemented: Pay - pay"))
+}
+
+func (r *queryResolver) Order(ctx context.Context, id string) (*Order, error) { return r.orders.Find(id) }
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(
+            ('panic(fmt.Errorf("not implemented: Pay - pay"))', "return r.orders.Pay(id)"),
+            set[tuple[str, str]](),
+            id="as specified",
+        ),
+        pytest.param(
+            ("", ""),
+            {
+                ("resolver-unimplemented", "Mutation.pay"),
+                ("argument-default-mismatch", "Order.total(currency)"),
+                ("field-extra", "Order.note"),
+            },
+            id="otherwise",
+        ),
+    ],
+)
+async def test_a_server_of_gqlgen_is_compared_by_its_generated_schema_and_its_resolvers(
+    repository: Path, connect: Connect, change: tuple[str, str], expected: set[tuple[str, str]]
+) -> None:
+    served = SCHEMA.replace("EUR", "USD").replace("Int! }", "Int!, note: Int }") if expected else SCHEMA
+    generated = (
+        'package graph\n\nvar sources = []*ast.Source{\n\t{Name: "../api.graphql", Input: `'
+        + served
+        + "`, BuiltIn: false},\n}\n"
+    )
+    resolvers = GQLGEN.replace(*change) if change[0] else GQLGEN
+    write(repository, {"api.graphql": SCHEMA, "graph/generated.go": generated, "graph/resolvers.go": resolvers})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation="graph")
+    assert found_in(found) == expected
+    assert found["sources"] == ["static", "schema"]

@@ -65,8 +65,10 @@ async def check(
     if target.endswith(".go") or _has_go(source, target):
         from mcp_backend.contracts.service import go
 
-        if spec.kind != "openapi":
-            raise InvalidArgument("implementation: Go is checked against OpenAPI only by this release")
+        if spec.kind == "graphql":
+            from mcp_backend.contracts.service import go_graphql
+
+            return await asyncio.to_thread(go_graphql.check, source, spec, target.partition(":")[0])
         return await asyncio.to_thread(go.check, source, spec, target.partition(":")[0])
     target = _placed(source, target)
     async with talking.in_child(workspace, policy, target) as (loaded, talk):
