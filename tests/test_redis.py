@@ -296,6 +296,27 @@ async def test_a_user_without_permission_gets_a_refusal_and_nothing_is_stored(
     assert error["code"] == "permission_denied"
 
 
+async def test_a_refusal_does_not_deny_what_an_earlier_call_stored(
+    repository: Path, server: Redisd, connect: Connect
+) -> None:
+    policy(repository, f"redis://app:word@127.0.0.1:{server.port}")
+    rights = ("-xrevrange", "-eval", "+eval -xadd")
+    call: Body = {"messages": [{"payload": {"base64": ""}, "message_id": "one"}], "justification": WHY}
+    async with outside(server.url, "notes") as there, connect(repository) as client:
+        await there.execute_command("ACL", "SETUSER", "app", "on", ">word", "~*", "&*", "+@all")
+        told: list[Body] = []
+        for right in rights:
+            await there.execute_command("ACL", "SETUSER", "app", *right.split())
+            told.append(await publish(client, "notes", **call))
+        new = await publish(client, "notes", {"id": 2}, justification=WHY)
+        count = await there.xlen("notes")
+    assert [(one["results"][0]["stored"], one["results"][0]["duplicate"]) for one in told] == [
+        ("yes", False), ("yes", True), ("yes", True),
+    ]  # fmt: skip
+    assert new["error"]["code"] == "permission_denied"
+    assert count == 1
+
+
 async def test_a_server_that_is_a_cluster_is_found_out_and_served(
     tmp_path: Path, repository: Path, connect: Connect
 ) -> None:
@@ -363,7 +384,7 @@ async def test_the_topology_shows_streams_groups_and_channels_with_what_is_risky
 
 async def test_a_topology_of_many_streams_is_paged_to_its_end(place: Path, server: Redisd, connect: Connect) -> None:
     names = [f"s/{number:03}" for number in range(150)]
-    async with outside(server.url, *names), connect(place) as client:
+    async with outside(server.url, *names) as there, connect(place) as client:
         seen: list[str] = []
         after: Body = {}
         while True:
@@ -374,6 +395,12 @@ async def test_a_topology_of_many_streams_is_paged_to_its_end(place: Path, serve
             if not page["truncated"]:
                 break
             after = {"after": page["next"]}
+        await there.xadd("s/149", {"n": "1"})
+        found = (await client.call_tool("message_topology", {"search": "s/149"})).structured_content
+    assert found is not None
+    assert [(d["name"], d["messages"], d["added"], d["fields"]) for d in found["destinations"]] == [
+        ("s/149", 1, 1, ["n"])
+    ]
     assert [name for name in seen if name.startswith("s/")] == names
 
 

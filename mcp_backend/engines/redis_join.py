@@ -83,6 +83,8 @@ class RedisView:
 
     async def items(self, after: Position, *, brief: bool) -> AsyncIterator[Item]:
         """Everything that was chosen and comes after a position."""
+        if not brief:
+            self._streams = await redis_topology.detailed(self._redis, self._streams)
         for item in self._all(brief=brief):
             if item.position > after:
                 yield item

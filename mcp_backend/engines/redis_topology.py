@@ -5,7 +5,7 @@ https://redis.io/docs/latest/commands/xinfo-stream/ and https://redis.io/docs/la
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from mcp_backend.engines.redis import Redis, Refused, Word
@@ -14,6 +14,8 @@ from mcp_backend.errors import Json
 LOOK_SECONDS = 1.0
 """How long the keyspace is searched for streams: it may hold millions of other keys."""
 SCANNED_AT_ONCE = 2000
+MANY_STREAMS = 100
+"""Of more streams only the length is asked: a client takes twenty times as long over all that a server can tell."""
 MOST_CHANNELS = 5000
 IDLE_MS = 600_000
 MANY_DELIVERIES = 5
@@ -46,7 +48,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One stream. `expires_ms` is set when the key as a whole has a time to live."""
+    """One stream. `expires_ms` is set when the key as a whole has a time to live. `info` is what XINFO STREAM tells,
+    empty until `detailed` where there are many streams."""
 
     name: str
     length: int
@@ -118,13 +121,21 @@ async def _stream_names(redis: Redis) -> tuple[list[str], bool]:
     return sorted(found), True
 
 
+async def detailed(redis: Redis, streams: Sequence[Stream]) -> list[Stream]:
+    """Streams with their `info`; those that are gone meanwhile are left out. Raises `Unavailable`."""
+    told = await redis.ask_all([("XINFO STREAM", stream.name) for stream in streams if not stream.info])
+    news = iter(told)
+    found = [(stream, stream.info or next(news)) for stream in streams]
+    return [replace(stream, info=info) for stream, info in found if not isinstance(info, Exception)]
+
+
 async def _streams(redis: Redis, names: Sequence[str]) -> tuple[Stream, ...]:
-    commands: list[Sequence[Word]] = []
+    many, commands = len(names) > MANY_STREAMS, list[Sequence[Word]]()
     for name in names:
-        commands += [("XINFO STREAM", name), ("XINFO GROUPS", name), ("PTTL", name)]
+        commands += [("XLEN" if many else "XINFO STREAM", name), ("XINFO GROUPS", name), ("PTTL", name)]
     told = await redis.ask_all(commands)
     rows = [(name, *told[3 * i : 3 * i + 3]) for i, name in enumerate(names)]
-    rows = [row for row in rows if not isinstance(row[1], Exception)]  # gone meanwhile
+    rows = [row for row in rows if not isinstance(row[1], Exception) and row[3] != -2]  # gone meanwhile
     groups = [(name, g) for name, _, own, _ in rows if not isinstance(own, Exception) for g in own]
     waiting = [(name, _text(g["name"]) or "") for name, g in groups if int(g.get("pending", 0))]
     looks: list[Sequence[Word]] = []
@@ -137,7 +148,8 @@ async def _streams(redis: Redis, names: Sequence[str]) -> tuple[Stream, ...]:
         by_stream.setdefault(name, []).append(_group(name, group, pending))
     return tuple(
         Stream(
-            name, int(info["length"]), tuple(sorted(by_stream.get(name, ()), key=lambda g: g.name)), info,
+            name, int(info if many else info["length"]), tuple(sorted(by_stream.get(name, ()), key=lambda g: g.name)),
+            {} if many else info,
             int(ttl) if isinstance(ttl, int) and ttl >= 0 else None,
         )
         for name, info, _, ttl in rows
