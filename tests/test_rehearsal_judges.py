@@ -114,12 +114,15 @@ async def test_a_sequence_that_is_left_behind_its_keys_is_named_with_the_value_i
     assert "places_id_seq gives 3 next" in told
     assert "kinds_id_seq gives 1 next" in told
     assert result["verdict"] == "reject"
+    result = await shop.rehearse(sql="alter sequence users_id_seq restart with 7")
+    assert "gives 7 next" in reasons(result, "breaks_writes")
     moved = "select setval('users_id_seq', (select max(id) from users)), setval('places_id_seq', 5000)"
     result = await shop.rehearse(sql=f"insert into places (id, name) values (3, 'c'); {moved}")
     assert not reasons(result, "breaks_writes")
 
 
 async def test_row_security_that_leaves_out_a_command_or_is_gone_around_by_a_view_is_named(shop: Case) -> None:
+    shop.owner("grant app_rw to backend; grant create on schema public to app_rw")
     shop.owner("create policy every on users for all to app_ro using (true)")  # without effect before row security
     result = await shop.rehearse(
         sql="""
@@ -128,6 +131,7 @@ async def test_row_security_that_leaves_out_a_command_or_is_gone_around_by_a_vie
         create view known as select * from users; grant select on known to app_ro;
         create view guarded with (security_invoker = true) as select * from users; grant select on guarded to app_ro;
         drop policy own on orders; create policy own on orders for select using (note is null);
+        alter table empty_one owner to app_rw;
         """
     )
     useless = reasons(result, "rls_without_policy")
@@ -138,8 +142,14 @@ async def test_row_security_that_leaves_out_a_command_or_is_gone_around_by_a_vie
     assert "public.known reads public.users with its owner's rights: through it app_ro see every row" in around
     assert "public.names reads public.users" in around  # it was there before row security was
     assert "guarded" not in around
+    assert "app_rw becomes the owner of public.empty_one" in around
 
 
 async def test_numbers_of_a_small_type_are_not_given_to_more_rows_than_it_has(shop: Case) -> None:
     result = await shop.rehearse(sql="alter table users add column place smallserial")
     assert "numbers about 40,000,000 rows with a smallint" in reasons(result, "fails_on_existing_data")
+    later = "create sequence places as smallint; alter table orders alter column id set default nextval('places')"
+    result = await shop.rehearse(sql=later)
+    assert "public.places ends at 32,767, and public.orders has about 40,000,000" in reasons(
+        result, "sequence_exhaustion"
+    )

@@ -7,7 +7,7 @@ with ns as (
 select 'rel', c.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname || '.' || c.relname, 'kind', c.relkind,
     'file', pg_catalog.pg_relation_filenode(c.oid), 'rls', c.relrowsecurity, 'force', c.relforcerowsecurity,
     'persistence', c.relpersistence, 'identity', c.relreplident, 'partition', c.relispartition,
-    'acl', c.relacl::text[], 'owner', c.relowner::bigint, 'schema', ns.nspname,
+    'acl', c.relacl::text[], 'owner', pg_catalog.pg_get_userbyid(c.relowner), 'schema', ns.nspname,
     'parent', (select h.inhparent::bigint from pg_catalog.pg_inherits h where h.inhrelid = c.oid limit 1),
     'def', case when p.x > 0 and c.relkind in ('v', 'm') then pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid)) end,
     'invoker', coalesce(c.reloptions && '{security_invoker=true,security_invoker=on,security_invoker=1}', false),

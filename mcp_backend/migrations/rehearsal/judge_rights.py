@@ -125,6 +125,9 @@ def _widened(net: Net) -> Iterator[Hazard]:
             continue
         old, new = rights((before or {}).get("acl")), rights(after["acl"])
         number = net.statement(change)
+        if before and after["kind"] in TABLES and before["owner"] != after["owner"]:
+            reason = f"{after['owner']} becomes the owner of {after['name']}: it may drop it, and no policy binds it"
+            yield hazard("grant_widening", number, "needs_approval", reason, source="catalog")
         if gained := new.get("", set()) - old.get("", set()):
             letters = "".join(sorted(gained))
             yield hazard("grant_widening", number, "needs_approval", f"{after['name']}: PUBLIC gets {letters}")

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import AsyncConnection, sql
 
 from mcp_backend.migrations.rehearsal.catalog import Catalog
+from mcp_backend.migrations.rehearsal.effects import World
 from mcp_backend.migrations.rehearsal.observe import Seen
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
@@ -20,7 +21,7 @@ select (pg_catalog.quote_ident(schemaname) || '.' || pg_catalog.quote_ident(sequ
   last_value from pg_catalog.pg_sequences
 """
 FEEDING = """
-select x.attrelid::bigint, x.attname, x.seq::bigint, n.nspname, c.relname from (
+select x.attrelid::bigint, x.attname, x.seq::bigint, n.nspname, c.relname, q.seqmax from (
   select a.attrelid, a.attname, d.objid as seq
   from pg_catalog.pg_depend d join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
   where d.classid = 'pg_catalog.pg_class'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
@@ -31,6 +32,7 @@ select x.attrelid::bigint, x.attname, x.seq::bigint, n.nspname, c.relname from (
   join pg_catalog.pg_attribute a on a.attrelid = f.adrelid and a.attnum = f.adnum
   where d.classid = 'pg_catalog.pg_attrdef'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass
 ) x join pg_catalog.pg_class c on c.oid = x.seq and c.relkind = 'S'
+join pg_catalog.pg_sequence q on q.seqrelid = c.oid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 """
 """The columns that sequences fill, by ownership or by a default."""
@@ -48,7 +50,7 @@ async def last_values(conn: AsyncConnection[Any]) -> dict[int, int | None]:
 
 
 async def behind(
-    conn: AsyncConnection[Any], before: Mapping[int, int | None], end: Catalog, seen: Sequence[Seen]
+    conn: AsyncConnection[Any], world: World, before: Mapping[int, int | None], end: Catalog, seen: Sequence[Seen]
 ) -> list[Hazard]:
     """What the next INSERTs meet, for each sequence that the migration moved or whose table it filled.
 
@@ -58,7 +60,11 @@ async def behind(
     filled = {oid: s.number for s in seen for oid, rows in s.rows.items() if rows[2] + rows[3]}
     found: list[Hazard] = []
     feeding = await (await conn.execute(FEEDING.encode())).fetchall()
-    for table, column, oid, schema, name in feeding:
+    for table, column, oid, schema, name, most in feeding:
+        rows = world.size(former).rows if (former := world.name(table)) else 0
+        if oid not in before and most < rows:
+            reason = f"{schema}.{name} ends at {most:,}, and {former} has about {rows:,} rows"
+            found.append(hazard("sequence_exhaustion", 0, "warn", reason, source="target_data"))
         moved = oid in before and now.get(oid) != before[oid]
         doc = end.get(("rel", int(table), 0))
         if not (moved or table in filled) or doc is None or doc["kind"] not in ("r", "p"):

@@ -210,7 +210,7 @@ async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run
     changes = _whole(run)
     named = {n for s in run.played.seen for n in s.parsed.relations}
     tables = proofs.watched(run.world, changes, [*named, *(f"public.{n}" for n in named)])
-    run.proved = await keys.behind(conn, given, run.end, run.played.seen)
+    run.proved = await keys.behind(conn, run.world, given, run.end, run.played.seen)
     run.writes = await proofs.write(conn, run.world, tables, run.end)
     run.proved += await proofs.judge_unvalidated(conn, run.end, changes)
     if run.subject.back:

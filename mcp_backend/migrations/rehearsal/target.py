@@ -44,7 +44,7 @@ class Target:
     views: tuple[tuple[str, str], ...]
     sequences: tuple[Mapping[str, Any], ...]
     typed: tuple[tuple[str, str], ...]
-    """Names of types and functions, and the tables whose columns, triggers, constraints or policies use them."""
+    """Names of types, functions and sequences, and the tables whose columns, triggers, checks or policies use them."""
 
     def size(self, relation: str) -> Size:
         """The size of a relation; nothing of one that the target does not have."""

@@ -13,6 +13,13 @@ select pg_catalog.jsonb_build_object(
         where t.typtype in ('e', 'd') and t.oid >= 16384 and a.attnum > 0
       union all select g.tgrelid, f.proname from pg_catalog.pg_trigger g
         join pg_catalog.pg_proc f on f.oid = g.tgfoid where not g.tgisinternal
+      union all select coalesce(b.adrelid, d.refobjid), q.relname from pg_catalog.pg_class q
+        join pg_catalog.pg_depend d on d.deptype in ('a', 'i') and d.objid = q.oid
+            and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+          or d.refobjid = q.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+            and d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+        left join pg_catalog.pg_attrdef b on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and b.oid = d.objid
+        where q.relkind = 'S'
       union all select coalesce(k.conrelid, l.polrelid, b.adrelid), f.proname from pg_catalog.pg_depend d
         join pg_catalog.pg_proc f on f.oid = d.refobjid
         left join pg_catalog.pg_constraint k on d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.oid = d.objid
