@@ -1,12 +1,11 @@
 """What a tool may reach. Opened once, closed once, handed to every call."""
 
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
 
 import anyio
 
@@ -17,10 +16,9 @@ from mcp_backend.policy import Policy
 from mcp_backend.recent import Recent
 from mcp_backend.settings import Workspace, user, workspace
 from mcp_backend.store import Store, apart, open_store
+from mcp_backend.telling import Progress
 from mcp_backend.workspace import detect
 
-Progress: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]
-"""`(done, total, words)`: tells the host how far a long call is."""
 RECORDING_SECONDS = 5.0
 """How long the store stays open for calls that were cancelled and are about to record that."""
 

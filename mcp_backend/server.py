@@ -14,7 +14,7 @@ import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from mcp_backend import __version__, persona, telemetry
+from mcp_backend import __version__, persona, telemetry, telling
 from mcp_backend.app import App, Caller, Progress, open_app, silent
 from mcp_backend.asking_host import conversed
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
@@ -68,7 +68,9 @@ def build(options: Options) -> Server[App]:
         tool = tools.get(params.name)
         if tool is None:
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
-        app = _app(ctx, progress=ctx.session.report_progress)
+        told = telling.Told(ctx.session.report_progress)
+        telling.here(told)
+        app = _app(ctx, progress=told.progress)
         try:
             if app.caller.scopes is not None:
                 await take_call(app.store, app.caller.principal, app.policy.http.calls_per_minute)

@@ -17,6 +17,7 @@ from typing import Any
 from mcp_backend.engines import binaries
 from mcp_backend.errors import Unavailable
 from mcp_backend.settings import Workspace, hide_credentials, private
+from mcp_backend.telling import tell
 
 KINDS = tuple(binaries.PROGRAMS)
 """The kinds of engine that can run locally. A new one: an entry in `binaries.PROGRAMS` and in the keeper's `KINDS`."""
@@ -151,6 +152,7 @@ async def _talk(
                 if connection is None and not start:
                     raise FileNotFoundError(folder)
                 if connection is None:
+                    await tell(f"starting a local {kind} for this workspace")
                     await asyncio.to_thread(_start_keeper, kind, folder, binaries.find(kind))
                     continue
                 try:

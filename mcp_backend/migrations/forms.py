@@ -105,7 +105,7 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
     ("Django", _marked(r".*DJANGO_SETTINGS_MODULE", "DJANGO_SETTINGS_MODULE")),
     ("Django", _marked(r"from django\.db import .*migrations", "Django's import")),
     ("yoyo", _marked(r"from yoyo import", "yoyo's import")),
-    ("Prisma", _inside("*/migration.sql")),
+    ("Prisma", _inside("[0-9]*/migration.sql")),
     ("Drizzle", _inside("meta/_journal.json")),
     ("Drizzle", _marked(r"--> statement-breakpoint", "a line '--> statement-breakpoint'")),
     ("Atlas", _beside("atlas.sum")),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeInt
 
+from mcp_backend import telling
 from mcp_backend.actions import Action, CallApi, RunCommand
 from mcp_backend.app import App
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json
@@ -126,6 +127,7 @@ async def _implementation(
         raise InvalidArgument(
             f"path: several specifications are here; name one: {', '.join(s.path for s in found[:10])}"
         )
+    await telling.tell(f"asking {url}" if url is not None else "starting the application to ask it what it serves")
     try:
         if url is not None:
             checked = await checking.check_url(source, spec, app.policy, url, prepared.headers)

@@ -22,6 +22,7 @@ from mcp_backend.settings import Workspace
 
 if TYPE_CHECKING:
     from mcp_backend.engines.clickhouse import Clickhouse
+from mcp_backend.telling import tell
 
 FOLDER = "db/migrations"
 
@@ -160,6 +161,7 @@ async def rehearsed(engine: "Clickhouse", workspace: Workspace, subject: Subject
         return Report(
             engine.settings.name, "clickhouse", subject.digest, at, "safe", at, subject.direction, not_checked=said
         )
+    await tell(f"rehearsing {len(subject.texts)} file(s) on a local ClickHouse")
     return await rehearse(
         engine, workspace, subject.texts,
         digest=subject.digest, at_version=subject.action.at_version, direction=subject.direction,

@@ -24,6 +24,7 @@ from mcp_backend.migrations.rehearsal.subject import Subject
 from mcp_backend.migrations.rehearsal.telling import statements
 from mcp_backend.migrations.rehearsal.words import hazard
 from mcp_backend.settings import Workspace
+from mcp_backend.telling import tell
 
 SECONDS = 60.0
 MOST_STARTS = 4
@@ -63,11 +64,14 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -
     budget = engine.settings.migrating.blocking_budget * 1000
     parameters = dict((await engine.place()).parameters)
     texts = [s.sql for unit in (*subject.units, *subject.back) for s in unit.statements]
+    await tell(f"reading what {engine.settings.name} holds")
     async with engine.session(True, SECONDS) as source:
         with lost.before(source, engine):
             facts = await target.read(source)
     fingerprint = subject.at_version.partition("@")[0]
+    await tell(f"making a shadow of {len(facts.relations)} relations")
     async with shadow.opened(engine, workspace, facts, parameters, fingerprint) as place:
+        await tell("copying sample rows to the shadow")
         admin = await place.connect(admin=True)
         try:
             async with engine.session(True, SECONDS) as source:
@@ -77,11 +81,14 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -
         finally:
             await admin.close()
         prepared = time.monotonic() - began
+        await tell(f"rehearsing {sum(len(unit.statements) for unit in subject.units)} statements on the shadow")
         run = await _run(place, subject, World(facts, rows, {}))
         effects = tuple(effect(seen, run.world) for seen in run.played.seen)
+        await tell("asking the database what the statements would meet there")
         probed, unasked = await probe(engine, run.world, run.end, effects)
         changed, unplanned = await _plans(engine, place, run, len(effects))
         hazards, held = judged(_outcome(run, effects, budget, [*probed, *changed]))
+        await tell("judging, and rehearsing safer forms of what is hazardous")
         hazards = await _rewritten(place, run, effects, hazards, budget)
     equal = None if run.undone is None else run.undone.version == run.version_before
     report = Report(

@@ -24,6 +24,7 @@ from mcp_backend.migrations.wiretap.sent import Sent, Sorting
 from mcp_backend.migrations.wiretap.upstream import Place, place_of
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
+from mcp_backend.telling import tell
 
 SECONDS = 60.0
 RUN_SECONDS = 600.0
@@ -76,10 +77,12 @@ async def observed(
             facts = await target.read(source)
     fingerprint = prepared.version.partition("@")[0]
     texts = [used.table]
+    await tell(f"making a shadow of {len(facts.relations)} relations for {prepared.tool.name}")
     async with shadow.opened(engine, workspace, facts, parameters, fingerprint) as place:
         for attempt in range(PASSES):
             tables = sample.touched(facts, texts)
             await _load(engine, place, facts, tables)
+            await tell(f"running {prepared.tool.name} on the shadow to see what it does")
             async with place.copy() as copy:
                 heard = await _run(stage, copy, commands)
                 texts += [one.sql for one in heard.recorder.sent]

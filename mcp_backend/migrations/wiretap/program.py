@@ -173,6 +173,12 @@ def why(ended: Ended, tap: Tap, told: str) -> str:
         return f"{told}: {tap.trouble}"
     if ended.timed_out:
         return f"{told} did not end in time and was stopped"
+    if (lacks := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", ended.last or "")) and not tap.sessions:
+        return (
+            f"{told}: the interpreter that was found has no {lacks[1]}. Install the project's dependencies into .venv "
+            "at the root of the workspace, or a person names their interpreter in engines.NAME.migration_python of "
+            "mcp-backend.toml"
+        )
     if not tap.sessions:
         hint = "it insisted on TLS, which loopback has not: let sslmode come from the URL. " if tap.wanted_tls else ""
         return (
