@@ -3,16 +3,14 @@
 import asyncio
 import http.client
 import re
-import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 import uvicorn
@@ -23,12 +21,10 @@ from mcp_backend.inbox import open_inbox
 from mcp_backend.settings import user, workspace
 from mcp_backend.store import open_store
 from mcp_backend.web.site import COOKIE, Door, site
-from tests import at_a_terminal
+from tests import at_a_terminal, chromium
 from tests.conftest import Connect
 from tests.test_escalation import question, said
 from tests.test_inbox import DIGEST, ask, ask_approval, stored
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @dataclass
@@ -266,9 +262,15 @@ def test_a_change_by_another_process_is_told_at_once(tmp_path: Path, browser: Br
     connection.request("GET", "/changes", headers={"Cookie": browser.cookie})
     response = connection.getresponse()
     assert response.readline() == b"retry: 2000\n"
+    mark = re.search('data-mark="([^"]+)"', browser.read("/").text)
     ask(tmp_path)
     lines = iter(response.readline, b"")
     assert b"event: change\n" in (next(lines), next(lines))
+    connection.close()
+    assert mark is not None
+    connection.request("GET", f"/changes?since={quote(mark[1])}", headers={"Cookie": browser.cookie})
+    late = connection.getresponse()
+    assert b"event: change\n" in [late.readline() for _ in range(3)], "also what came before the page listened"
     connection.close()
 
 
@@ -306,14 +308,32 @@ def test_an_expired_question_is_shown_as_such(tmp_path: Path, browser: Browser) 
     assert "Nothing waits" in browser.read("/").text
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_real_browser_comes_in_and_reads(tmp_path: Path, browser: Browser) -> None:
-    assert CHROMIUM is not None
-    identifier = ask_approval(tmp_path, "DROP TABLE orders")
-    quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update")  # fmt: skip
-    link = f"http://{browser.host}/enter?key={browser.keys[-1]}"
-    command = [CHROMIUM, *quiet, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", link]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-    assert identifier in done.stdout
-    assert "1 waits for a person" in done.stdout
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium on this machine")
+def test_a_person_at_a_real_browser_sees_a_question_come_and_answers_it(tmp_path: Path, browser: Browser) -> None:
+    """By the keyboard at a desk; and without scripts, on a phone in the dark."""
+    with chromium.opened(tmp_path / "profile") as page:
+        page.look(1000, 800)
+        page.open(f"http://{browser.host}/enter?key={browser.keys[-1]}")
+        page.until("document.body.innerText.includes('Nothing waits for you')")
+        first = ask_approval(tmp_path, "DROP TABLE orders")
+        page.until(f"document.querySelector('a[href=\"/escalations/{first}\"]')")
+        while not page.run("document.activeElement.matches('a[href^=\"/escalations/\"]')"):
+            page.press("Tab")
+        page.press("Enter")
+        page.until("document.querySelector('#tail')")
+        while page.run("document.activeElement.id") != "tail":
+            page.press("Tab")
+        page.type(DIGEST[-4:])
+        page.press("Enter")
+        page.until("document.body.innerText.includes('Approved by')")
+        second = ask(tmp_path)
+        page.look(390, 844, dark=True, scripts=False, touch=True)
+        page.open(f"http://{browser.host}/escalations/{second}")
+        assert page.run("document.documentElement.scrollWidth <= innerWidth"), "nothing runs out of a phone"
+        page.run("document.querySelector('#answer').focus()")
+        page.type("half even")
+        page.run("document.querySelector('button[value=answered]').click()")
+        page.until("document.body.innerText.includes('Answered by')")
+        asked = page.asked
+    assert {url.split("/")[2] for url in asked} == {browser.host}, "nothing from outside"
+    assert [stored(tmp_path, each)["status"] for each in (first, second)] == ["approved", "answered"]

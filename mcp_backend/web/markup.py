@@ -14,6 +14,8 @@ class Reader:
 
     name: str
     token: str
+    mark: str = ""
+    """The state of the store before the page was read, so that nothing written since is missed."""
 
 
 def text(value: object) -> str:
@@ -50,11 +52,11 @@ def page(title: str, body: str, reader: Reader | None = None) -> str:
         if reader
         else ""
     )
-    script = '<script src="/live.js" defer></script>' if reader else ""
+    script = f'<script src="/live.js" data-mark="{text(reader.mark)}" defer></script>' if reader else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">'
+        '<meta name="referrer" content="same-origin"><meta name="color-scheme" content="light dark">'
         f'<title>{text(title)} · mcp-backend</title><link rel="stylesheet" href="/site.css">{script}</head><body>'
         f'<a class="skip" href="#main">To the content</a><header><strong>mcp-backend</strong>{links}</header>'
         f'<p id="moved" class="alarm" role="status" hidden>Something changed meanwhile. <a href="">Reload</a></p>'

@@ -91,7 +91,8 @@ def _forms(inbox: Inbox, row: Row, details: Mapping[str, Any], lasts: str, now: 
     return (
         f"<h2>Your decision</h2>{lapses}<div class='ways'>"
         f"{start}<h2>If yes</h2><p>Exactly this call may run, once, within {text(lasts)}{bound}. Anything else asks "
-        f"again.</p><label for='tail'>Type the last {TAIL} characters of the digest</label>"
+        f"again.</p><label for='tail'>Type the last {TAIL} characters of the digest "
+        f"<code>…{text(row['digest'][-12:])}</code></label>"
         f"<input class='tail' id='tail' name='tail' required maxlength='{TAIL}' autocomplete='off' "
         f"autocapitalize='off' spellcheck='false'><label for='why-yes'>Note (the engineer reads it)</label>"
         "<input id='why-yes' name='answer' maxlength='2000'>"

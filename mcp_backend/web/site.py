@@ -43,7 +43,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -90,7 +90,7 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
                 words = "<h1>This page is for one person</h1><p>Open the link that the terminal shows.</p>"
                 return _html(page("Closed", words), 403)
             try:
-                return await handler(request, Reader(inbox.reader, token(session)))
+                return await handler(request, Reader(inbox.reader, token(session), _mark(inbox)))
             except BackendError as error:
                 code = 404 if isinstance(error, NotFound) else 400
                 body = f"<h1>That did not work</h1><p>{text(error.reason)}</p>"
@@ -148,7 +148,8 @@ def site(inbox: Inbox, door: Door, host: str) -> Starlette:
 
     async def changes(request: Request, reader: Reader) -> Response:
         headers = {**HEADERS, "X-Accel-Buffering": "no"}
-        return StreamingResponse(_changes(inbox), media_type="text/event-stream", headers=headers)
+        since = request.query_params.get("since", "")
+        return StreamingResponse(_changes(inbox, since), media_type="text/event-stream", headers=headers)
 
     return Starlette(
         routes=[
@@ -213,10 +214,18 @@ def _own_style(content: str) -> str:
     )
 
 
-async def _changes(inbox: Inbox) -> AsyncGenerator[str]:
-    """An event each time somebody wrote to the store (https://html.spec.whatwg.org/#server-sent-events)."""
+def _mark(inbox: Inbox) -> str:
+    """How far the store is, as a page carries it. It means something to this very process alone."""
+    return str(inbox.store.mark())
+
+
+async def _changes(inbox: Inbox, since: str) -> AsyncGenerator[str]:
+    """An event each time somebody wrote to the store (https://html.spec.whatwg.org/#server-sent-events), also for what
+    was written between the reading of the page and this."""
     seen = inbox.store.mark()
     yield "retry: 2000\n\n"
+    if since and since != str(seen):
+        yield "event: change\ndata:\n\n"
     while True:
         if await inbox.store.changed(seen, ALIVE_SECONDS):
             seen = inbox.store.mark()
