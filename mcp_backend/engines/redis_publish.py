@@ -198,10 +198,10 @@ async def _compared(
     for index, outcome in enumerate(found):
         if outcome.cause != "id_reused":
             continue
-        same, why = await _same(redis, stream, messages[index], str(outcome.entry_id))
-        if same is None:
+        alike, why = await same(redis, stream, messages[index], str(outcome.entry_id))
+        if alike is None:
             found[index] = replace(outcome, stored="unknown", cause="unanswered", reason=why)
-        elif same:
+        elif alike:
             found[index] = replace(outcome, stored="yes", cause="", reason="")
             held = index + 1
             if held < len(found) and found[held].cause == "skipped":
@@ -212,7 +212,7 @@ async def _compared(
     return found
 
 
-async def _same(redis: Redis, stream: str, message: Message, entry: str) -> tuple[bool | None, str]:
+async def same(redis: Redis, stream: str, message: Message, entry: str) -> tuple[bool | None, str]:
     """Whether an entry is this message; `None`, and why, where it cannot be read."""
     try:
         told = await redis.ask("XRANGE", stream, entry, entry)
@@ -222,6 +222,8 @@ async def _same(redis: Redis, stream: str, message: Message, entry: str) -> tupl
     if not told:
         return None, f"entry {entry} had this id and is gone from the stream, so it cannot be compared with this one"
     fields: dict[bytes, bytes] = told[0][1] or {}
+    if fields.get(b"payload") == message.payload:
+        return True, ""
     try:
         there, here = (
             json.dumps(json.loads(p), sort_keys=True) for p in (fields.get(b"payload", b""), message.payload)

@@ -3,11 +3,13 @@
 import difflib
 import time
 from collections.abc import Sequence
-from typing import Literal, cast
+from contextlib import suppress
+from typing import Any, Literal, cast
 
 from mcp_backend.engines.outcomes import Message, Outcome
 from mcp_backend.engines.publishing import SECONDS, SECONDS_EACH
 from mcp_backend.engines.redis import Redis, Refused
+from mcp_backend.engines.redis_after import held_against
 from mcp_backend.engines.redis_publish import REMEMBERED_SECONDS, store_all, tell_all
 from mcp_backend.errors import InvalidArgument, Json, PermissionDenied
 from mcp_backend.policy import EngineSettings
@@ -111,7 +113,9 @@ class RedisPublisher:
 
     async def _about_stream(self) -> list[str]:
         notes: list[str] = []
-        last = await self._redis.ask("XREVRANGE", self.address, "+", "-", "COUNT", 1)
+        last: Any = []
+        with suppress(Refused):  # a user who only writes
+            last = await self._redis.ask("XREVRANGE", self.address, "+", "-", "COUNT", 1)
         fields = sorted(map(_text, cast("dict[bytes, bytes]", last[0][1] or {}))) if last else []
         if fields and "payload" not in fields:
             notes.append(f"its last entry has the fields {', '.join(fields[:8])}; this one has payload and message_id")
@@ -145,6 +149,7 @@ class RedisPublisher:
             outcomes = await store_all(self._redis, self.address, messages, seconds=seconds)
             if any(outcome.stored != "yes" for outcome in outcomes):
                 self._redis.streams.pop(self.address, None)
+                return await held_against(self._redis, self.address, messages, outcomes)
             return outcomes
         return await tell_all(self._redis, self.address, messages, sharded=self._kind == "shard")
 

@@ -60,8 +60,8 @@ class _Ready:
 
 
 class PublishMessage(Tool):
-    """Publish messages on NATS, Kafka or Redis, checked against the declared contract; says of each whether it is
-    stored.
+    """Publish (send) messages or events on NATS, Kafka or Redis, checked against the declared contract; says of each
+    whether it is stored.
 
     A stream stores a message once however often you repeat the call within its dedupe window: repeat it unchanged
     after "unknown" (delivery "exactly_once"; "at_least_once" where the window is short, and on Kafka). Without a stream
@@ -265,7 +265,7 @@ def _secrets(destination: str, messages: "Sequence[Message]") -> tuple[Secret, .
         message.payload for message in messages
     ]
     plain = [text for text in texts if b"\0" not in text and text[:2] not in (b"\xff\xfe", b"\xfe\xff")]
-    together, size = list[list[bytes]](), LOOKED_AT_TOGETHER
+    together, size = list[list[bytes]](), LOOKED_AT_TOGETHER + 1
     for text in plain:
         if size + len(text) > LOOKED_AT_TOGETHER:
             together.append([])
