@@ -10,6 +10,7 @@ from mcp_backend.errors import BackendError, InvalidArgument, Json
 from mcp_backend.facts import Facts, Statement
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result
+from mcp_backend.tools.db_query_answer import shown
 
 if TYPE_CHECKING:
     from mcp_backend.engines.ch.statement import Outline, Shape
@@ -52,7 +53,6 @@ async def plan(request: "DbQuery", app: App, engine_name: str, approved: frozens
 async def run(request: "DbQuery", ready: Ready) -> Result:
     """As `DbQuery.run`."""
     from mcp_backend.engines.ch.reading import Question
-    from mcp_backend.tools.db_query import UNTRUSTED
 
     assert ready.shape is not None, "what was not parsed was refused"
     engine, shape = ready.engine, ready.shape
@@ -79,26 +79,10 @@ async def run(request: "DbQuery", ready: Ready) -> Result:
         raise await _with_names(engine, error) from None
     rows: list[Json] = [list(row) for row in answer.rows]
     talkative = any(table in TALKATIVE for database, table in shape.tables if database.lower() == "system")
-    result: Result = {
-        "engine": engine.settings.name,
-        "columns": [{"name": name, "type": kind} for name, kind in answer.columns],
-        "rows": [_hidden(row) for row in rows] if talkative or shape.kind == "show" else rows,
-        "row_count": len(rows),
-        "truncated": bool(answer.truncated),
-        "elapsed_ms": answer.elapsed_ms,
-        "untrusted": UNTRUSTED,
-        "layers": layers,
-    }
+    kept = [_hidden(row) for row in rows] if talkative or shape.kind == "show" else rows
+    result = shown(engine.settings.name, answer, kept, limit=request.limit, layers=layers)
     if answer.totals is not None:
         result["totals"] = [*answer.totals]
-    if answer.truncated:
-        result["next"] = (
-            f"there are more than {request.limit} rows: aggregate, filter, or raise limit"
-            if answer.truncated == "rows"
-            else f"the first {len(rows)} rows fill the answer: select fewer or shorter columns"
-        )
-    if answer.cut_values:
-        result["cut_values"] = answer.cut_values
     return result
 
 
