@@ -120,8 +120,13 @@ WORDS = (
     *(f"{word}-changed" for word in rules.OTHERS.values()),
 )  # fmt: skip
 NORMALISED = (
-    (r"^(request|response)-(body|header)-", r"\1-property-"), (r"parameter-property", "property"),
-    (r"^request-header-property", "request-property"), (r"exclusive-", ""), (r"become-", "became-"),
+    (r"^(request|response)-(body|header)-", r"\1-property-"),
+    (r"parameter-property|property-property(?!-names)", "property"),
+    (r"request-header-property", "request-property"), (r"exclusive-", ""),
+    (r"request-default-parameter-to-existing-path", "request-parameter"),
+    (r"media-type-name-generalized", "media-type-removed"),
+    (r"^request-(body|property)-unevaluated-properties-added", "request-property-additional-properties-forbidden"),
+    (r"become-", "became-"),
     (r"list-of-types-(narrowed|widened)", "type-changed"), (r"type-specialized", "type-changed"),
     (r"any-of", "one-of"), (r"const-(added|changed)", "enum-value-removed"), (r"const-removed", "enum-value-added"),
     (r"pattern-property-", "pattern-properties-"), (r"dependent-schema-", "dependent-schemas-"),
@@ -134,10 +139,10 @@ NORMALISED = (
 WHY = (
     (r"sunset|deprecat|stability", "a policy of deprecation, read only where an operation is removed"),
     (r"x-extensible", "an extension of one company"),
-    (r"webhook|callback", "webhooks and callbacks are not compared"),
+    (r"path-parameter", "a path with one more parameter is another path: api-path-removed and endpoint-added"),
+    (r"write-only", "a field that is received now breaks nobody"),
     (r"all-of", "allOf is worked out before comparing: what it changes is said by what it changes"),
-    (r"default", "defaults of bodies are not compared"),
-    (r"unevaluated|discriminator|schema|additional", "the keyword is not compared"),
+    (r"unevaluated", "fields that come in addition are safe to receive"),
 )
 
 
@@ -249,6 +254,8 @@ def _own() -> set[str]:
         for path in ("", "-path") for how in ("without-deprecation", "before-sunset", "with-deprecation")
     }  # fmt: skip
     told = {f"{kind}-response-header-removed" for kind in ("required", "optional")}
+    told |= {f"request-property-became-required{end}" for end in ("", "-with-default")}
+    told |= {f"request-parameter-default-value-{word}" for word in ("changed", "removed")}
     told |= {f"new-required-request-property{end}" for end in ("", "-with-default")} | {"request-body-added-required"}
     return whole | made | removed | told
 

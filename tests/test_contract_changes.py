@@ -34,7 +34,8 @@ paths:
       - {name: sort, in: query, schema: {type: string, enum: [a, b], default: a}}
       - {name: q, in: query, schema: {type: string, maxLength: 50}}
       - {name: limit, in: query, schema: {type: integer, maximum: 100, default: 20}}
-      - {name: tag, in: query, schema: {type: array, items: {type: string}}}
+      - {name: tag, in: query, schema: {type: array, items: {type: string, maxLength: 9}}}
+      - {name: old, in: query, deprecated: true, x-sunset: '2027-01-01', schema: {type: string}}
       responses:
         '200':
           description: ok
@@ -48,8 +49,10 @@ paths:
         content:
           application/json: {schema: {$ref: '#/components/schemas/New'}}
           application/xml: {schema: {type: string}}
+          text/plain: {}
       responses: {'200': {description: ok}, '204': {description: same}}
     delete: {security: [], responses: {'204': {description: gone}}}
+webhooks: {sold: {post: {responses: {'200': {description: ok}}}}}
 components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key}}
   schemas:
@@ -136,9 +139,16 @@ CHANGES: list[tuple[str, Edit]] = [
     ("request-body-wrapped-in-one-of", lambda d: put(d)["requestBody"]["content"]["application/json"].update(schema={"oneOf": [{"$ref": "#/components/schemas/New"}, {"$ref": "#/components/schemas/Card"}]})),
     ("request-parameter-became-enum", lambda d: get(d)["parameters"][1]["schema"].update(enum=["x"])),
     ("request-parameter-became-required", lambda d: get(d)["parameters"][1].update(required=True)),
+    ("request-parameter-default-value-removed", lambda d: get(d)["parameters"][2]["schema"].pop("default")),
+    ("request-body-media-type-schema-added", lambda d: put(d)["requestBody"]["content"].update({"text/plain": {"schema": {"type": "string"}}})),
+    ("request-property-became-required-with-default", lambda d: (schemas(d)["New"]["required"].append("state"), new("state")(d).update(default="draft"))),
+    ("response-property-one-of-added", lambda d: (schemas(d).update(Cash={"type": "object", "required": ["kind"], "properties": {"kind": {"const": "cash"}}}), schemas(d)["Pay"]["oneOf"].append({"$ref": "#/components/schemas/Cash"}))),
+    ("webhook-removed", lambda d: d["webhooks"].pop("sold")),
+    ("request-parameter-removed-before-sunset", lambda d: get(d)["parameters"].pop(4)),
     ("request-parameter-default-value-changed", lambda d: get(d)["parameters"][2]["schema"].update(default=10)),
     ("request-parameter-enum-value-removed", lambda d: get(d)["parameters"][0]["schema"]["enum"].remove("b")),
     ("request-parameter-max-decreased", lambda d: get(d)["parameters"][2]["schema"].update(maximum=50)),
+    ("request-parameter-max-length-decreased", lambda d: get(d)["parameters"][3]["schema"]["items"].update(maxLength=5)),
     ("request-parameter-max-length-decreased", lambda d: get(d)["parameters"][1]["schema"].update(maxLength=5)),
     ("request-parameter-type-changed", lambda d: d["paths"]["/items/{id}"]["parameters"][0].update(schema={"type": "string", "format": "uuid"})),
     ("request-property-became-not-nullable", lambda d: new("note")(d).pop("nullable")),

@@ -1,7 +1,6 @@
 """What changed between two revisions of an OpenAPI document, and what it does to those who use the API."""
 
 import re
-from collections.abc import Iterator
 from datetime import date
 from typing import Any, cast
 
@@ -23,12 +22,13 @@ def changes(old: Api, new: Api, today: date) -> list[Change]:
     left = {path for _, path in after}
     for key, operation in before.items():
         if key in after:
-            _operation(old, new, operation, after[key], found)
+            _operation(old, new, operation, after[key], today, found)
         else:
             _removed(operation, key[1] in left, today, found)
     for key, operation in after.items():
         if key not in before:
             found.say("endpoint-added", "safe", operation.name, "not there", "added", operation.name)
+    _webhooks(old, new, found)
     return found.all()
 
 
@@ -81,18 +81,34 @@ def _removed(operation: Operation, path_stays: bool, today: date, found: _Found)
     if operation.node.map.get("deprecated") is not True:
         found.say(f"{word}-without-deprecation", "breaking", operation.name, "there", "removed", operation.name)
         return
-    sunset = re.match(r"\d{4}-\d{2}-\d{2}", str(operation.node.map.get("x-sunset") or ""))
-    if sunset and date.fromisoformat(sunset.group(0)) > today:
-        found.say(
-            f"{word}-before-sunset", "breaking", operation.name, f"sunset {sunset.group(0)}", "removed", operation.name
-        )
+    sunset = _sunset(operation.node)
+    if sunset and sunset > today:
+        found.say(f"{word}-before-sunset", "breaking", operation.name, f"sunset {sunset}", "removed", operation.name)
     else:
         found.say(f"{word}-with-deprecation", "safe", operation.name, "deprecated", "removed", operation.name)
 
 
-def _operation(old: Api, new: Api, one: Operation, two: Operation, found: _Found) -> None:
+def _sunset(node: Node) -> date | None:
+    """The day until which something works, by the extension `x-sunset`; `None` where it says none."""
+    written = re.match(r"\d{4}-\d{2}-\d{2}", str(node.map.get("x-sunset") or ""))
+    try:
+        return date.fromisoformat(written.group(0)) if written else None
+    except ValueError:
+        return None
+
+
+def _webhooks(old: Api, new: Api, found: _Found) -> None:
+    """The requests that the API makes: https://spec.openapis.org/oas/v3.1.1#oas-webhooks"""
+    before, after = (api.child(api.root, "webhooks").map.keys() for api in (old, new))
+    for name in before - after:
+        found.say("webhook-removed", "breaking", f"webhook {name}", "sent", "removed", "")
+    for name in after - before:
+        found.say("webhook-added", "safe", f"webhook {name}", "not there", "sent", "")
+
+
+def _operation(old: Api, new: Api, one: Operation, two: Operation, today: date, found: _Found) -> None:
     _security(old, new, one, two, found)
-    _parameters(one, two, found)
+    _parameters(one, two, today, found)
     _body(one, two, found)
     for status, response in one.responses.items():
         if status in two.responses:
@@ -152,12 +168,17 @@ def _ways(api: Api, operation: Operation) -> list[frozenset[str]]:
     return ways
 
 
-def _parameters(one: Operation, two: Operation, found: _Found) -> None:
+def _parameters(one: Operation, two: Operation, today: date, found: _Found) -> None:
     before, after = _keyed(one), _keyed(two)
     for key, parameter in before.items():
         where = f"{two.name} {parameter.name}"
         if key not in after:
-            found.say("request-parameter-removed", "risky", where, f"in {parameter.where}", "removed", two.name)
+            if (until := _sunset(parameter.node)) and until > today:
+                found.say(
+                    "request-parameter-removed-before-sunset", "breaking", where, f"sunset {until}", "removed", two.name
+                )
+            else:
+                found.say("request-parameter-removed", "risky", where, f"in {parameter.where}", "removed", two.name)
             continue
         later = after[key]
         if later.required and not parameter.required:
@@ -181,14 +202,8 @@ def _parameters(one: Operation, two: Operation, found: _Found) -> None:
 def _default(where: str, old: Node, new: Node, operation: str, found: _Found) -> None:
     before, after = old.map.get("default"), new.map.get("default")
     if before != after and "default" in old.map:
-        found.say(
-            "request-parameter-default-value-changed",
-            "breaking",
-            where,
-            before,
-            "none" if after is None else after,
-            operation,
-        )
+        word, now = ("removed", "none") if after is None else ("changed", after)
+        found.say(f"request-parameter-default-value-{word}", "breaking", where, before, now, operation)
     elif before != after:
         found.say("request-parameter-default-value-added", "safe", where, "none", after, operation)
 
@@ -240,6 +255,10 @@ def _body(one: Operation, two: Operation, found: _Found) -> None:
         if media not in after:
             if not any(_covers(other, media) for other in after):
                 found.say("request-body-media-type-removed", "breaking", where, media, "removed", two.name)
+        elif schema is None and after[media] is not None:
+            found.say(
+                "request-body-media-type-schema-added", "breaking", where, "any", f"{media} by a schema", two.name
+            )
         elif schema is not None and (later := after[media]) is not None:
             found.schema(schema, later, "request", where, two.name)
 
@@ -252,6 +271,10 @@ def _response(operation: str, status: str, one: Response, two: Response, found: 
             found.say("response-media-type-removed", "breaking", where, media, "removed", operation)
         elif schema is not None and (later := after[media]) is not None:
             found.schema(schema, later, "response", where, operation)
+        elif schema is not None:
+            found.say(
+                "response-body-media-type-schema-removed", "risky", where, f"{media} by a schema", "any", operation
+            )
     headers = {name.lower(): header for name, header in two.headers.items()}
     for name, header in one.headers.items():
         later = headers.get(name.lower())
@@ -275,8 +298,3 @@ def _media(content: Any) -> dict[str, Node | None]:
 def _covers(pattern: str, media: str) -> bool:
     """Whether a media range takes a media type: https://www.rfc-editor.org/rfc/rfc9110#name-accept"""
     return pattern == "*/*" or (pattern.endswith("/*") and media.startswith(pattern[:-1]))
-
-
-def iterate(found: list[Change]) -> Iterator[Change]:
-    """The changes that somebody has to know of."""
-    return (c for c in found if c.level != "safe")

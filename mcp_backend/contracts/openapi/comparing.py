@@ -60,7 +60,9 @@ class Comparer:
         key = self.compare(old, new, direction, "", "property")
         return any(c.level == "breaking" for k in self.reached(key) for c in self.pairs[k].changes)
 
-    def _inner(self, pair: Pair, old: Node, new: Node, direction: Direction, where: str, depth: int) -> None:
+    def _inner(
+        self, pair: Pair, old: Node, new: Node, direction: Direction, where: str, depth: int, role: Role = "property"
+    ) -> None:
         a, b = self.old.core(old), self.new.core(new)
         if self.old.api.component(a) or self.new.api.component(b) or depth > _DEPTH:
             if a is not old or b is not new:
@@ -69,9 +71,9 @@ class Comparer:
                     pair.changes.append(Change(identifier, level, where, _short(before), _short(after)))
 
                 null(self.old.flat(old), self.new.flat(new), direction, f"{direction}-property", say)
-            pair.inside.append(self.compare(a, b, direction, where, "property"))
+            pair.inside.append(self.compare(a, b, direction, where, role))
         else:
-            self._schema(pair, old, new, direction, where, "property", depth + 1)
+            self._schema(pair, old, new, direction, where, role, depth + 1)
 
     def _schema(
         self, pair: Pair, old: Node, new: Node, direction: Direction, where: str, role: Role, depth: int
@@ -94,7 +96,8 @@ class Comparer:
         others(one, two, direction, prefix, say)
         self._properties(pair, one, two, direction, where, depth)
         if one.items is not None and two.items is not None:
-            self._inner(pair, one.items, two.items, direction, f"{where}[]", depth)
+            kept: Role = "parameter" if role == "parameter" else "property"
+            self._inner(pair, one.items, two.items, direction, f"{where}[]", depth, kept)
         if isinstance(one.additional, Node) and isinstance(two.additional, Node):
             self._inner(pair, one.additional, two.additional, direction, f"{where}.*", depth)
         elif direction == "request" and two.additional is False and one.additional is not False and one.object:
@@ -114,7 +117,11 @@ class Comparer:
                 unseen = unseen or (later.read if direction == "request" else later.write)
                 if not unseen:
                     if direction == "request" and name in two.required and name not in one.required:
-                        say("request-property-became-required", "breaking", name, "optional", "required")
+                        default = "-with-default" if "default" in later.says else ""
+                        say(f"request-property-became-required{default}", "breaking", name, "optional", "required")
+                    if direction == "request" and (word := _default(about, later)):
+                        was, now = (_short(flat.says.get("default", "none")) for flat in (about, later))
+                        say(f"request-property-default-value-{word}", "safe", name, was, now)
                     if direction == "response" and name in one.required and name not in two.required:
                         say("response-property-became-optional", "breaking", name, "always there", "optional")
                     self._inner(pair, node, two.properties[name], direction, f"{where}.{name}", depth)
@@ -189,17 +196,27 @@ class Comparer:
         for certain in (True, False):
             for a in list(left):
                 for b in right:
-                    if self._same(a, b) if certain else not self.breaks(a, b, direction):
+                    if self._same(a, b) if certain else self._covers(a, b, direction):
                         matched.append((a, b))
                         left.remove(a)
                         right.remove(b)
                         break
         # What is left may still be covered by an alternative that already stands for another one.
         if direction == "request":
-            left = [a for a in left if all(self.breaks(a, b, direction) for b in second)]
+            left = [a for a in left if not any(self._covers(a, b, direction) for b in second)]
         else:
-            right = [b for b in right if all(self.breaks(a, b, direction) for a in first)]
+            right = [b for b in right if not any(self._covers(a, b, direction) for a in first)]
         return matched, left, right
+
+    def _covers(self, a: Node, b: Node, direction: Direction) -> bool:
+        """Whether one alternative goes over into the other without breaking anybody: never where a field with one
+        value, which is how clients tell alternatives apart, has another one."""
+        one, two = (f.flat(node).properties for f, node in ((self.old, a), (self.new, b)))
+        for name in one.keys() & two.keys():
+            before, after = self.old.flat(one[name]).enum, self.new.flat(two[name]).enum
+            if before and after and len(before) == len(after) == 1 and before != after:
+                return False
+        return not self.breaks(a, b, direction)
 
     def _same(self, a: Node, b: Node) -> bool:
         one, two = self.old.api.component(a), self.new.api.component(b)
@@ -214,6 +231,12 @@ class Comparer:
 
     def _names(self, f: Flattener, nodes: tuple[Node, ...] | list[Node]) -> str:
         return " | ".join(self._name(f, node) for node in nodes)
+
+
+def _default(one: Flat, two: Flat) -> str:
+    """What happened to the default of a field; empty where nothing did."""
+    before, after = one.says.get("default"), two.says.get("default")
+    return "" if before == after else "added" if before is None else "removed" if after is None else "changed"
 
 
 def _mark(f: Flattener, node: Node) -> tuple[object, ...] | None:
