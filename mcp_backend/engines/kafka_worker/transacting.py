@@ -32,10 +32,10 @@ def _once(cluster: Cluster, asked: Fields, until: float) -> Fields:
     except KafkaException as error:
         cluster.forget_transactional()
         return {"ended": "aborted", **_said(error.args[0])}
-    reports, problem = _sent(producer, asked, until)
-    if problem is not None:
-        _abort(cluster, producer)
-        return {"ended": "aborted", **problem}
+    reports, failed = _sent(producer, asked, until)
+    if failed:
+        _abort(cluster, producer)  # the others are given back with it: what went wrong is among all of them
+        return {"ended": "aborted", **next((one for one in failed if not one["error"].startswith("_PURGE")), failed[0])}
     try:
         _commit(producer, until)
     except KafkaException as error:
@@ -57,8 +57,8 @@ def settle(cluster: Cluster, asked: Fields) -> Fields:
     return {"ended": "final"}
 
 
-def _sent(producer: Any, asked: Fields, until: float) -> tuple[Fields, Fields | None]:
-    """The reports of all records, and what is wrong with the first that has none."""
+def _sent(producer: Any, asked: Fields, until: float) -> tuple[Fields, list[Fields]]:
+    """The reports of all records, and what is wrong with those that have none."""
     reports: Fields = {}
     failed: list[Fields] = []
 
@@ -81,12 +81,12 @@ def _sent(producer: Any, asked: Fields, until: float) -> tuple[Fields, Fields | 
             )  # fmt: skip
         except (KafkaException, BufferError) as error:
             text = error.args[0].str() if isinstance(error, KafkaException) else "the queue of the client is full"
-            return reports, {"error": "LOCAL", "text": text}
+            return reports, [{"error": "LOCAL", "text": text}]
     while not failed and len(reports) < len(asked["records"]):
         if time.monotonic() >= until:
-            return reports, {"error": "_TIMED_OUT", "text": "no report within the time of the call"}
+            return reports, [{"error": "_TIMED_OUT", "text": "no report within the time of the call"}]
         producer.poll(0.1)
-    return reports, failed[0] if failed else None
+    return reports, failed
 
 
 def _commit(producer: Any, until: float) -> None:
