@@ -92,13 +92,6 @@ class DeadlineExceeded(BackendError):
     retry = "later"
 
 
-class Cancelled(BackendError):
-    """The host cancelled the call; the reason says what was rolled back and what may have happened."""
-
-    code = "cancelled"
-    retry = "later"
-
-
 class Internal(BackendError):
     """A fault of this server. The id finds the trace in its log."""
 

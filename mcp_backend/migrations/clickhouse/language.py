@@ -60,10 +60,6 @@ class Command:
     words: tuple[Token, ...]
     body: tuple[Token, ...] = ()
 
-    def text_from(self, sql: str, keyword: str, *ends: str) -> str:
-        """The text after a keyword, to the end or to one of `ends`, at the command's own depth."""
-        return between(sql, self.words, keyword, *ends)
-
     @property
     def type(self) -> str:
         """The type a MODIFY COLUMN gives, or nothing."""
