@@ -55,6 +55,15 @@ def test_a_tool_can_be_chosen_by_its_first_sentence_and_approved_by_its_hints(to
         assert "type" in field or "anyOf" in field or "enum" in field or "const" in field or "$ref" in field, name
 
 
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_refusal_fits_the_output_schema(tool: type[Tool]) -> None:
+    """The official TypeScript client holds every structured result against it, and drops what does not fit."""
+    from jsonschema import Draft202012Validator
+
+    if schema := tool.output_schema():
+        Draft202012Validator(schema).validate({"error": {"code": "permission_denied", "reason": "x", "retry": "never"}})
+
+
 def test_names_are_unique() -> None:
     names = [tool.name for tool in TOOLS]
     assert len(names) == len(set(names))

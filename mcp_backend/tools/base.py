@@ -81,10 +81,9 @@ class Tool(BaseModel):
 
     @classmethod
     def output_schema(cls) -> dict[str, Any] | None:
-        """A small open schema: the properties a caller can rely on."""
-        if not cls.output:
-            return None
-        return {"type": "object", "properties": dict(cls.output), "required": list(cls.output)}
+        """A small open schema: the properties a caller can rely on. None is required, because hosts hold a refusal
+        against the schema, too, and would show the model the mismatch in place of the reason."""
+        return {"type": "object", "properties": dict(cls.output)} if cls.output else None
 
     @classmethod
     def description(cls) -> str:

@@ -37,7 +37,7 @@ class _Ready:
 
 
 class CallApi(Tool):
-    """Send one request to a running service; its answer is checked by the contract."""
+    """Send one REST, gRPC, GraphQL or WebSocket request to a running service; its answer is checked by the contract."""
 
     name = "call_api"
     title = "Call a service"

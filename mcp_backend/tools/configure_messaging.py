@@ -34,7 +34,8 @@ SCHEMA = {
 
 
 class ConfigureMessaging(Tool):
-    """Create, change, purge or delete streams, consumers, groups: shows diff and hazards; `apply` makes exactly that.
+    """Create, change, purge or delete streams, topics (partitions, retention), consumers, groups: shows diff and
+    hazards; `apply` makes exactly that.
 
     Give the `at_version` shown. What destroys messages or positions goes alone and waits for a person.
     """

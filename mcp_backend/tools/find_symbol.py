@@ -28,7 +28,8 @@ USED = "every place in code with this name, whatever it refers to there; not str
 
 
 class FindSymbol(Tool):
-    """Find where a name is defined (with its source) or used, or outline a file: Python, Go, TypeScript, JavaScript.
+    """Find where a function, class or other name is defined (with its source) or called, or outline a file: Python, Go,
+    TypeScript, JavaScript.
 
     name: Order or Order.total; path: a file or folder to stay in; an outline takes the path of one file. References
     are found by name, in code. `next` is the `after` of the rest.

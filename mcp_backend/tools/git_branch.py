@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GitBranch(Tool):
-    """Create, switch to or delete a branch; fetch updates a remote's (origin/main).
+    """Create (start) a new branch, switch to one or delete it; fetch updates a remote's (origin/main).
 
     switch keeps uncommitted work or is refused; delete needs another branch to have the commits.
     """

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class RehearseMigration(Tool):
-    """Rehearse pending migrations, one version or given SQL on a shadow of the database: locks, hazards, reversal,
-    verdict."""
+    """Try out pending migrations, one version or given SQL (alter table …) on a shadow, a copy of the database: locks,
+    hazards, reversal, verdict."""
 
     name = "rehearse_migration"
     title = "Rehearse migrations"

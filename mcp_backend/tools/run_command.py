@@ -40,8 +40,9 @@ _NETWORK = re.compile(
 
 
 class RunCommand(Tool):
-    """Run a shell line (bash, else sh) in the workspace, inside a kernel fence: reading is free, writing is limited to
-    backend files, a private /tmp and build caches; the network is this machine's loopback as the policy names it.
+    """Run a shell line (install, build, lint …) in the workspace, inside a kernel fence: reading is free,
+    writing is limited to backend files, a private /tmp and build caches; the network is this machine's loopback as
+    the policy names it.
 
     A non-zero exit is a result. Frontend, specification, policy and .git are read-only here; use the git tools to
     commit. Whatever still runs ends with the call. Tests count for a commit only through run_tests.

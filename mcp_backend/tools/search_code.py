@@ -17,7 +17,7 @@ KEY_LINE = re.compile(r"[\s\"'+#/*]*[A-Za-z0-9+/]{40,}={0,2}(?:\\n|[\s\"',+])*")
 
 
 class SearchCode(Tool):
-    """Search the files of the workspace for a string or, with regex, a regular expression of ripgrep.
+    """Search the files of the workspace: every place of a string or, with regex, of a regular expression of ripgrep.
 
     Line by line; what git ignores, binaries and files over 10 MB are left out. glob: *.py, src/**, !tests/**. `next` is
     the `after` of the rest.
