@@ -8,7 +8,7 @@ from mcp_backend import hook
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
     """Adds the command to the command line."""
     command = commands.add_parser("hook", help="judge a host's own tool call (the event on standard input)")
-    command.add_argument("host", help="claude-code, codex, cursor, gemini-cli or vscode")
+    command.add_argument("host", help="claude-code, codex, cursor, gemini-cli, opencode, qwen or vscode")
     command.set_defaults(run=_hook)
 
 

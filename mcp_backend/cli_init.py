@@ -54,7 +54,7 @@ def _init(options: argparse.Namespace) -> int:
         ("Found", _found(found)),
         ("Guarded", _guarded(seen, effective)),
         ("Not guarded", _not_guarded(seen, effective)),
-        ("Connect", connecting.lines(place.root, _variables(effective))),
+        ("Connect", connecting.lines(place.root, connecting.variables(effective))),
     ):
         print(f"\n{paint(title, 'bold')}")
         for line in lines:
@@ -125,10 +125,6 @@ def _not_guarded(seen: "Overview", policy: "Policy") -> list[str]:
         f"  {seen.grey} templates, scripts and pictures that either side may own: allowed with a warning",
         *([f"  promises no guard keeps yet: {', '.join(open_promises)}"] if open_promises else []),
     ]
-
-
-def _variables(policy: "Policy") -> list[str]:
-    return [e.url.removeprefix("env:") for e in policy.engines.values() if e.url.startswith("env:")]
 
 
 def _some(items: Sequence[str]) -> str:

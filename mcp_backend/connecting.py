@@ -7,6 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcp_backend.policy import Policy
 
 
 def launcher() -> tuple[str, ...]:
@@ -22,6 +26,11 @@ def launcher() -> tuple[str, ...]:
         return (str(beside),)
     found = shutil.which("mcp-backend")
     return (found,) if found else (sys.executable, "-m", "mcp_backend")
+
+
+def variables(policy: "Policy") -> tuple[str, ...]:
+    """Names of the environment variables that the engines are reached by."""
+    return tuple(e.url.removeprefix("env:") for e in policy.engines.values() if e.url.startswith("env:"))
 
 
 def lines(root: Path, variables: Sequence[str] = ()) -> list[str]:

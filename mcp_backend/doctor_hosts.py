@@ -6,7 +6,10 @@ from mcp_backend.doctor import Finding
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 
-FOLDERS = {"claude-code": ".claude", "cursor": ".cursor", "codex": ".codex", "gemini-cli": ".gemini"}
+FOLDERS = {
+    "claude-code": ".claude", "cursor": ".cursor", "codex": ".codex", "gemini-cli": ".gemini", "opencode": ".opencode",
+    "qwen": ".qwen",
+}  # fmt: skip
 """Folders that a repository has when somebody uses the host in it. VS Code's says nothing about its agent."""
 NAME = "mcp-backend"
 LARGEST = 1_000_000

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 BYTES = 20_000_000
-USAGE = "usage: mcp-backend hook claude-code|codex|cursor|gemini-cli|vscode  (the event on standard input)"
+USAGE = (
+    "usage: mcp-backend hook claude-code|codex|cursor|gemini-cli|opencode|qwen|vscode  (the event on standard input)"
+)
 ANSWERED, FAULT = 0, 2
 
 

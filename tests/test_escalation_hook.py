@@ -60,10 +60,12 @@ def test_a_refusal_is_never_softened_by_an_answer(repository: Path) -> None:
     assert "half even" in run("claude-code", event(repository)).stdout, "the answer is not lost"
 
 
-@pytest.mark.parametrize("host", ["codex", "gemini-cli", "cursor", "vscode"])
+@pytest.mark.parametrize("host", ["codex", "gemini-cli", "cursor", "opencode", "vscode"])
 def test_a_host_that_takes_no_words_beside_a_decision_hears_nothing(repository: Path, host: str) -> None:
     decided(repository, ask(repository, asker=user()))
     line = event(repository) | ({"tool_name": "run_shell_command"} if host == "gemini-cli" else {})
+    if host == "opencode":
+        line = {"tool": "bash", "args": {"command": "ls"}, "cwd": str(repository)}
     if host == "cursor":
         line = {"hook_event_name": "beforeShellExecution", "command": "ls", "workspace_roots": [str(repository)]}
     assert run(host, line).stdout == ""

@@ -177,6 +177,13 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
      "permission"),
     ("vscode", {"tool_name": "editFiles", "tool_input": {"files": ["orders/api.py", "frontend/a.ts"]}},
      "hookSpecificOutput"),
+    ("qwen", {"tool_name": "write_file", "tool_input": {"file_path": "frontend/a.ts"}}, "hookSpecificOutput"),
+    ("qwen", {"tool_name": "monitor", "tool_input": {"command": "touch a.ts", "directory": "frontend"}},
+     "hookSpecificOutput"),
+    ("opencode", {"tool": "edit", "args": {"filePath": "frontend/a.ts", "oldString": "a", "newString": "b"}}, "deny"),
+    ("opencode", {"tool": "bash", "args": {"command": "touch a.ts", "workdir": "frontend"}}, "deny"),
+    ("opencode", {"tool": "apply_patch", "args": {
+        "patchText": "*** Begin Patch\n*** Add File: frontend/a.ts\n+x\n*** End Patch"}}, "deny"),
     ("vscode", {"toolName": "bash", "toolArgs": '{"command": "echo x > frontend/a.ts"}'}, "permissionDecision"),
 ]  # fmt: skip
 

@@ -40,7 +40,9 @@ def line(repository: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("host", HOOKED)
 def test_only_the_standard_library_is_imported(host: str, line: dict[str, object]) -> None:
-    event = {**line, "tool_name": "run_shell_command"} if host == "gemini-cli" else line
+    event = {**line, "tool_name": "run_shell_command"} if host in ("gemini-cli", "qwen") else line
+    if host == "opencode":
+        event = {**line, "tool": "bash", "args": line["tool_input"]}
     if host == "cursor":
         event = {**line, "hook_event_name": "beforeShellExecution", "command": "pytest -q"}
     top = {name.partition(".")[0] for name in modules(host, event)}

@@ -1,18 +1,23 @@
 """Rendered files: complete, merged into what people wrote, stale when something changed, never written by an agent."""
 
 import json
+import re
+import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcp_backend import persona, policy
+from mcp_backend import __version__, persona, policy
 from mcp_backend.cli import main
 from mcp_backend.hosts import HOOKED, HOSTS, host, placing
 from mcp_backend.hosts.site import Rendered, site
 from mcp_backend.settings import workspace
 from tests.conftest import git
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -194,3 +199,38 @@ def test_the_rendered_hook_command_runs(shop: Path) -> None:
     event = {"tool_name": "Write", "tool_input": {"file_path": "web/a.ts", "content": "x"}, "cwd": str(shop)}
     done = subprocess.run(line, shell=True, input=json.dumps(event), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["hookSpecificOutput"]["permissionDecision"] == "deny"
+
+
+def test_codex_waits_for_the_server_and_hands_it_the_variables_of_the_engines(shop: Path) -> None:
+    (shop / "mcp-backend.toml").write_text('[engines.main]\nkind = "postgresql"\nurl = "env:SHOP_URL"\n')
+    lines = tomllib.loads(content(rendered("codex", shop), "~/.codex/config.toml"))["mcp_servers"]["backend"]
+    assert (lines["required"], lines["env_vars"]) == (True, ["SHOP_URL"])
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_plugin_of_opencode_refuses_what_the_hook_refuses_and_what_cannot_be_judged(shop: Path) -> None:
+    write("opencode", shop)
+    (shop / "try.mjs").write_text(
+        'import { readFileSync } from "node:fs";\n'
+        'const text = readFileSync(".opencode/plugin/mcp-backend.js");\n'
+        'const { BackendEngineer } = await import("data:text/javascript;base64," + text.toString("base64"));\n'
+        "const hooks = await BackendEngineer({ directory: process.cwd(), worktree: process.cwd() });\n"
+        "const calls = [['write', { filePath: 'web/a.ts', content: 'x' }],"
+        " ['write', { filePath: 'a.py', content: 'x' }],"
+        "  ['write', {}], ['read', { filePath: 'web/a.ts' }]];\n"
+        "for (const [tool, args] of calls)\n"
+        '  console.log(await hooks["tool.execute.before"]({ tool }, { args }).then(() => "runs", (e) => e.message));\n'
+    )
+    done = subprocess.run(["node", "try.mjs"], cwd=shop, capture_output=True, text=True, check=True)
+    frontend, backend, unclear, reading = done.stdout.splitlines()
+    assert frontend.startswith("no-frontend: belongs to the frontend engineer: web/a.ts")
+    assert (backend, reading) == ("runs", "runs")
+    assert "refuses it" in unclear
+
+
+def test_the_entry_of_the_registry_is_of_this_version() -> None:
+    entry = json.loads((ROOT / "server.json").read_text("utf-8"))
+    (package,) = entry["packages"]
+    assert {entry["version"], package["version"], *re.findall(r"==(\S+?)\"", json.dumps(package))} == {__version__}
+    assert len(entry["description"]) <= 100, "the registry takes no more"
+    assert f"mcp-name: {entry['name']}" in (ROOT / "README.md").read_text("utf-8"), "how the registry knows the owner"

@@ -15,13 +15,17 @@ HOSTS: Mapping[str, str] = MappingProxyType(
         "vscode": "vscode",
         "codex": "codex",
         "gemini-cli": "gemini_cli",
+        "copilot": "copilot",
+        "qwen": "qwen",
+        "opencode": "opencode",
         "agents-md": "agents_md",
         "claude-plugin": "claude_plugin",
         "mcpb": "mcpb",
     }
 )
-HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "vscode")
-"""Hosts with tools of their own that a hook can refuse. A plugin's hook speaks for `claude-code`."""
+HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "opencode", "qwen", "vscode")
+"""Hosts with tools of their own that a hook can refuse. A plugin's hook speaks for `claude-code`, Copilot's
+for `vscode`."""
 
 
 def host(name: str) -> ModuleType:

@@ -53,6 +53,8 @@ def files(site: "Site") -> "list[Rendered]":
     hook = {"matcher": "Bash|apply_patch", "hooks": [{"type": "command", "command": site.hook("codex"), "timeout": 30}]}
     server = site.server(workspace=str(site.root))
     lines = f"[mcp_servers.backend]\ncommand = {json.dumps(server['command'])}\nargs = {json.dumps(server['args'])}\n"
+    # A first turn does not wait for a server that is not required.
+    lines += f"env_vars = {json.dumps(site.variables)}\nrequired = true\ntool_timeout_sec = 900\n"
     return [
         Rendered(".codex/hooks.json", "json", {"hooks": {"PreToolUse": [hook]}}),
         block(site),

@@ -36,7 +36,6 @@ def denied(reason: str, event: Mapping[str, Any]) -> str:
 
 def files(site: "Site") -> "list[Rendered]":
     """Settings with the hook and the server, and the agent."""
-    from mcp_backend.hosts.claude_code import agent
     from mcp_backend.hosts.site import Rendered
 
     hook = {
@@ -44,9 +43,14 @@ def files(site: "Site") -> "list[Rendered]":
         "hooks": [{"type": "command", "name": "mcp-backend", "command": site.hook("gemini-cli"), "timeout": 30_000}],
     }
     settings = {"mcpServers": {"backend": site.server()}, "hooks": {"BeforeTool": [hook]}}
-    # The model of the persona is named for another vendor's hosts; here the session's own is used.
-    text = "".join(line for line in agent(site).splitlines(keepends=True) if not line.startswith("model: "))
     return [
         Rendered(".gemini/settings.json", "json", settings),
-        Rendered(".gemini/agents/backend-engineer.md", "whole", text),
+        Rendered(".gemini/agents/backend-engineer.md", "whole", agent_of_the_session(site)),
     ]
+
+
+def agent_of_the_session(site: "Site") -> str:
+    """The subagent without a model: that of the persona is named for another vendor's hosts."""
+    from mcp_backend.hosts.claude_code import agent
+
+    return "".join(line for line in agent(site).splitlines(keepends=True) if not line.startswith("model: "))

@@ -39,6 +39,9 @@ class Site:
     toolsets: tuple[str, ...]
     own_tools: frozenset[str]
     """The tools offered to a host that has its own for files and commands."""
+    variables: tuple[str, ...]
+    """Names of the environment variables that the policy's engines are reached by. Some hosts hand on only what is
+    named."""
 
     def hook(self, host: str) -> str:
         """The command line of the hook, for a shell. A hook that cannot be started ends with 127, which hosts take for
@@ -75,8 +78,8 @@ class Site:
 
 SETTINGS = (
     "mcp-backend.toml", ".git/**", ".mcp.json", ".claude/**", ".cursor/**", ".codex/**", ".gemini/**", ".vscode/**",
-    ".github/workflows/**", ".github/hooks/**", "AGENTS.md", "CLAUDE.md", "GEMINI.md", ".pre-commit-config.yaml",
-    ".gitattributes", ".gitmodules",
+    ".opencode/**", "opencode.json", ".qwen/**", ".github/workflows/**", ".github/hooks/**", ".github/mcp.json",
+    "AGENTS.md", "CLAUDE.md", "GEMINI.md", ".pre-commit-config.yaml", ".gitattributes", ".gitmodules",
 )  # fmt: skip
 
 
@@ -97,7 +100,7 @@ def site(place: Workspace, policy: Policy) -> Site:
     return Site(
         place.root, persona.load(), tuple(dict.fromkeys((*policy.frontend, *folders))),
         tuple(dict.fromkeys((*policy.spec, *specs[:100]))), (*policy.protected, *SETTINGS), launcher, toolsets,
-        frozenset(enabled(frozenset(toolsets), read_only=False)),
+        frozenset(enabled(frozenset(toolsets), read_only=False)), connecting.variables(policy),
     )  # fmt: skip
 
 
