@@ -5,10 +5,13 @@ python docs/check.py --write   # renews the generated tables
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mcp_backend import __version__, persona
 from mcp_backend.cli import parser
@@ -50,11 +53,56 @@ def rules_table() -> str:
     return "\n".join([*head, *rows])
 
 
+def reference() -> str:
+    """Every tool in full: what it is for, its hints, and each parameter with its type, limits and default."""
+    parts: list[str] = []
+    for tool in TOOLS:
+        hints = {"reads only": tool.read_only, "destructive": tool.destructive, "idempotent": tool.idempotent,
+                 "open world": tool.open_world}  # fmt: skip
+        said = ", ".join(hint for hint, holds in hints.items() if holds)
+        parts += [
+            f"### `{tool.name}`",
+            "",
+            tool.description(),
+            "",
+            f"Toolset `{tool.toolset}`; {said or 'changes'}.",
+            "",
+        ]
+        schema = tool.input_schema()
+        required: list[str] = schema.get("required", [])
+        rows = [
+            f"| `{name}`{' (required)' if name in required else ''} | {_cell(_type(part))} "
+            f"| {_cell(str(part.get('description', '')))} |"
+            for name, part in schema["properties"].items()
+        ]
+        parts += ["| parameter | type | meaning |", "|---|---|---|", *rows, ""] if rows else []
+    return "\n".join(parts).rstrip()
+
+
+def _type(part: Mapping[str, Any]) -> str:
+    """A JSON schema in one cell."""
+    options = [_type(option) for option in part.get("anyOf", ())]
+    kind = (
+        " or ".join(options)
+        or ", ".join(f"`{value}`" for value in part.get("enum", ()))
+        or str(part.get("type", "any"))
+    )
+    if "items" in part:
+        kind += f" of {_type(part['items'])}" if part["items"] else ""
+    if "$ref" in part:
+        kind = part["$ref"].rpartition("/")[2]
+    names = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "minLength": "at least",
+             "maxLength": "at most", "minItems": "at least", "maxItems": "at most"}  # fmt: skip
+    limits = [f"{word} {part[key]:,}" for key, word in names.items() if key in part]
+    default = f"; `{json.dumps(part['default'])}` by default" if part.get("default") is not None else ""
+    return kind + (f" ({', '.join(limits)})" if limits else "") + default
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-GENERATED = {"tools": tools_table, "promises": promises_table, "rules": rules_table}
+GENERATED = {"tools": tools_table, "promises": promises_table, "rules": rules_table, "reference": reference}
 
 
 def documents() -> list[Path]:
@@ -66,12 +114,22 @@ def documents() -> list[Path]:
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
+def anchors(text: str) -> set[str]:
+    """What headings are linked by: lower case, blanks as hyphens, without punctuation."""
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
 def broken_links(document: Path) -> list[str]:
     """Relative links of the document that lead nowhere."""
     found: list[str] = []
     for target in LINK.findall(document.read_text("utf-8")):
         path = target.split("#")[0]
-        if path and "://" not in target and not target.startswith("mailto:") and not (document.parent / path).exists():
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        page = document.parent / path if path else document
+        anchor = target.partition("#")[2]
+        if not page.exists() or (anchor and page.suffix == ".md" and anchor not in anchors(page.read_text("utf-8"))):
             found.append(f"{document.relative_to(ROOT)}: {target} leads nowhere")
     return found
 
