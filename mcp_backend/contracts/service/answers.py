@@ -76,6 +76,11 @@ class Findings:
         found = Deviation(word, kind, place, misfit.expected, misfit.actual, "probe")  # pyright: ignore[reportArgumentType]
         self.deviations.setdefault((word, place), found)
 
+    def unserved(self, operation: Operation) -> None:
+        """An operation whose method is not allowed at its path."""
+        found = Deviation("route-missing", "missing", operation.name, "a route", "405 Method Not Allowed", "probe")
+        self.deviations.setdefault((found.id, found.where), found)
+
     def missing_parameter(self, where: str) -> None:
         """A parameter of the query that nothing reads."""
         found = Deviation(

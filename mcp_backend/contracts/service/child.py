@@ -104,7 +104,12 @@ def starlette_routes(routes, prefix=""):
         elif inner:
             yield from starlette_routes(inner, path)
         elif hasattr(original, "endpoint"):
-            continue
+            # A class has its methods by name: https://www.starlette.dev/endpoints/
+            shown = original.endpoint  # type: ignore
+            place = f"{shown.__module__}.{shown.__qualname__}" if inspect.isclass(shown) else ""
+            verbs = ("get", "post", "put", "patch", "delete", "options", "head") if place else ()
+            for method in (m for m in verbs if hasattr(shown, m)):
+                yield {"method": method.upper(), "path": path, "place": place}
         else:
             yield {"method": "*", "path": path + "/{rest}", "place": "", "hidden": True, "mounted": True}
 

@@ -75,6 +75,9 @@ class Probe:
         if answer.status == 0:
             self.found.unsure(operation.name, "no answer")
             return
+        if answer.status == 405 and "405" not in operation.responses:
+            self.found.unserved(operation)
+            return
         if answer.status in (401, 403) and _secured(operation):
             self.found.unsure(operation.name, "every request was refused for its credentials: give some in headers")
             self.found.answered(operation, answer)
@@ -130,7 +133,7 @@ class Probe:
                 self.found.missing_parameter(where)
             elif refused:
                 self.refused.add(where)
-            else:
+            elif not await self._odd(operation, parameter, answer):
                 self.found.unsure(where, "nothing tells whether it is read")
 
     async def _reads(self, operation: Operation, parameter: Parameter, before: Answer) -> bool:
@@ -148,6 +151,15 @@ class Probe:
             if got.status != before.status or got.body != before.body:
                 return True
         return False
+
+    async def _odd(self, operation: Operation, parameter: Parameter, before: Answer) -> bool:
+        """Whether a text that hardly means anything is treated in another way; its refusal has to be documented."""
+        got = await self._send(operation, query={parameter.name: "no-such-value"})
+        if got.status >= 500:
+            self.found.failed(operation, got)
+        elif got.status in (400, 422):
+            self.found.answered(operation, got)
+        return got.status != before.status or got.body != before.body
 
     def _tells(self, parameter: Parameter, answer: Answer) -> bool:
         """Whether the same answer to every value means that nothing reads them: a collection that holds less than two
@@ -208,6 +220,8 @@ class Probe:
         fair = all(self._fits(p) for p in parameters)
         if got.status == 404 or (fair and got.status in (400, 409, 410, 422)):
             self.found.answered(operation, got)
+        elif fair and got.status >= 500 and not operation.responses.keys() & {str(got.status), "5XX", "default"}:
+            self.found.failed(operation, got)
         for parameter in parameters[-1:]:
             for bad in list(bad_texts(self._f, parameter.schema))[:2] if parameter.schema else ():
                 got = await self._send(operation, path={**self._known.path(operation), parameter.name: bad.value})
