@@ -37,6 +37,7 @@ _WRAPPERS: Mapping[str, str] = {
     "nsenter": "tSGr", "unshare": "", "strace": "oepPs", "watch": "n", "flock": "wE", "xargs": "IiLnPsdEa",
     "parallel": "jIa", "chrt": "", "taskset": "", "unbuffer": "", "script": "", "firejail": "", "bwrap": "",
     "su": "c", "runuser": "c", "systemd-run": "pu", "entr": "", "setpriv": "", "catchsegv": "", "faketime": "",
+    "tmux": "", "screen": "",
 }  # fmt: skip
 _LEADING = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1, "faketime": 1}
 """Operands of a wrapper before the program it starts."""
@@ -103,6 +104,14 @@ def _wrapped(name: str, rest: list[Word], command: Command, effects: Effects) ->
     if name in ("su", "runuser"):
         for code in values(rest, "-c", "--command"):
             run(code.text, effects)
+        return
+    if name in ("tmux", "screen"):
+        # Whatever is typed or started there runs outside of this shell, below a server of its own.
+        for index, word in enumerate(rest):
+            if " " in word.text:
+                run(word.text, effects)
+            elif word.text.rpartition("/")[2].startswith(("mcp-backend", "python", "uv", "env", "sh", "bash")):
+                run(" ".join(w.text for w in rest[index:]), effects)
         return
     if name in ("flock", "script", "watch", "parallel") and (inner or name == "script"):
         for code in values(rest, "-c", "--command"):
