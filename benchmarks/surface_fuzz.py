@@ -135,7 +135,7 @@ async def _served(
 
 
 async def _round(
-    wire: Wire, era: str, count: int, dice: random.Random, pools: dict[str, list[Any]], seen: Seen
+    wire: Wire, era: str, count: int, dice: random.Random, pools: Mapping[str, list[Any]], seen: Seen
 ) -> None:
     about: Mapping[str, Any] = ABOUT if era == "2026-07-28" else {}
     names = [tool.name for tool in TOOLS]
