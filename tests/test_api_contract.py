@@ -209,3 +209,18 @@ def gaps_of(answer: Answer) -> list[dict[str, Any]]:
 
 def texts(values: Any) -> list[str]:
     return [str(value) for value in values]
+
+
+async def test_what_is_hard_to_read_is_read_or_named(repository: Path, connect: Connect) -> None:
+    head = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\n"
+    merged = "x-b: &b {responses: {'200': {description: ok}}}\npaths: {/a: {get: {<<: *b, operationId: x}}}\n"
+    slow = "{name: q, in: query, schema: {type: string, pattern: '^(a+)+$', example: '" + "a" * 40 + "!'}}"
+    put(repository, "merged.yaml", head + merged)
+    put(repository, "twice.yaml", f"{head}paths:\n  /a: {{}}\n  /a: {{}}\n")
+    put(repository, "slow.yaml", f"{head}paths: {{/a: {{get: {{parameters: [{slow}]}}}}}}\n")
+    async with connect(repository) as client:
+        assert (await ask(client, "api_contract", path="merged.yaml"))["operations"] == ["GET /a() → 200"]
+        assert "'/a' is there twice" in (await refused(client, "api_contract", path="twice.yaml"))["reason"]
+        assert "example-contradicts-schema" in {
+            g["id"] for g in gaps_of(await ask(client, "api_contract", path="slow.yaml"))
+        }

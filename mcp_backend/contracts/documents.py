@@ -13,6 +13,7 @@ LIMIT = 4_000_000
 """Bytes of one document."""
 SUFFIXES = (".yaml", ".yml", ".json")
 _HOPS = 30
+_MERGE = "<<:"
 
 
 class Broken(Exception):
@@ -136,25 +137,27 @@ def parsed(text: str, path: str) -> Any:
     try:
         if path.endswith((".json", ".avsc")):
             return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise Broken(f"{path}: nested too deeply") from error
+    except ValueError as error:
         raise Broken(f"{path}: not valid JSON: {error}") from error
     if (quick := _quickly(text)) is not None:
         return quick
     import yaml
 
     try:
-        return _plain(yaml.load(text, _loader()), {}, 0)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return _plain(yaml.load(text, _loader(_MERGE in text)), {}, 0)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise Broken(
-            f"{path}: not valid YAML{line}: {getattr(error, 'problem', None) or type(error).__name__}"
-        ) from error
+        raise Broken(f"{path}: not valid YAML{line}: {getattr(error, 'problem', None) or error}") from error
 
 
 def _quickly(text: str) -> Any:
     """The same by ryaml, seven times as fast on large documents; `None` where it is missing or refuses the text, which
     PyYAML then reads or names the fault of."""
+    if _MERGE in text:  # merge keys, which YAML 1.2 has not: https://yaml.org/type/merge.html
+        return None
     try:
         from ryaml import loads  # pyright: ignore
     except ImportError:
@@ -165,8 +168,9 @@ def _quickly(text: str) -> Any:
         return None
 
 
-def _loader() -> Any:
-    """YAML's safe loader with the types of JSON: a date stays the text that it is."""
+def _loader(merges: bool) -> Any:
+    """YAML's safe loader with the types of JSON: a date stays the text that it is. A key that is there twice is an
+    error; with `merges` it is let pass, as a merged mapping may have it, too."""
     import yaml
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -176,6 +180,14 @@ def _loader() -> Any:
             first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
             for first, resolvers in base.yaml_implicit_resolvers.items()
         }
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            names: set[str] = set()
+            for key, _ in () if merges else node.value:
+                if str(key.value) in names:
+                    raise yaml.MarkedYAMLError(problem=f"{key.value!r} is there twice", problem_mark=key.start_mark)
+                names.add(str(key.value))
+            return base.construct_mapping(self, node, deep)
 
     return Loader
 

@@ -4,9 +4,9 @@ value goes, so a large circular document costs nothing.
 https://json-schema.org/draft/2020-12/json-schema-validation
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, cast
 
 from mcp_backend.contracts import formats
@@ -156,11 +156,23 @@ def _object(
             yield Misfit("field-extra", f"{place}.{name}", "no such field", f"a field of type {kind_of(inner)}")
 
 
-def _searched(pattern: str, text: str) -> bool | None:
+@lru_cache(maxsize=512)
+def _matcher(pattern: str) -> Callable[[str], bool] | None:
+    """Whether a text holds what a pattern describes, in time that grows with the text alone; `None` for a pattern that
+    is none or cannot be judged so."""
     try:
-        return re.search(pattern, text) is not None
-    except (re.error, RecursionError):
+        from jsonschema_rs import RegexOptions, validator_for
+    except ImportError:
         return None
+    try:
+        return validator_for({"pattern": pattern}, pattern_options=RegexOptions()).is_valid
+    except ValueError:  # its own error is one
+        return None
+
+
+def _searched(pattern: str, text: str) -> bool | None:
+    matches = _matcher(pattern)
+    return None if matches is None else matches(text)
 
 
 def _checked(check: Any, value: str) -> bool:
