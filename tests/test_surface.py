@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_a_refusal_fits_the_output_schema(tool: type[Tool]) -> None:
     from jsonschema import Draft202012Validator
 
     if schema := tool.output_schema():
-        Draft202012Validator(schema).validate({"error": {"code": "permission_denied", "reason": "x", "retry": "never"}})
+        validator: Any = Draft202012Validator(schema)
+        validator.validate({"error": {"code": "permission_denied", "reason": "x", "retry": "never"}})
 
 
 def test_names_are_unique() -> None:
