@@ -204,8 +204,11 @@ class Wire:
     def _send(self, data: str) -> None:
         left = memoryview(data.encode())
         with self._writing:
-            while left:
-                left = left[os.write(self._out, left) :]
+            try:
+                while left:
+                    left = left[os.write(self._out, left) :]
+            except BrokenPipeError:
+                return  # The host is gone: the end of its lines ends the server.
 
     def _keep(self) -> None:
         """Writes the answers for the next start; without a folder to write to, the next start is as this one."""
