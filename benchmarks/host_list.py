@@ -3,6 +3,7 @@ own tools write and run a line. Versions that this was tried with are in docs/ho
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,10 @@ def _copilot_home(site: Site, home: Path, port: int) -> None:
 
 
 def _opencode(port: int) -> Start:
-    return Start(("run", PROMPT), {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"})
+    return Start(
+        ("run", "--format", "json", PROMPT),
+        {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"},
+    )
 
 
 def _opencode_home(site: Site, home: Path, port: int) -> None:
@@ -120,6 +124,13 @@ def _opencode_home(site: Site, home: Path, port: int) -> None:
     config: Json = {"provider": {"scripted": provider}, "model": f"scripted/{NAME}", "permission": "allow"}
     config |= {"small_model": f"scripted/{NAME}"}
     _put(home / ".config/opencode/opencode.json", json.dumps(config))
+    # Beside every plugin it installs this package before it begins; without a network it waits for it for minutes.
+    for folder in (site.root / ".opencode", home / ".config/opencode"):
+        modules = Path(os.environ.get("OPENCODE_MODULES", ""), "node_modules")
+        if (modules / "@opencode-ai/plugin").is_dir():
+            shutil.copytree(modules, folder / "node_modules")
+            shutil.copy(modules.with_name("package.json"), folder)
+            shutil.copy(modules.with_name("package-lock.json"), folder)
 
 
 def _patch(path: str, text: str) -> str:

@@ -113,7 +113,8 @@ async def played(name: str, folder: Path, *, transcript: bool) -> list[str]:
 
 def _session(name: str, one: Host, program: Path, place: setting.Setting, home: Path, transcript: bool) -> list[str]:
     environment = {k: v for k, v in os.environ.items() if k not in MARKERS}
-    environment |= {"ORDERS_STAGING_URL": place.staging_url, "NO_COLOR": "1", "HOME": str(home)}
+    # Some hosts believe PWD before the folder that they are started in.
+    environment |= {"ORDERS_STAGING_URL": place.staging_url, "NO_COLOR": "1", "HOME": str(home), "PWD": str(place.root)}
     here = site(place.workspace, policy.load(policy.find(place.root), persona.load().constraints))
     for file in placing.placed(host(one.render).files(here), place.root):
         placing.write(file, place.root)

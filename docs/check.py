@@ -2,6 +2,7 @@
 
 python docs/check.py           # what CI runs
 python docs/check.py --write   # renews the generated tables
+python docs/check.py --registry-schema FILE   # and holds server.json against the schema that it names
 """
 
 import argparse
@@ -167,10 +168,28 @@ def changelog() -> list[str]:
     return [] if f"## {__version__}" in known else [f"CHANGELOG.md has no entry for {__version__}"]
 
 
+def registry(schema: Path | None) -> list[str]:
+    """What server.json lacks of the registry's schema, a file that the `$schema` of server.json leads to."""
+    if schema is None:
+        return []
+    import jsonschema_rs
+
+    rules, entry = json.loads(schema.read_text("utf-8")), json.loads((ROOT / "server.json").read_text("utf-8"))
+    errors = jsonschema_rs.validator_for(rules, validate_formats=True).iter_errors(entry)
+    found = [f"server.json: {'/'.join(map(str, error.instance_path))}: {error.message}" for error in errors]
+    if rules.get("$id") != entry["$schema"]:
+        found.append(f"server.json: $schema is {entry['$schema']}, held against {rules.get('$id')}")
+    return found
+
+
 def main() -> int:
     """Prints each problem; the exit code is 1 when there is any."""
-    write = "--write" in sys.argv[1:]
-    problems = [*commands(), *changelog()]
+    options = argparse.ArgumentParser(description="Proves the documentation.")
+    options.add_argument("--write", action="store_true", help="renew the generated tables")
+    options.add_argument("--registry-schema", type=Path, metavar="FILE", help="the registry's server.schema.json")
+    given = options.parse_args()
+    write: bool = given.write
+    problems = [*commands(), *changelog(), *registry(given.registry_schema)]
     for document in documents():
         problems += broken_links(document)
         problems += tables(document, write=write)
