@@ -80,6 +80,8 @@ class Policy:
     webhooks: Mapping[str, Webhook] = field(default_factory=lambda: MappingProxyType({}))
     allowed_signers: str = ""
     """The file of those whose signed commits decide (ssh-keygen(1), ALLOWED SIGNERS)."""
+    deep_seconds: int = 0
+    """How long `check_contract` asks a running service with schemathesis too; 0 where it does not."""
     path: Path | None = None
 
     def constraint(self, identifier: str) -> Constraint | None:
@@ -93,6 +95,7 @@ _SECTIONS = {
     "engines": None,
     "people": None,
     "contracts": None,
+    "check_contract": {"deep_seconds"},
     "accepted_gaps": None,
     "outboxes": None,
     "constraints": None,
@@ -172,6 +175,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         webhooks=read_webhooks(path.name, _table(data, "webhooks")),
         store=LOCAL if store is None else read_store(path, store),
         allowed_signers=signers,
+        deep_seconds=_seconds(path.name, _table(data, "check_contract").get("deep_seconds", 0)),
         path=path,
     )
 
@@ -194,6 +198,12 @@ def _check_section(file: str, section: str, value: object) -> None:
 def _string(file: str, key: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{file}: {key}: expected a string")
+    return value
+
+
+def _seconds(file: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 300:
+        raise InvalidArgument(f"{file}: check_contract.deep_seconds: expected a whole number from 0 (off) to 300")
     return value
 
 

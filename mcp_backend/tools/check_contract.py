@@ -80,9 +80,12 @@ class CheckContract(Tool):
                 actions = (RunCommand(command, "."),)
         if self.url is not None:
             actions = (CallApi("GET", _local(self.url)),)
+            if app.policy.deep_seconds:
+                actions += (RunCommand(("schemathesis", "run", path or ".", "--url", self.url), "."),)
+        runs = any(isinstance(action, RunCommand) for action in actions)
         return Plan(
             actions=actions, preview=f"check {path or 'the specifications'} against {given[0]}",
-            prepared=_Prepared(path, headers), recorded=app.policy.sandbox.loosened() if self.implementation else {},
+            prepared=_Prepared(path, headers), recorded=app.policy.sandbox.loosened() if runs else {},
         )  # fmt: skip
 
     async def run(self, app: App, plan: Plan) -> Result:
@@ -131,7 +134,7 @@ async def _implementation(
     await telling.tell(f"asking {url}" if url is not None else "starting the application to ask it what it serves")
     try:
         if url is not None:
-            checked = await checking.check_url(source, spec, app.policy, url, prepared.headers)
+            checked = await checking.check_url(source, spec, app.workspace, app.policy, url, prepared.headers)
         else:
             checked = await checking.check(
                 source, spec, app.workspace, app.policy, implementation or "auto", prepared.headers

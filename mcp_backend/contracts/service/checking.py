@@ -84,8 +84,11 @@ async def check(
     return checked
 
 
-async def check_url(source: Source, spec: Spec, policy: Policy, url: str, headers: Mapping[str, str]) -> Checked:
-    """Checks a running service by requests that change nothing. Raises `Broken`, `InvalidArgument`, `Unavailable`."""
+async def check_url(
+    source: Source, spec: Spec, workspace: Workspace, policy: Policy, url: str, headers: Mapping[str, str]
+) -> Checked:
+    """Checks a running service by requests that change nothing. Raises `Broken`, `FailedPrecondition`,
+    `InvalidArgument`, `Unavailable`."""
     from mcp_backend.contracts.openapi.model import Api
 
     if spec.kind == "graphql":
@@ -99,6 +102,10 @@ async def check_url(source: Source, spec: Spec, policy: Policy, url: str, header
         if target.refused:
             raise InvalidArgument(target.refused.replace("target:", "url:", 1))
         return await asyncio.to_thread(one, source, spec, target, headers)
+    if policy.deep_seconds:
+        from mcp_backend.contracts.service import deep
+
+        deep.program()  # before the first request, where it is missing
     api = await asyncio.to_thread(lambda: Api(source.documents(), spec.path))
     talk = talking.AtUrl(url)
     base = await _base(talk, api.base_paths, api, headers)
@@ -112,6 +119,10 @@ async def check_url(source: Source, spec: Spec, policy: Policy, url: str, header
         list(probe.found.deviations.values()),
         [*probe.found.unverified, Unverified("*", "routes beyond the specification cannot be seen from outside")],
     )
+    if policy.deep_seconds:
+        from mcp_backend.contracts.service import deep
+
+        await deep.check(api, workspace, policy, url, base, headers, checked)
     return checked
 
 

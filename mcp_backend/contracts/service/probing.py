@@ -49,10 +49,14 @@ class Probe:
         ):
             if self.requests >= REQUESTS:
                 self.found.unsure(operation.name, f"not asked: {REQUESTS} requests were sent already")
+            elif self._talk.ended:
+                self.found.unsure(operation.name, f"not asked: {self._talk.ended}")
             elif not self._may(operation):
                 self.found.unsure(operation.name, "it writes: a running service is only asked what changes nothing")
             else:
                 await self._operation(operation)
+                if self._talk.ended and self.first.get(operation.name):
+                    self.found.unsure(operation.name, f"not asked to the end: {self._talk.ended}")
 
     def _may(self, operation: Operation) -> bool:
         return self._talk.writes or operation.method in ("get", "head")
@@ -73,7 +77,7 @@ class Probe:
         answer = await self._send(operation)
         self.first[operation.name] = answer.status
         if answer.status == 0:
-            self.found.unsure(operation.name, "no answer")
+            self.found.unsure(operation.name, f"no answer: {self._talk.ended}" if self._talk.ended else "no answer")
             return
         if answer.status == 405 and "405" not in operation.responses:
             self.found.unserved(operation)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ CHILD = Path(__file__).with_name("child.py")
 CALLS = Path(__file__).with_name("mcp_backend_calls.py")
 MARK = b"\x1emb:"
 SECONDS = 90.0
+"""Of one check: an application has them from its start, a running service from the first request."""
 ANSWER_SECONDS = 25.0
 
 
@@ -58,9 +60,11 @@ class Ask:
 
 
 class Talk(Protocol):
-    """Sends requests. `writes` tells whether it may change what the application holds."""
+    """Sends requests. `writes` tells whether it may change what the application holds; `ended`, once nothing more is
+    answered, why."""
 
     writes: bool
+    ended: str
 
     async def send(self, ask: Ask) -> Answer: ...
 
@@ -87,7 +91,7 @@ class _Child:
         self._pipe = pipe
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._count = 0
-        self.ended = False
+        self.ended = ""
 
     def line(self, line: bytes) -> None:
         if not line.startswith(MARK):
@@ -103,11 +107,16 @@ class _Child:
         elif not self.said.done():
             self.said.set_result(message)
 
-    def end(self) -> None:
-        self.ended = True
+    def end(self, running: "asyncio.Task[process.Finished]") -> None:
+        known = not running.cancelled() and running.exception() is None
+        if known and running.result().timed_out:
+            self.ended = f"the application was stopped after {SECONDS:.0f} s, the limit of one check"
+        else:
+            code = f" with {running.result().exit_code}" if known else ""
+            self.ended = f"the process of the application ended{code}"
         for waiting in (self.said, *self._waiting.values()):
             if not waiting.done():
-                waiting.set_result({"failed": "the process of the application ended"})
+                waiting.set_result({"failed": self.ended})
 
     async def send(self, ask: Ask) -> Answer:
         if self.ended:
@@ -161,7 +170,7 @@ async def in_child(workspace: Workspace, policy: Policy, target: str) -> AsyncGe
                         fence=inside,
                     )
                 )
-                running.add_done_callback(lambda _: child.end())
+                running.add_done_callback(child.end)
                 try:
                     said = await child.said
                     if said.get("failed"):
@@ -214,17 +223,23 @@ class AtUrl:
 
     def __init__(self, base: str) -> None:
         self._base = base.rstrip("/")
+        self._until = time.monotonic() + SECONDS
+        self.ended = ""
 
     async def send(self, ask: Ask) -> Answer:
-        return await asyncio.to_thread(self._send, ask)
+        left = self._until - time.monotonic()
+        answer = await asyncio.to_thread(self._send, ask, min(left, ANSWER_SECONDS)) if left > 0 else Answer(0, {}, b"")
+        if time.monotonic() >= self._until:
+            self.ended = f"the {SECONDS:.0f} s of one check are over"
+        return answer
 
-    def _send(self, ask: Ask) -> Answer:
+    def _send(self, ask: Ask, seconds: float) -> Answer:
         import http.client
         from urllib.parse import urlencode, urlsplit
 
         parts = urlsplit(self._base)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
+        connection = kind(parts.hostname or "", parts.port, timeout=seconds)
         path = parts.path + ask.path + (f"?{urlencode(list(ask.query))}" if ask.query else "")
         try:
             connection.request(ask.method, path, ask.body or None, dict(ask.headers))

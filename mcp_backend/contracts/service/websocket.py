@@ -36,11 +36,13 @@ REFUSALS = frozenset({1002, 1003, 1007, 1008, 1009, 1011})
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What came on one connection. `status` is 101 where it was opened, `closed` the code of a closing by the other."""
+    """What came on one connection. `status` is 101 where it was opened, `closed` the code of a closing by the other,
+    `why` the reason where nothing is answered any more."""
 
     status: int
     messages: tuple[str | bytes, ...] = ()
     closed: int = 0
+    why: str = ""
 
 
 Exchange: TypeAlias = Callable[[str, Sequence[str]], Awaitable[Said]]
@@ -59,7 +61,7 @@ async def check_app(
         checked.requests += 1
         answer = await talk.send(Ask("WEBSOCKET", path, (), dict(headers), json.dumps(list(texts)).encode()))
         said = mapping(answer.json()) if answer.body else {}
-        return Said(answer.status, tuple(said.get("messages", ())), int(said.get("closed", 0)))
+        return Said(answer.status, tuple(said.get("messages", ())), int(said.get("closed", 0)), talk.ended)
 
     served = {plain(str(r["path"])): str(r["place"]) for r in loaded.routes if r["method"] == "WEBSOCKET"}
     channels = [*over_websocket.contracts(events)]
@@ -130,7 +132,9 @@ class _Checks:
             if said.status == 101:
                 break
         if said.status != 101:
-            why = f"the connection was refused with {said.status}" if said.status else "no WebSocket is there"
+            why = (
+                f"the connection was refused with {said.status}" if said.status else said.why or "no WebSocket is there"
+            )
             if said.status == 404:
                 self._found(Deviation("route-missing", "missing", name, "a WebSocket", "404", "exchange"))
             else:
