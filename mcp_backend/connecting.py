@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
+from urllib.parse import quote as escaped
 
 if TYPE_CHECKING:
     from mcp_backend.policy import Policy
@@ -33,6 +35,18 @@ def variables(policy: "Policy") -> tuple[str, ...]:
     return tuple(e.url.removeprefix("env:") for e in policy.engines.values() if e.url.startswith("env:"))
 
 
+def cursor_link(entry: Mapping[str, object]) -> str:
+    """What installs the server in Cursor, for its person, when it is opened. https://cursor.com/docs/mcp/install-links"""
+    config = b64encode(json.dumps(entry).encode()).decode()
+    return f"cursor://anysphere.cursor-deeplink/mcp/install?name=backend&config={escaped(config, safe='')}"
+
+
+def vscode_link(entry: Mapping[str, object]) -> str:
+    """What installs the server in VS Code, for its person, when it is opened.
+    https://code.visualstudio.com/api/extension-guides/ai/mcp"""
+    return f"vscode:mcp/install?{escaped(json.dumps({'name': 'backend', 'type': 'stdio', **entry}), safe='')}"
+
+
 def lines(root: Path, variables: Sequence[str] = ()) -> list[str]:
     """What a person does in each host. `variables` must be in the server's environment: an engine's url names them."""
     command, *arguments = [*launcher(), "serve", "--workspace", str(root)]
@@ -43,10 +57,12 @@ def lines(root: Path, variables: Sequence[str] = ()) -> list[str]:
         f"    {claude}",
         "Claude Desktop: add to claude_desktop_config.json (Settings, Developer, Edit Config), then restart it",
         f"    {json.dumps({'mcpServers': {'backend': entry}})}",
-        "Cursor: put into .cursor/mcp.json of the repository",
+        "Cursor: put into .cursor/mcp.json of the repository, or open the link (it installs for you, in every project)",
         f"    {json.dumps({'mcpServers': {'backend': entry}})}",
-        "VS Code: put into .vscode/mcp.json of the repository",
+        f"    {cursor_link(entry)}",
+        "VS Code: put into .vscode/mcp.json of the repository, or open the link (likewise)",
         f"    {json.dumps({'servers': {'backend': {'type': 'stdio', **entry}}})}",
+        f"    {vscode_link(entry)}",
     ]
     if variables:
         told.append(

@@ -7,9 +7,11 @@ import socket
 import subprocess
 import time
 import tomllib
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -146,6 +148,9 @@ def test_the_lines_for_hosts_start_this_server(tmp_path: Path) -> None:
     entries = [json.loads(line) for line in lines if line.strip().startswith("{")]
     for entry in (*(e["mcpServers"]["backend"] for e in entries[:2]), entries[2]["servers"]["backend"]):
         assert [entry["command"], *entry["args"]] == start
+    cursor, vscode = (urlsplit(line.strip()) for line in lines if re.match(r" +(cursor|vscode):", line))
+    assert json.loads(b64decode(parse_qs(cursor.query)["config"][0])) == entries[1]["mcpServers"]["backend"]
+    assert json.loads(unquote(vscode.query)) == {"name": "backend", **entries[2]["servers"]["backend"]}
     assert start[-2:] == ["--workspace", str(root)]
     said = subprocess.run([*start[: start.index("serve")], "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.startswith("mcp-backend ")
