@@ -14,14 +14,17 @@ import threading
 from collections import deque
 from zlib import crc32
 
+from mcp_backend import ui
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all of this.
     from typing import Any
 
 LISTS = ("server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list")
 VERSION = "io.modelcontextprotocol/protocolVersion"
-ABOUT = {VERSION, "io.modelcontextprotocol/clientInfo", "io.modelcontextprotocol/clientCapabilities", "progressToken"}
-"""What a question may carry without changing its answer."""
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+ABOUT = {VERSION, "io.modelcontextprotocol/clientInfo", CAPABILITIES, "progressToken"}
+"""What a question may carry; of the capabilities only whether views are shown changes its answer."""
 ANSWER, RESULT = '{"jsonrpc":"2.0","id":', '"result":'
 OPTIONS = {"--workspace": 1, "--toolsets": 1, "--read-only": 0}
 """Options of `serve` that this understands, with the number of their values. With any other the long way is taken."""
@@ -128,6 +131,7 @@ class Wire:
         self._answered: set[str] = set()
         self._asked: dict[str, str] = {}
         self._era = ""
+        self._views = False
         self._serving = False
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -158,9 +162,14 @@ class Wire:
             about: dict[str, Any] = params.get("_meta") or {}
             if method == "initialize":
                 self._era = str(params["protocolVersion"])
+                able: dict[str, Any] = params.get("capabilities") or {}
+                self._views = ui.wanted(able.get("extensions"))
                 key = f"initialize {self._era}"
             elif method in LISTS and set(params) <= {"_meta"} and set(about) <= ABOUT:
-                key = f"{method} {about.get(VERSION, self._era)}"
+                able = about.get(CAPABILITIES) or {}
+                views = ui.wanted(able.get("extensions")) if VERSION in about else self._views
+                views = views and method == "tools/list"
+                key = f"{method} {about.get(VERSION, self._era)}{' views' if views else ''}"
             else:
                 return "", ""
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

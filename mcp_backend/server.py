@@ -14,11 +14,11 @@ import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from mcp_backend import __version__, persona, telemetry, telling
+from mcp_backend import __version__, persona, telemetry, telling, ui
 from mcp_backend.app import App, Caller, Progress, open_app, silent
 from mcp_backend.asking_host import conversed
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
-from mcp_backend.resources import RESOURCES, Resource
+from mcp_backend.resources import RESOURCES, VIEWS, Resource
 from mcp_backend.scopes import check_resource, engines_for, lacking, take_call
 from mcp_backend.tools import TOOLSETS, Tool, enabled
 from mcp_backend.watching import SCHEMA, Audience
@@ -40,7 +40,6 @@ def build(options: Options) -> Server[App]:
     """The server of one workspace. Nothing outside this process is opened before the first connection."""
     tools = enabled(options.toolsets, read_only=options.read_only)
     engineer = persona.load()
-    shown = [(tool, _tool(tool)) for tool in tools.values()]
     audience = Audience()
     fixed = [r for r in RESOURCES if not r.template]
     templates = [r for r in RESOURCES if r.template]
@@ -57,9 +56,14 @@ def build(options: Options) -> Server[App]:
                 await asyncio.wait([watching])
 
     async def list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        scopes = _caller(ctx).scopes
+        scopes, able = _caller(ctx).scopes, ctx.session.client_capabilities
+        views = able is not None and ui.wanted(able.extensions)
         return types.ListToolsResult(
-            tools=[seen for tool, seen in shown if scopes is None or not lacking(scopes, tool)]
+            tools=[
+                _tool(tool, ui.LINKS.get(tool.name, "") if views else "")
+                for tool in tools.values()
+                if scopes is None or not lacking(scopes, tool)
+            ]
         )
 
     async def call_tool(
@@ -119,7 +123,7 @@ def build(options: Options) -> Server[App]:
         except BackendError as error:
             raise MCPError(code=types.INTERNAL_ERROR, message=error.reason, data=error.as_json()) from error
         return types.ReadResourceResult(
-            contents=[types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text)]
+            contents=[types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text, _meta=resource.meta)]
         )
 
     async def list_prompts(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
@@ -201,6 +205,7 @@ def build(options: Options) -> Server[App]:
         on_subscriptions_listen=listen,
     )
     server.middleware = [telemetry.traced]
+    server.extensions = {ui.EXTENSION: {}}
     return server
 
 
@@ -216,7 +221,7 @@ async def _picture(app: App, base: str) -> str:
 
 
 def _find(uri: str) -> tuple[Resource, Mapping[str, str]]:
-    for resource in RESOURCES:
+    for resource in (*RESOURCES, *VIEWS):
         values = resource.match(uri)
         if values is not None:
             return resource, values
@@ -225,7 +230,7 @@ def _find(uri: str) -> tuple[Resource, Mapping[str, str]]:
 
 
 @cache
-def _tool(tool: type[Tool]) -> types.Tool:
+def _tool(tool: type[Tool], view: str) -> types.Tool:
     return types.Tool(
         name=tool.name,
         title=tool.title,
@@ -238,6 +243,7 @@ def _tool(tool: type[Tool]) -> types.Tool:
             idempotent_hint=tool.idempotent,
             open_world_hint=tool.open_world,
         ),
+        _meta={"ui": {"resourceUri": view}} if view else None,
     )
 
 

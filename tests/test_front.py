@@ -12,7 +12,7 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 
-from mcp_backend import front
+from mcp_backend import front, ui
 from tests.conftest import ERAS, Era
 from tests.test_transports import SERVE, ask_twice, environment
 
@@ -23,7 +23,11 @@ INITIALIZE: dict[str, Any] = {
 ABOUT: dict[str, Any] = {"_meta": {front.VERSION: "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}
 INITIALIZED: dict[str, Any] = {"method": "notifications/initialized"}
 LEGACY: list[dict[str, Any]] = [INITIALIZE, INITIALIZED, *({"method": name} for name in front.LISTS[1:])]
-MODERN: list[dict[str, Any]] = [{"method": name, "params": ABOUT} for name in front.LISTS]
+VIEWS: dict[str, Any] = {"extensions": {ui.EXTENSION: {"mimeTypes": [ui.MIME]}}}
+WITH_VIEWS: dict[str, Any] = {"_meta": {**ABOUT["_meta"], front.CAPABILITIES: VIEWS}}
+MODERN: list[dict[str, Any]] = [
+    *({"method": name, "params": ABOUT} for name in front.LISTS), {"method": "tools/list", "params": WITH_VIEWS}
+]  # fmt: skip
 WITHOUT_FRONT = ("-c", "import sys; from mcp_backend.cli import main; sys.exit(main(sys.argv[1:]))", "serve")
 
 
@@ -98,13 +102,20 @@ def test_the_kept_answers_are_those_of_the_sdk(tmp_path: Path, state: Path, ques
 
 def test_what_is_kept_is_said_before_anything_is_imported(tmp_path: Path, state: Path) -> None:
     path, stamp, _ = front.kept([])
-    kept = {"initialize 2025-11-25": '{"said":"kept"}', "tools/list 2025-11-25": '{"tools":[]}'}
+    kept = {
+        "initialize 2025-11-25": '{"said":"kept"}', "tools/list 2025-11-25": '{"tools":[]}',
+        "tools/list 2025-11-25 views": '{"tools":["with views"]}',
+    }  # fmt: skip
     Path(path).write_text(json.dumps({"stamp": stamp, "answers": kept}))
     blocked = "import sys; sys.modules['mcp'] = None; from mcp_backend.__main__ import main; main()"
     with server(tmp_path, start=("-c", blocked, "serve")) as host:
         host.throw("[" * 3000)  # Too deep for a parser: the lines after it are read all the same.
         first, second = host.answers([INITIALIZE, INITIALIZED, {"method": "tools/list"}])
     assert (json.loads(first)["result"], json.loads(second)["result"]) == ({"said": "kept"}, {"tools": []})
+    shows = {**INITIALIZE, "params": {**INITIALIZE["params"], "capabilities": VIEWS}}
+    with server(tmp_path, start=("-c", blocked, "serve")) as host:
+        tools = host.answers([shows, INITIALIZED, {"method": "tools/list"}])[1]
+    assert json.loads(tools)["result"] == {"tools": ["with views"]}
 
 
 def test_what_other_files_or_options_answered_is_not_said(tmp_path: Path, state: Path) -> None:

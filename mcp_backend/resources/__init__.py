@@ -1,4 +1,4 @@
-"""`RESOURCES`: one resource (or template), one file, one line."""
+"""`RESOURCES`: one resource (or template), one file, one line. `VIEWS`: documents that show results, not listed."""
 
 from mcp_backend.resources import (
     audit_recent,
@@ -14,11 +14,13 @@ from mcp_backend.resources import (
     topology,
 )
 from mcp_backend.resources.base import Resource
+from mcp_backend.resources.views import VIEWS
 
 RESOURCES: tuple[Resource, ...] = (
     persona_.PERSONA,
     policy_effective.POLICY,
     escalation.OPEN,
+    escalation.PAGE,
     escalation.ONE,
     decision.DECISION,
     topology.TOPOLOGY,
@@ -32,4 +34,4 @@ RESOURCES: tuple[Resource, ...] = (
     contract.CONTRACT,
 )
 
-__all__ = ["RESOURCES", "Resource"]
+__all__ = ["RESOURCES", "VIEWS", "Resource"]

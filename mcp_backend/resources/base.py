@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from mcp_backend.app import App
@@ -19,6 +20,8 @@ class Resource:
     read: Callable[[App, Mapping[str, str]], Awaitable[str]]
     mime_type: str = "application/json"
     complete: Callable[[App, str, Mapping[str, str]], Awaitable[list[str]]] | None = None
+    meta: dict[str, Any] | None = None
+    """`_meta` of what is read."""
 
     @property
     def template(self) -> bool:

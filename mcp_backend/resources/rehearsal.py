@@ -10,16 +10,16 @@ from mcp_backend.resources.base import Resource
 
 
 async def _read(app: App, values: Mapping[str, str]) -> str:
-    return json.dumps(await _kept(app, values["digest"]), ensure_ascii=False)
+    return json.dumps(await kept_for(app, values["digest"]), ensure_ascii=False)
 
 
 async def _page(app: App, values: Mapping[str, str]) -> str:
     from mcp_backend.web import rehearsal
 
-    return rehearsal.rendered(await _kept(app, values["digest"]))
+    return rehearsal.rendered(await kept_for(app, values["digest"]))
 
 
-async def _kept(app: App, digest: str) -> dict[str, Json]:
+async def kept_for(app: App, digest: str) -> dict[str, Json]:
     """A rehearsal tells the schema of its engine: who may not have that one may not read it."""
     from mcp_backend.web import kept, sharing
 

@@ -24,10 +24,11 @@ _DIGEST = re.compile(r"\b(?:rehearsal://)?([0-9a-f]{16,64})\b")
 _SEVERE = {"reject": "no", "needs_approval": "warn", "warn": "warn", "breaking": "no", "risky": "warn"}
 
 
-def drawn(row: Row, details: Mapping[str, Any], place: Workspace) -> str:
-    """What an approval would do, or what a question says, as a person looks at it."""
+def drawn(row: Row, details: Mapping[str, Any], place: Workspace, *, links: bool = True) -> str:
+    """What an approval would do, or what a question says, as a person looks at it; `links` to other pages of the inbox
+    where there are some."""
     given = cast("dict[str, Any]", details.get("evidence") or {})
-    parts = [rehearsed(digest, place) for digest in digests(row)]
+    parts = [rehearsed(digest, place, links=links) for digest in digests(row)]
     if isinstance(given.get("diff"), str):
         parts.append(f"<h2>The diff</h2>{diff(given['diff'])}")
     if given.get("messages"):
@@ -58,7 +59,7 @@ def digests(row: Row) -> list[str]:
     return list(dict.fromkeys(_DIGEST.findall(json.dumps(details))))[:3]
 
 
-def rehearsed(digest: str, place: Workspace) -> str:
+def rehearsed(digest: str, place: Workspace, *, links: bool) -> str:
     """A kept rehearsal in brief: verdict, findings, locks over time, statements; the whole page is one link away."""
     try:
         about = cast("Mapping[str, Any]", kept.read(place, digest))
@@ -73,10 +74,11 @@ def rehearsed(digest: str, place: Workspace) -> str:
     statements = cast("Sequence[Mapping[str, Any]]", about["statements"])
     listed = "".join(_statement(number, one) for number, one in enumerate(statements[:SHOWN], 1))
     more = f"<p class='meta'>{len(statements) - SHOWN} more statements.</p>" if len(statements) > SHOWN else ""
+    whole = f" · <a href='/rehearsals/{text(about['digest'])}'>the whole rehearsal</a>" if links else ""
     return (
         f"<h2>Rehearsal <span class='tag {_SEVERE.get(verdict, 'yes')}'>{words(verdict)}</span></h2>"
-        f"<p class='meta'>on {text(about.get('engine', ''))} at version <code>{text(about['at_version'])}</code> · "
-        f"<a href='/rehearsals/{text(about['digest'])}'>the whole rehearsal</a></p>"
+        f"<p class='meta'>on {text(about.get('engine', ''))} at version <code>{text(about['at_version'])}</code>"
+        f"{whole}</p>"
         + (f"<ul class='findings'>{hazards}</ul>" if hazards else "<p>It found nothing to worry about.</p>")
         + f"<h3>Locks over time</h3><div class='lanes'>{timeline.drawn(about)}</div>"
         f"<h3>Statements</h3><ol class='statements'>{listed}</ol>{more}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from mcp_backend.escalations import OPEN
@@ -10,6 +11,7 @@ from mcp_backend.store import Row
 from mcp_backend.terminal import hidden, plain
 from mcp_backend.web import evidence
 from mcp_backend.web.markup import Reader, page, tag, text, words
+from mcp_backend.web.page import framed
 
 _CHOICES: Mapping[str, str] = {"spec_clarification": "readings", "trade_off": "options"}
 _USUAL: Mapping[str, tuple[str, ...]] = {
@@ -29,6 +31,25 @@ def one(
     drawn: str | None = None,
 ) -> str:
     """The whole page. `drawn` is its evidence where that was made already."""
+    if drawn is None:
+        drawn = evidence.drawn(row, json.loads(row["details"]), inbox.place)
+    return page(str(row["title"]), _body(inbox, row, steps, now, drawn, reader, problem), reader)
+
+
+def shown(inbox: Inbox, row: Row, steps: Sequence[Row], now: float) -> str:
+    """The page for whoever may only look: self-contained, without a form or a link."""
+    drawn = evidence.drawn(row, json.loads(row["details"]), inbox.place, links=False)
+    return framed(str(row["title"]), _body(inbox, row, steps, now, drawn, None), style())
+
+
+def style() -> str:
+    """The style of the inbox."""
+    return (Path(__file__).parent / "site.css").read_text("utf-8")
+
+
+def _body(
+    inbox: Inbox, row: Row, steps: Sequence[Row], now: float, drawn: str, reader: Reader | None, problem: str = ""
+) -> str:
     details = cast("dict[str, Any]", json.loads(row["details"]))
     constraint = inbox.policy.constraint(row["constraint_id"]) if row["constraint_id"] else None
     people = ", ".join(inbox.people(row))
@@ -50,14 +71,14 @@ def one(
         waiting if row["awaits"] else "",
         f'<div class="said">{text(row["question"])}</div>',
         "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items()) + "</dl>",
-        evidence.drawn(row, details, inbox.place) if drawn is None else drawn,
+        drawn,
         _unseen(row, details),
         _history(steps),
         _forms(inbox, row, details, constraint.expires if constraint else "4h", now, reader)
         if row["status"] in OPEN
         else _decided(row),
     ]
-    return page(str(row["title"]), "".join(parts), reader)
+    return "".join(parts)
 
 
 def by(row: Row) -> str:
@@ -79,8 +100,11 @@ def _history(steps: Sequence[Row]) -> str:
     return f"<h2>What happened so far</h2><ol class='history'>{items}</ol>"
 
 
-def _forms(inbox: Inbox, row: Row, details: Mapping[str, Any], lasts: str, now: float, reader: Reader) -> str:
+def _forms(inbox: Inbox, row: Row, details: Mapping[str, Any], lasts: str, now: float, reader: Reader | None) -> str:
     lapses = f"<p class='meta'>Without an answer it lapses in {span(row['expires'] - now)}: silence is a no.</p>"
+    if reader is None:
+        where = f"<code>mcp-backend inbox show {text(row['id'])}</code>, or <code>mcp-backend inbox serve</code>"
+        return f"<h2>Where it is decided</h2><p class='note'>By a person, in the inbox: {where}.</p>{lapses}"
     start = (
         f'<form method="post" action="/escalations/{text(row["id"])}">'
         f'<input type="hidden" name="token" value="{text(reader.token)}">'

@@ -73,18 +73,27 @@ footer{margin-top:3rem;color:var(--soft);font-size:.8rem}
 
 
 def page(title: str, body: str, more: str = "") -> str:
-    """A whole document around a body that is escaped already, with `more` style of its own. The policy in it lets
-    nothing in but that style."""
-    style = STYLE + more
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    """A whole document around a body that is escaped already, with `more` style of its own."""
+    return framed(title, body, STYLE + more)
+
+
+def framed(title: str, body: str, style: str, script: str = "") -> str:
+    """A whole document that carries its style, and its script if it has one. The policy in it lets nothing else in."""
+    policy = f"default-src 'none'; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
+    if script:
+        policy += f"; script-src {_digest(script)}"
+    active = f"<script>{script}</script>\n" if script else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy, quote=True)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n{active}</body>\n</html>\n"
     )
+
+
+def _digest(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def text(value: object) -> str:
