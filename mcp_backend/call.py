@@ -29,7 +29,7 @@ from mcp_backend.policy import Constraint, Verdict
 from mcp_backend.scopes import check_environments, check_tool
 from mcp_backend.settings import hide_credentials
 from mcp_backend.store import Row
-from mcp_backend.telemetry import reached, span
+from mcp_backend.telemetry import engines, guarding, reached, span
 from mcp_backend.tools.base import Plan, Result, Tool
 
 log = logging.getLogger("mcp_backend")
@@ -53,14 +53,15 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
             plan = await request.plan(app)
             check_environments(app.caller.scopes, plan.actions)
         with span("judge") as judging:
-            verdict, warnings = judge(plan.actions, app.policy, plan.facts)
+            verdict, warnings = judge(plan.actions, app.policy, plan.facts, guarding())
             judging.say(verdict=verdict.outcome, constraint=verdict.constraint)
             entry.judged(plan, verdict)
         with span("agree"):
             await _agree(app, tool, plan, verdict, entry)
         with span("run") as running:
             running.say(call=entry.call, tool=tool.name, engines=reached(plan.actions))
-            result = await request.run(app, plan)
+            with engines(plan.actions, app.policy.engines):
+                result = await request.run(app, plan)
     except BackendError as error:
         await entry.end(_outcome(error, started=entry.started), error)
         raise

@@ -1,32 +1,49 @@
-"""Traces by OpenTelemetry, and logs a program can read. Neither holds the value of an argument, a row or a secret.
+"""Traces by OpenTelemetry. They hold no statement, row, header or body, no words of an error, and no secret.
 
 The standard variables rule (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): nothing
 is measured unless `OTEL_TRACES_EXPORTER` or an OTLP endpoint is set. The extra `telemetry` brings the SDK.
-`MCP_BACKEND_LOG=json` writes each log record as one line of JSON, and one for each call.
 """
 
-import json
 import logging
 import os
+import re
+import signal
 import sys
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from types import TracebackType
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mcp_backend import __version__
 from mcp_backend.errors import BackendError
-from mcp_backend.settings import hide_credentials
+from mcp_backend.settings import hide_credentials, resolve
 
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
     from mcp.server.context import CallNext, HandlerResult
 
     from mcp_backend.actions import Action
+    from mcp_backend.policy import EngineSettings
+    from mcp_backend.promises import Constraint, Verdict
 
 log = logging.getLogger("mcp_backend")
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+STOP_SECONDS = 1.5
+"""How long the end of a server waits for its last spans to be taken. Hosts give a server 2 seconds to end."""
+COMPLAINT_SECONDS = 60.0
+"""Between two lines of the log about spans that cannot be exported."""
+DATABASES = ("postgresql", "clickhouse")
+OPERATIONS = {
+    "ReadRows": "query",
+    "ExecuteSql": "execute",
+    "PublishMessage": "publish",
+    "ConfigureMessaging": "configure",
+}
+"""What an action does to an engine, by its name."""
 _tracer: Any = None
+_provider: Any = None
 
 
 class Span:
@@ -45,8 +62,10 @@ class Span:
 
 
 class _Measured(Span):
-    def __init__(self, name: str) -> None:
-        self._manager = _tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
+    def __init__(self, name: str, **more: Any) -> None:
+        self._manager = _tracer.start_as_current_span(
+            name, record_exception=False, set_status_on_exception=False, **more
+        )
         self._span: Any = None
 
     def __enter__(self) -> Span:
@@ -86,9 +105,65 @@ def reached(planned: "Iterable[Action]") -> str:
     return ", ".join(f"{engine} ({environment})" for engine, environment in sorted(pairs) if engine)
 
 
+def guarding() -> "Callable[[Constraint, Verdict], None] | None":
+    """What hears of each guard that `judge` asked: its span begins with the last one's end. `None` when all is off."""
+    if _tracer is None:
+        return None
+    began = time.time_ns()
+
+    def tell(constraint: "Constraint", verdict: "Verdict") -> None:
+        nonlocal began
+        said = {
+            "mcp_backend.constraint": constraint.id,
+            "mcp_backend.guard": constraint.guard,
+            "mcp_backend.verdict": verdict.outcome,
+        }
+        asked, began = began, time.time_ns()
+        _tracer.start_span(f"guard {constraint.guard}", start_time=asked, attributes=said).end(began)
+
+    return tell
+
+
+def engines(planned: "Iterable[Action]", known: "Mapping[str, EngineSettings]") -> Span:
+    """The step in which agreed actions reach an engine: the first that they name, which is the only one of nearly
+    every call. Attributes by the conventions of OpenTelemetry for databases and for messaging
+    (https://opentelemetry.io/docs/specs/semconv/); statements, keys and headers are not among them."""
+    if _tracer is None:
+        return _OFF
+    action = next((each for each in planned if type(each).__name__ in OPERATIONS), None)
+    settings = known.get(getattr(action, "engine", ""))
+    if settings is None:
+        return _OFF
+    from opentelemetry.trace import SpanKind
+
+    operation = OPERATIONS[type(action).__name__]
+    said = {"mcp_backend.engine": settings.name, "mcp_backend.environment": settings.environment}
+    if settings.kind in DATABASES:
+        said |= {"db.system.name": settings.kind, "db.operation.name": operation}
+        if namespace := database(settings.url):
+            said["db.namespace"] = namespace
+    else:
+        said |= {"messaging.system": settings.kind, "messaging.operation.name": operation}
+        if destination := hide_credentials(getattr(action, "destination", ""))[:255]:
+            said |= {"messaging.destination.name": destination, "messaging.operation.type": "send"}
+    kind = SpanKind.PRODUCER if operation == "publish" else SpanKind.CLIENT
+    return _Measured(f"{operation} {settings.name}", kind=kind, attributes=said)
+
+
+@cache
+def database(reference: str) -> str:
+    """The database that a URL names, empty where it is written in another way."""
+    try:
+        found = re.fullmatch(r"[\w+]+://[^/?#]*/([\w.-]{1,63})(?:[?#].*)?", resolve(reference, field="url"), re.DOTALL)
+    except BackendError:
+        return ""
+    return found[1] if found else ""
+
+
 async def traced(ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
-    """One span for each message, a child of the caller's (`traceparent` in its `_meta`). In place of the SDK's, which
-    also tells what an error said."""
+    """One span for each message, a child of the caller's: of `traceparent` in its `_meta` (SEP-414), or else of that
+    header of the HTTP request (https://www.w3.org/TR/trace-context/). In place of the SDK's, which also tells what an
+    error said."""
     if _tracer is None:
         return await call_next(ctx)
     from mcp.shared._otel import extract_trace_context
@@ -101,7 +176,8 @@ async def traced(ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -
         attributes["gen_ai.tool.name" if ctx.method == "tools/call" else "gen_ai.prompt.name"] = name
     with _tracer.start_as_current_span(
         f"{ctx.method} {name}".strip(), kind=SpanKind.SERVER, attributes=attributes,
-        context=extract_trace_context(ctx.meta), record_exception=False, set_status_on_exception=False,
+        context=extract_trace_context(ctx.meta) or extract_trace_context(getattr(ctx.request, "headers", None)),
+        record_exception=False, set_status_on_exception=False,
     ) as current:  # fmt: skip
         try:
             result = await call_next(ctx)
@@ -110,10 +186,20 @@ async def traced(ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -
             current.set_attribute("error.type", what)
             current.set_status(StatusCode.ERROR)
             raise
-        if getattr(result, "is_error", False):
+        if result.get("isError") if isinstance(result, dict) else getattr(result, "is_error", False):
             current.set_attribute("error.type", "tool_error")
             current.set_status(StatusCode.ERROR)
         return result
+
+
+def ids() -> dict[str, str]:
+    """The ids that join a line with its trace, as OpenTelemetry writes them in logs that are JSON."""
+    if _tracer is None:
+        return {}
+    from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+
+    now = get_current_span().get_span_context()
+    return {"trace_id": format_trace_id(now.trace_id), "span_id": format_span_id(now.span_id)} if now.is_valid else {}
 
 
 def wanted(environment: Mapping[str, str] = os.environ) -> str:
@@ -127,51 +213,71 @@ def wanted(environment: Mapping[str, str] = os.environ) -> str:
 
 def start() -> None:
     """Measures from now on, if the environment says so. What cannot be measured is told in the log, once."""
-    global _tracer
+    global _tracer, _provider
     if not (exporter := wanted()):
         return
+    if exporter not in ("otlp", "console"):
+        log.warning("OTEL_TRACES_EXPORTER: %s is not known; expected otlp, console or none", exporter)
+        return
     try:
-        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
     except ImportError:
         log.warning("traces are asked for, but the SDK is not installed: pip install 'mcp-backend[telemetry]'")
         return
+    told = logging.getLogger("opentelemetry")
+    told.handlers, told.propagate = [Complaints()], False
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "mcp-backend"}
-    provider = TracerProvider(resource=Resource.create({**named, "service.version": __version__}))
-    if exporter == "console":
-        provider.add_span_processor(
-            SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr))
-        )  # stdout is the protocol's.
-    elif exporter == "otlp":
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    else:
-        log.warning("OTEL_TRACES_EXPORTER: %s is not known; expected otlp, console or none", exporter)
+    try:
+        processor = (
+            BatchSpanProcessor(OTLPSpanExporter())
+            if exporter == "otlp"
+            else SimpleSpanProcessor(ConsoleSpanExporter(out=sys.stderr))  # stdout is the protocol's.
+        )
+        resource = Resource.create({**named, "service.version": __version__})
+        _provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    except (ValueError, OSError) as error:
+        log.warning("nothing is traced: %s in one of the variables OTEL_*", type(error).__name__)
         return
-    trace.set_tracer_provider(provider)
-    _tracer = trace.get_tracer("mcp_backend", __version__)
+    _provider.add_span_processor(processor)
+    # Not for the process: spans of the libraries in it would say what their errors say.
+    _tracer = _provider.get_tracer("mcp_backend", __version__)
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
 
 
-class Lines(logging.Formatter):
-    """One line of JSON for each record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Time in UTC, level, logger, message, and what the record says of a call."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        message = hide_credentials(record.getMessage())
-        found = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": message}
-        if record.exc_info:
-            found["trace"] = hide_credentials(self.formatException(record.exc_info))
-        return json.dumps({**found, **getattr(record, "call", {})}, ensure_ascii=False)
+def stop() -> None:
+    """Sends what is left, for as long as `STOP_SECONDS`. From now on nothing is measured."""
+    global _tracer, _provider
+    provider, _tracer, _provider = _provider, None, None
+    if provider is not None:
+        last = threading.Thread(target=provider.shutdown, daemon=True)
+        last.start()
+        last.join(STOP_SECONDS)
 
 
-def logs() -> None:
-    """Logs go to stderr, never to stdout."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if os.environ.get("MCP_BACKEND_LOG") == "json":
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(Lines())
-        log.setLevel(logging.INFO)
+def _terminated(number: int, _: FrameType | None) -> None:
+    """Ends the process by the signal, as without this."""
+    stop()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+class Complaints(logging.Handler):
+    """That spans are lost, now and then, in words of our own: an exporter's name the address, whose path may be a
+    token, and come with each attempt."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._next = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Says so unless that was done a moment ago, with the HTTP status where the collector answered with one."""
+        if (now := time.monotonic()) < self._next:
+            return
+        self._next = now + COMPLAINT_SECONDS
+        given = record.args if isinstance(record.args, tuple) else ()
+        status = next((f" (HTTP {each})" for each in given if isinstance(each, int) and 300 <= each < 600), "")
+        log.warning("the collector of traces does not take them%s; calls go on, spans may be lost", status)

@@ -8,7 +8,7 @@ import anyio
 from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
-from mcp_backend import telemetry
+from mcp_backend import log_lines, telemetry
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.server import Options, build
@@ -22,8 +22,15 @@ CHANGES = NotificationOptions(prompts_changed=False, resources_changed=True, too
 
 def serve(options: argparse.Namespace) -> int:
     """Serves until the host closes stdin, or until interrupted. Logs go to stderr, never to stdout."""
-    telemetry.logs()
+    log_lines.write()
     telemetry.start()
+    try:
+        return _serve(options)
+    finally:
+        telemetry.stop()
+
+
+def _serve(options: argparse.Namespace) -> int:
     server = build(Options(options.workspace, toolsets(options.toolsets), options.read_only))
     if options.transport == "stdio":
         gc.freeze()

@@ -47,10 +47,14 @@ GUARDS: Mapping[str, Guard] = MappingProxyType(
 ALLOW = Verdict("allow", "", "")
 
 
-def judge(actions: Iterable[Action], policy: "Policy | Promises", facts: Facts) -> tuple[Verdict, tuple[Verdict, ...]]:
+def judge(
+    actions: Iterable[Action], policy: "Policy | Promises", facts: Facts,
+    told: Callable[[Constraint, Verdict], None] | None = None,
+) -> tuple[Verdict, tuple[Verdict, ...]]:  # fmt: skip
     """The strictest verdict over all actions and constraints (deny > approve > warn > allow), and all warnings.
 
     Among equally strict verdicts the first wins, in the order of the persona's constraints.
+    `told` hears the strictest verdict of each guard that was asked.
     """
     strictest = ALLOW
     warnings: dict[tuple[str, str], Verdict] = {}
@@ -59,6 +63,7 @@ def judge(actions: Iterable[Action], policy: "Policy | Promises", facts: Facts) 
         guard = GUARDS.get(constraint.guard)
         if guard is None or constraint.outcome == "allow":
             continue
+        own = ALLOW
         for action in todo:
             environment = getattr(action, "environment", None)
             if constraint.environments and environment is not None and environment not in constraint.environments:
@@ -68,6 +73,10 @@ def judge(actions: Iterable[Action], policy: "Policy | Promises", facts: Facts) 
                 continue
             if verdict.outcome == "warn":
                 warnings.setdefault((verdict.constraint, verdict.reason), verdict)
-            if STRICTNESS[verdict.outcome] > STRICTNESS[strictest.outcome]:
-                strictest = verdict
+            if STRICTNESS[verdict.outcome] > STRICTNESS[own.outcome]:
+                own = verdict
+        if STRICTNESS[own.outcome] > STRICTNESS[strictest.outcome]:
+            strictest = own
+        if told is not None and todo:
+            told(constraint, own)
     return strictest, tuple(warnings.values())
