@@ -21,7 +21,7 @@ from mcp_backend.settings import workspace
 from mcp_backend.web import kept
 from tests import chromium
 from tests.conftest import ERAS, Era
-from tests.test_inbox_evidence import opened
+from tests.test_inbox_evidence import DIGEST, opened
 from tests.test_rehearsal_report import HOSTILE, NOW, REPORT, Parsed
 from tests.test_surface import LIST_LIMIT
 
@@ -113,7 +113,9 @@ async def test_who_may_not_read_what_a_question_rests_on_may_not_read_its_page(t
     rehearsed = await asyncio.to_thread(opened, tmp_path, "approval", {"rehearsal": REPORT.digest})
     about_contract = await asyncio.to_thread(opened, tmp_path, "frontend_contract")
     async with open_app(tmp_path) as app:
-        assert "Locks over time" in await escalation.PAGE.read(app, {"id": rehearsed})
+        page = await escalation.PAGE.read(app, {"id": rehearsed})
+        assert "Locks over time" in page
+        assert DIGEST[-4:] not in page, "what an approver types is in the inbox only"
         for identifier, toolset in ((rehearsed, "database"), (about_contract, "contracts")):
             for scope in (toolset, "git"):
                 caller = Caller("ana", scopes=frozenset({f"mcp-backend:{scope}"}))

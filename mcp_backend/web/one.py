@@ -61,7 +61,9 @@ def _body(
     if constraint:
         facts["promise"] = f"<b>{text(constraint.id)}</b>: {text(constraint.statement)}"
     if row["kind"] == "approval":
-        facts |= {"call": f"<code>{text(row['tool'])}</code>", "digest": f"<code>{text(row['digest'])}</code>"}
+        facts["call"] = f"<code>{text(row['tool'])}</code>"
+        if reader:  # Whoever may only look needs no part of what an approval names.
+            facts["digest"] = f"<code>{text(row['digest'])}</code>"
         facts["version"] = f"<code>{text(row['at_version'])}</code>" if row["at_version"] else "not bound to one"
     waiting = '<p class="note" role="status">The engineer was asked back; its reply appears here.</p>'
     parts = [
