@@ -1,13 +1,15 @@
 # ruff: noqa: E501 - a specification is read best in few lines
 """check_contract against services that run, and against WebSocket applications: gRPC by reflection and by calls."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mcp_backend.contracts.calling.rpcs import REFLECTIONS
-from tests.conftest import ERAS, Connect, Era
+from mcp_backend.contracts.service import talking
+from tests.conftest import ERAS, Connect, Era, long_proof
 from tests.service import ask, refused, write
 from tests.test_call_api import always, serving
 from tests.test_call_api_protocols import PROTO, SERVED, get, grpc_server, many, odd, put, websocket_server
@@ -103,35 +105,62 @@ async def test_a_grpc_server_that_tells_nothing_of_itself_is_called_all_the_same
     assert "only services on this machine" in elsewhere["reason"]
 
 
-OTHERWISE = {
-    '"text": message["say"]': '"text": 7, "more": 1',
-    '"leave"] else': '"leave"] is None else',
-    '"at": 1': '"when": 1',
-    'WebSocketRoute("/ticks", ticks)': 'WebSocketRoute("/ticks", ticks), WebSocketRoute("/tocks", ticks)',
-}
+ODD = """\
+  odd:
+    address: /odd/{room}
+    parameters: {room: {}}
+    messages:
+      answered: {payload: {type: object, required: [text], properties: {text: {type: string}}, additionalProperties: false}}
+      odd_say: {payload: {type: object, required: [say], properties: {say: {type: string}}}}
+      odd_leave: {payload: {type: object, required: [leave], properties: {leave: {type: boolean}}}}
+  odd_ticks: {address: /odd_ticks, messages: {odd_tick: {payload: {type: object, required: [at]}}}}
+operations:
+  odd_hear: {action: receive, channel: {$ref: '#/channels/odd'}, messages: [{$ref: '#/channels/odd/messages/odd_say'}, {$ref: '#/channels/odd/messages/odd_leave'}]}
+  odd_tell: {action: send, channel: {$ref: '#/channels/odd'}, messages: [{$ref: '#/channels/odd/messages/answered'}]}
+  odd_tick: {action: send, channel: {$ref: '#/channels/odd_ticks'}}
+"""
+ODD_APP = """
+
+class Odd(WebSocketEndpoint):
+    encoding = "json"
+
+    async def on_receive(self, socket, message):
+        if "say" in message:
+            await socket.send_json({"text": 7, "more": 1})
+        else:
+            await socket.close(1000 if message["leave"] is None else 1007)
+
+
+async def odd_ticks(socket):
+    await socket.accept()
+    while True:
+        await socket.send_json({"when": 1})
+
+
+app.router.routes[:0] = [WebSocketRoute("/odd/{room}", Odd), WebSocketRoute("/odd_ticks", odd_ticks), WebSocketRoute("/tocks", ticks)]
+"""
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("chat", "app", "expected"),
     [
-        pytest.param({}, set[tuple[str, str]](), id="as specified"),
+        pytest.param(CHAT, APP, set[tuple[str, str]](), id="as specified", marks=long_proof),
         pytest.param(
-            OTHERWISE,
+            CHAT.replace("operations:\n", ODD),
+            APP + ODD_APP,
             {
-                ("type-mismatch", "said.text"), ("field-extra", "said.more"), ("message-not-accepted", "chat leave"),
-                ("required-field-missing", "tick.at"), ("route-extra", "WEBSOCKET /tocks"),
+                ("type-mismatch", "answered.text"), ("field-extra", "answered.more"),
+                ("message-not-accepted", "odd odd_leave"), ("required-field-missing", "odd_tick.at"),
+                ("route-extra", "WEBSOCKET /tocks"),
             },
-            id="otherwise",
+            id="half of it otherwise",
         ),
     ],
 )  # fmt: skip
 async def test_a_websocket_application_is_compared_with_asyncapi(
-    repository: Path, connect: Connect, changes: dict[str, str], expected: set[tuple[str, str]]
+    repository: Path, connect: Connect, chat: str, app: str, expected: set[tuple[str, str]]
 ) -> None:
-    app = APP
-    for before, after in changes.items():
-        app = app.replace(before, after)
-    write(repository, {"asyncapi.yaml": CHAT, "service/app.py": app})
+    write(repository, {"asyncapi.yaml": chat, "service/app.py": app})
     async with connect(repository) as client:
         found = await ask(client, "check_contract", implementation="service/app.py:app")
     assert found_in(found) == expected
@@ -154,16 +183,78 @@ async def test_a_running_websocket_service_is_only_listened_to(repository: Path,
     assert {u["where"] for u in found["unverified"]} == {"chat say", "chat leave", "*"}
 
 
+def of_paths(*names: str) -> str:
+    paths = "".join(f"  /{n}: {{get: {{responses: {{'200': {{description: OK}}}}}}}}\n" for n in names)
+    return "openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths:\n" + paths
+
+
 async def test_a_service_that_has_nothing_of_the_document_is_not_said_to_deviate_everywhere(
     repository: Path, connect: Connect
 ) -> None:
-    paths = "".join(f"  /p{n}: {{get: {{responses: {{'200': {{description: OK}}}}}}}}\n" for n in range(5))
-    write(repository, {"api.yaml": "openapi: 3.1.0\ninfo: {title: A, version: '1'}\npaths:\n" + paths})
+    write(repository, {"api.yaml": of_paths("p0", "p1", "p2", "p3", "p4")})
     with serving(always(404)) as (url, _):
         async with connect(repository) as client:
             found = await ask(client, "check_contract", url=url)
     assert (found["verdict"], found["deviations"]) == ("unverified", [])
     assert "below another" in found["unverified"][0]["why"]
+
+
+async def test_what_a_slow_service_was_not_asked_in_the_time_of_a_check_is_named(
+    repository: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talking, "SECONDS", 0.5)
+    write(repository, {"api.yaml": of_paths("a", "b", "c")})
+    over = threading.Event()
+
+    def late(method: str, path: str, given: dict[str, str], body: bytes) -> None:
+        over.wait(60)
+
+    with serving(late) as (url, seen):
+        async with connect(repository) as client:
+            found = await ask(client, "check_contract", url=url)
+        over.set()
+    assert {*seen} == {"GET /a"}
+    assert {u["where"]: u["why"] for u in found["unverified"] if u["where"] != "*"} == {
+        "GET /a": "no answer: the 0.5 s of one check are over",
+        "GET /b": "not asked: the 0.5 s of one check are over",
+        "GET /c": "not asked: the 0.5 s of one check are over",
+    }
+
+
+LEAVES = """\
+import os
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+app = Starlette(routes=[
+    Route("/a", lambda request: Response("")), Route("/b", lambda request: os._exit(3)),
+    Route("/c", lambda request: Response("")),
+])
+"""
+
+
+async def test_an_application_that_ends_is_named_at_each_operation_it_was_not_asked_for(
+    repository: Path, connect: Connect
+) -> None:
+    write(repository, {"api.yaml": of_paths("a", "b", "c"), "leaves.py": LEAVES})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation="leaves.py:app")
+    assert {u["where"]: u["why"] for u in found["unverified"]} == {
+        "GET /b": "no answer: the process of the application ended with 3",
+        "GET /c": "not asked: the process of the application ended with 3",
+    }
+
+
+@long_proof
+async def test_an_application_that_takes_too_long_to_load_is_said_to_be_stopped_for_its_time(
+    repository: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talking, "SECONDS", 8.0)
+    write(repository, {"api.yaml": of_paths("a"), "slow.py": "import threading\nthreading.Event().wait(100)\n"})
+    async with connect(repository) as client:
+        error = await refused(client, "check_contract", implementation="slow.py:app")
+    assert "stopped after 8 s, the limit of one check" in error["reason"]
 
 
 SCHEMA = """\

@@ -110,7 +110,7 @@ class _Child:
     def end(self, running: "asyncio.Task[process.Finished]") -> None:
         known = not running.cancelled() and running.exception() is None
         if known and running.result().timed_out:
-            self.ended = f"the application was stopped after {SECONDS:.0f} s, the limit of one check"
+            self.ended = f"the application was stopped after {SECONDS:g} s, the limit of one check"
         else:
             code = f" with {running.result().exit_code}" if known else ""
             self.ended = f"the process of the application ended{code}"
@@ -230,7 +230,7 @@ class AtUrl:
         left = self._until - time.monotonic()
         answer = await asyncio.to_thread(self._send, ask, min(left, ANSWER_SECONDS)) if left > 0 else Answer(0, {}, b"")
         if time.monotonic() >= self._until:
-            self.ended = f"the {SECONDS:.0f} s of one check are over"
+            self.ended = f"the {SECONDS:g} s of one check are over"
         return answer
 
     def _send(self, ask: Ask, seconds: float) -> Answer:
