@@ -19,8 +19,13 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import RequestParamsMeta
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from mcp_backend import telemetry
+from mcp_backend.actions import PublishMessage
+from mcp_backend.policy import EngineSettings
 from tests.natsd import free_port
 from tests.test_transports import QUESTION, environment
 
@@ -230,3 +235,20 @@ async def test_a_collector_that_is_not_there_is_told_in_one_line_and_no_end_wait
 )
 def test_of_the_url_of_an_engine_only_the_database_is_told(written: str, database: str) -> None:
     assert telemetry.database(written) == database
+
+
+def test_a_message_is_a_span_of_its_broker_without_what_it_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
+    known = {"events": EngineSettings("events", "nats", f"nats://ada:{SECRET}@127.0.0.1:4222", "staging")}
+    action = PublishMessage("events", "staging", "orders.created", SECRET, (("x-key", SECRET),), SECRET, SECRET)
+    with telemetry.engines((action,), known):
+        pass
+    (span,) = kept.get_finished_spans()
+    assert (span.name, span.kind.name) == ("publish events", "PRODUCER")
+    assert dict(span.attributes or {}) == {
+        "messaging.system": "nats", "messaging.destination.name": "orders.created", "messaging.operation.type": "send",
+        "messaging.operation.name": "publish", "mcp_backend.engine": "events", "mcp_backend.environment": "staging",
+    }  # fmt: skip
