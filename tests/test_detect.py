@@ -249,6 +249,11 @@ def test_new_files_of_a_small_repository_count_before_they_are_added(repository:
     policy = filled(repository)
     assert policy.engines["nats"].origin == "detected"
     assert "test" not in policy.commands
+    # An environment that no rule ignores: `python -m venv` writes no .gitignore before Python 3.13.
+    write(repository, {f"{name}/lib/numpy/tests/test_a.py": "" for name in (".venv", "api/venv", "node_modules")})
+    assert "test" not in filled(repository).commands
+    write(repository, {"api/tests/test_a.py": ""})
+    assert filled(repository).commands["test"] == "pytest"
 
 
 def test_suites_are_ordered_from_the_root(tmp_path: Path) -> None:

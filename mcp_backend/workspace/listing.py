@@ -18,6 +18,8 @@ LARGE = 1_500
 SECONDS = 20
 SKIPPED = words("venv node_modules bower_components __pycache__")
 """Folders a walk does not enter, beside hidden ones: they hold what tools made, not what people wrote."""
+_ENVIRONMENTS = tuple(f"--exclude={name}/" for name in (".venv", "venv", "node_modules"))
+"""What nobody wrote and git would add where no rule ignores it: `python -m venv` writes no rule before Python 3.13."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
 """Listing runs no program of the repository: `core.fsmonitor` may name one (https://git-scm.com/docs/git-config)."""
@@ -91,7 +93,7 @@ def ignored(root: Path, path: str) -> bool:
 
 
 def _listed_by_git(root: Path) -> tuple[str, ...] | None:
-    answer = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    answer = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", *_ENVIRONMENTS)
     return None if answer is None else _names(answer)
 
 
