@@ -22,7 +22,7 @@ def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict
     if tests.newest is None:
         reason = "no test run is known for this tree"
     elif not tests.newest_passed:
-        reason = f"the newest test run ({tests.newest}) did not pass"
+        reason = f"the newest test run ({tests.newest}) did not pass, or was of a selection only"
     else:
         content = f"other content of {_some(tests.stale)}" if tests.stale else "a tree that is no longer kept"
         reason = f"the tests that passed ({tests.newest}) ran on {content}"
