@@ -1,15 +1,17 @@
 """rehearse_migration through a real client: what it sees, what it says, and that the target stays as it is."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from mcp_types import TextResourceContents
 
 from mcp_backend.actions import ExecuteSql, digest
-from tests.conftest import ERAS, Era
+from tests.conftest import ERAS, SOME_ERAS, Era
 from tests.rehearsal_fixtures import Case
 
 USERS = """
@@ -96,6 +98,32 @@ async def test_a_rehearsal_that_is_killed_leaves_the_target_as_it_is_and_the_nex
         assert (again["verdict"], again["reversible"]["up_down_equal"]) == ("safe", True)
         locks = again["statements"][0]["locks"]
         assert {"relation": "public.users", "mode": "ShareUpdateExclusiveLock", "blocks": "ddl"} in locks
+
+
+@pytest.mark.parametrize("era", SOME_ERAS)
+async def test_a_rehearsal_that_the_host_cancels_leaves_no_connection(shop: Case, era: Era) -> None:
+    busy = b"select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+    left = b"select count(*) from pg_stat_activity where datname is not null and pid <> pg_backend_pid()"
+    with psycopg.connect(shop.shadow, autocommit=True) as server:
+        before = server.execute(left).fetchone()
+
+        async def until(query: bytes, wanted: tuple[int, ...] | None) -> None:
+            async with asyncio.timeout(60):
+                while server.execute(query).fetchone() != wanted:
+                    await asyncio.sleep(0.02)
+
+        async with shop.connect(shop.root, mode=era) as client:
+            asked = {"sql": "update users set age = 1; select pg_sleep(60)"}
+            call = asyncio.create_task(client.call_tool("rehearse_migration", asked))
+            await until(busy, (1,))
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await until(left, before)
+            answer = await client.read_resource("audit://recent")
+    (recorded,) = answer.contents
+    assert isinstance(recorded, TextResourceContents)
+    assert [record["event"] for record in json.loads(recorded.text)][:2] == ["cancelled", "started"]
 
 
 async def test_rows_that_a_new_constraint_does_not_allow_are_found_and_named_as_data(shop: Case) -> None:
