@@ -4,6 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from mcp_backend.app import open_app
 from mcp_backend.call import call
 from mcp_backend.errors import FailedPrecondition
@@ -15,6 +17,7 @@ from tests.test_escalation import records_of
 RACERS = 4
 
 
+@pytest.mark.usefixtures("local_store")
 async def test_of_many_processes_one_spends_an_approval(tmp_path: Path) -> None:
     async with open_app(tmp_path) as app:
         await decide(app, await asked(app))

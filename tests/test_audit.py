@@ -16,6 +16,7 @@ from mcp_backend.cli import main
 from mcp_backend.settings import Workspace, workspace
 from mcp_backend.store import open_store
 from tests.conftest import git
+from tests.store_fixtures import SWITCHED
 
 
 async def fill(place: Workspace, count: int = 6) -> None:
@@ -27,16 +28,23 @@ async def fill(place: Workspace, count: int = 6) -> None:
     store.close()
 
 
+def file_of(place: Workspace) -> sqlite3.Connection:
+    """The log as an editor for SQLite opens it; skips the test where all run on PostgreSQL."""
+    if SWITCHED:
+        pytest.skip("the log is not in a file here")
+    return sqlite3.connect(place.state / "store.db")
+
+
 def tamper(place: Workspace, *statements: str) -> None:
     """Changes the store as somebody with an editor for SQLite would."""
-    with closing(sqlite3.connect(place.state / "store.db")) as connection, connection:
+    with closing(file_of(place)) as connection, connection:
         for statement in statements:
             connection.execute(statement)
 
 
 def rebuild(place: Workspace) -> None:
     """Edits record 2 and computes every hash anew, as somebody who read this program would."""
-    with closing(sqlite3.connect(place.state / "store.db")) as connection, connection:
+    with closing(file_of(place)) as connection, connection:
         connection.execute("update audit set record = replace(record, 'tool2', 'tool9') where seq = 2")
         previous = audit.GENESIS
         for seq, record in connection.execute("select seq, record from audit order by seq").fetchall():
@@ -244,12 +252,14 @@ async def test_a_log_of_more_than_a_page_is_verified_whole(tmp_path: Path, count
     store.close()
 
 
+@pytest.mark.usefixtures("local_store")
 def test_the_log_is_not_for_other_users(place: Workspace) -> None:
     for path in place.state.glob("store.db*"):
         assert path.stat().st_mode & 0o077 == 0, path.name
     assert place.state.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.usefixtures("local_store")
 def test_verify_runs_from_a_shell(place: Workspace) -> None:
     command = [sys.executable, "-m", "mcp_backend", "audit", "verify"]
     done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False)

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from mcp_backend import audit
 from mcp_backend.store import open_store
 
@@ -26,6 +28,7 @@ asyncio.run(write(sys.argv[2], int(sys.argv[3])))
 """
 
 
+@pytest.mark.usefixtures("local_store")
 async def test_several_processes_write_one_chain_that_is_whole_while_and_after(tmp_path: Path) -> None:
     """Also the creation of the store is raced for."""
     folder, count = tmp_path / "state", 150
