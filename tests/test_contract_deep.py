@@ -161,7 +161,7 @@ async def test_schemathesis_finds_what_one_value_of_a_parameter_does(repository:
 
     def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         limit = path.partition("limit=")[2]
-        if limit and not (limit.isdigit() and 1 <= int(limit) <= 50):
+        if "limit=" in path and not (limit.isdigit() and 1 <= int(limit) <= 50):
             return 422, {"Content-Type": "application/json"}, b"{}"
         # The probe tries one limit that is allowed, the least.
         rows = [{"id": "1"}] if limit not in ("", "1") else [{"id": n} for n in range(int(limit or 2))]

@@ -108,8 +108,9 @@ def starlette_routes(routes, prefix=""):
             shown = original.endpoint  # type: ignore
             place = f"{shown.__module__}.{shown.__qualname__}" if inspect.isclass(shown) else ""
             verbs = ("get", "post", "put", "patch", "delete", "options", "head") if place else ()
-            for method in (m for m in verbs if hasattr(shown, m)):
-                yield {"method": method.upper(), "path": path, "place": place}
+            # What has none of them is an ASGI application, which is handed every method.
+            for method in [m.upper() for m in verbs if hasattr(shown, m)] or ["*"]:
+                yield {"method": method, "path": path, "place": place}
         else:
             yield {"method": "*", "path": path + "/{rest}", "place": "", "hidden": True, "mounted": True}
 
