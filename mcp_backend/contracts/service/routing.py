@@ -103,8 +103,10 @@ def _shown(path: str, base: str) -> str:
 
 
 def _prefix(api: Api, routes: Sequence[Route], fitting: int) -> str | None:
-    """What stands before nearly every path and is no path of a server: many documents leave out where they are served.
-    Of a few operations it is told from a wrong path by nothing."""
+    """What stands before nearly every path where no server of the document has a path: many leave out where they are
+    served. Of a few operations it is told from a wrong path by nothing."""
+    if any(base.strip("/") for base in api.base_paths):
+        return None
     paths = {plain(o.path) for o in api.operations}
     counts: Counter[str] = Counter()
     for path in {plain(route.path) for route in routes}:
