@@ -153,3 +153,11 @@ async def test_numbers_of_a_small_type_are_not_given_to_more_rows_than_it_has(sh
     assert "public.places ends at 32,767, and public.orders has about 40,000,000" in reasons(
         result, "sequence_exhaustion"
     )
+
+
+async def test_an_extension_that_the_server_of_the_target_does_not_have_is_refused_before_a_person_is_asked(
+    shop: Case,
+) -> None:
+    result = await shop.rehearse(sql="create extension if not exists nowhere_to_be_found")
+    assert result["verdict"] == "reject"
+    assert "the target's server has no extension nowhere_to_be_found" in reasons(result, "fails_in_rehearsal")

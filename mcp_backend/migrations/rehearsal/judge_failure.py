@@ -22,12 +22,13 @@ _OTHER = {
 }  # fmt: skip
 
 
-def judge(played: Played) -> Iterator[Hazard]:
-    """Errors of statements and of commits, what they leave behind, and notices."""
+def judge(played: Played, installable: frozenset[str]) -> Iterator[Hazard]:
+    """Errors of statements and of commits, what they leave behind, and notices. `installable` are the extensions that
+    the target's server has."""
     for seen in played.seen:
         yield from _notices(seen)
         if seen.failed:
-            yield from failed(seen.failed, seen)
+            yield from failed(seen.failed, seen, installable)
             yield from _left(seen)
         else:
             yield from _masked(seen)
@@ -42,7 +43,7 @@ def judge(played: Played) -> Iterator[Hazard]:
         yield hazard("uncommitted_transaction", number, "reject", "begins a transaction and never commits it")
 
 
-def failed(error: Failed, seen: Seen) -> Iterator[Hazard]:
+def failed(error: Failed, seen: Seen, installable: frozenset[str]) -> Iterator[Hazard]:
     """The hazards of one error."""
     reason = f"{_said(error)} (SQLSTATE {error.sqlstate})"
     number, parsed = seen.number, seen.parsed
@@ -61,12 +62,16 @@ def failed(error: Failed, seen: Seen) -> Iterator[Hazard]:
             "used by a view" in error.message or "generated column" in error.message or "policy" in (error.message)
         ):
             yield hazard("dependency_breakage", number, "reject", reason, evidence=evidence)
-        case "0A000" if parsed.node == "CreateExtensionStmt":
+        case "0A000" if parsed.tree.get("extname") in installable:
             return  # not installed beside the shadow: said among what was not checked
         case "42P16" | "42P17" if parsed.node == "ViewStmt":
             yield hazard("dependency_breakage", number, "reject", reason, evidence=evidence)
         case "42804" | "42846" if parsed.has("AT_AlterColumnType"):
             yield hazard("cast_failure", number, "reject", reason, evidence=evidence)
+        case "0A000" if parsed.node == "CreateExtensionStmt":
+            reason = (
+                f"the target's server has no extension {parsed.tree.get('extname')}: who runs it installs its files"
+            )
         case "42501" if parsed.node == "CreateExtensionStmt":
             return
         case state if identifier := _OTHER.get(state):

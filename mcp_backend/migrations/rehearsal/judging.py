@@ -50,7 +50,7 @@ def judged(outcome: Outcome) -> tuple[tuple[Hazard, ...], tuple[Hold, ...]]:
     """The hazards, strictest first, and the timeline."""
     times = judge_time.Times(outcome.world, outcome.effects, outcome.budget)
     statements = [s for unit in outcome.subject.units for s in unit.statements]
-    found = list(judge_failure.judge(outcome.played))
+    found = list(judge_failure.judge(outcome.played, outcome.world.target.extensions))
     ran = {e.seen.number for e in outcome.effects if not e.seen.failed}
     found += judge_statement.judge(statements, outcome.world, ran)
     found += judge_rows.judge(outcome.world, outcome.effects)

@@ -45,6 +45,8 @@ class Target:
     sequences: tuple[Mapping[str, Any], ...]
     typed: tuple[tuple[str, str], ...]
     """Names of types, functions and sequences, and the tables whose columns, triggers, checks or policies use them."""
+    extensions: frozenset[str]
+    """Those that the target's server could install."""
 
     def size(self, relation: str) -> Size:
         """The size of a relation; nothing of one that the target does not have."""
@@ -81,6 +83,7 @@ async def read(conn: AsyncConnection[Any]) -> Target:
         views=tuple((a, b) for a, b in found["views"] or ()),
         sequences=tuple(found["sequences"] or ()),
         typed=tuple((a, b) for a, b in found["typed"] or ()),
+        extensions=frozenset(found["extensions"] or ()),
     )
 
 

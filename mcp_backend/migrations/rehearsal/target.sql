@@ -32,6 +32,7 @@ select pg_catalog.jsonb_build_object(
     where name in ('TimeZone', 'search_path', 'DateStyle', 'IntervalStyle', 'bytea_output', 'row_security',
                    'default_transaction_isolation', 'xmloption', 'extra_float_digits', 'transform_null_equals',
                    'default_toast_compression', 'check_function_bodies', 'lc_monetary')),
+  'extensions', (select pg_catalog.jsonb_agg(name) from pg_catalog.pg_available_extensions),
   'roles', (select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('name', rolname, 'createrole', rolcreaterole,
       'createdb', rolcreatedb, 'bypassrls', rolbypassrls, 'inherit', rolinherit))
     from pg_catalog.pg_roles where rolname !~ '^pg_'),
