@@ -156,8 +156,8 @@ def _indexes(net: Net) -> Iterator[Hazard]:
             rows = net.world.size(net.world.name(table)).rows
             yield hazard(
                 "fk_missing_index", net.statement(change), "warn" if rows >= 10_000 else "info",
-                f"no index on the columns of {after['def']}: each DELETE or key UPDATE of the referenced table reads "
-                f"all of {net.name(table)}",
+                f"no index on the columns of {after['def'] or after['name']}: each DELETE or key UPDATE of the "
+                f"referenced table reads all of {net.name(table)}",
                 source="catalog", evidence={"target_rows": rows},
             )  # fmt: skip
 
