@@ -43,5 +43,6 @@ async def test_progress_grows_whoever_tells() -> None:
     await telling.tell("almost")
     await one.progress(1, 2, "second again")
     assert told == [
-        (0.0, None, "starting"), (0.01, 2, "first"), (1, 2, "second"), (1.01, None, "almost"), (1.02, 2, "second again"),
+        (0.0, None, "starting"), (0.01, 2, "first"), (1, 2, "second"), (1.01, None, "almost"),
+        (1.02, 2, "second again"),
     ]  # fmt: skip
