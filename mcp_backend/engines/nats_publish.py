@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from mcp_backend.engines.nats import JetStreamError, Nats, Stream
-from mcp_backend.engines.nats_after import CANNOT_READ as _CANNOT_READ
-from mcp_backend.engines.nats_after import same
+from mcp_backend.engines.nats_after import CANNOT_READ, same
 from mcp_backend.engines.nats_connection import Denied, NoResponders, NotSent, Unanswered
 from mcp_backend.engines.nats_window import ask_each, plainly_stored
 from mcp_backend.engines.outcomes import SAFE_WINDOW_SECONDS, Message, Outcome
@@ -191,7 +190,7 @@ async def _unheard(nats: Nats, message: Message, stream: Stream) -> Outcome:
     """Nobody took it, not even the stream: it is gone, or has no leader, which the server answers in the same way."""
     try:
         found = await nats.stream_of(message.subject)
-    except _CANNOT_READ:
+    except CANNOT_READ:
         found = stream
     if stream.name and found is None:
         why = f"stream {stream.name} is gone, and nothing else stores {message.subject}"
@@ -205,7 +204,7 @@ async def _duplicate(nats: Nats, message: Message, stream: Stream, sequence: int
     known = Outcome("yes", sequence=sequence, stream=stream.name, duplicate=True)
     try:
         first = await nats.message(stream.name, seq=sequence)
-    except _CANNOT_READ as error:
+    except CANNOT_READ as error:
         why = f"message {sequence} already has this id, and cannot be read to compare it: {_said(error)}"
         return replace(known, stored="unknown", cause="unanswered", reason=why)
     if first is None:
@@ -229,7 +228,7 @@ async def _conflict(nats: Nats, message: Message, stream: Stream, error: JetStre
     repetition of one's own success looks like a conflict. If it is there, it is the next one after `expected`."""
     try:
         following = await nats.message(stream.name, seq=expected + 1, next_by_subj=message.subject)
-    except _CANNOT_READ as failure:
+    except CANNOT_READ as failure:
         return Outcome(
             "unknown", "unanswered", f"{error}, and what was stored instead cannot be read: {_said(failure)}"
         )
@@ -251,7 +250,7 @@ async def _look(nats: Nats, message: Message, stream: Stream, outcome: Outcome, 
     while clock() < deadline and looked < LOOKED_AT:
         try:
             found = await nats.message(stream.name, seq=sequence, next_by_subj=message.subject)
-        except _CANNOT_READ as error:
+        except CANNOT_READ as error:
             why = f"looking for it failed: {_said(error)}"
             await asyncio.sleep(max(0.0, min(0.25, deadline - clock())))
             continue
@@ -272,7 +271,7 @@ async def _without_ack(nats: Nats, message: Message, stream: Stream) -> Outcome:
         last = await nats.message(stream.name, last_by_subj=message.subject)
     except (NotSent, Denied) as error:
         return Outcome("no", "denied" if isinstance(error, Denied) else "unreachable", str(error))
-    except (Unanswered, *_CANNOT_READ) as error:
+    except (Unanswered, *CANNOT_READ) as error:
         return Outcome("unknown", "unanswered", _said(error))
     if last and last.message_id == message.message_id and same(last, message, stream):
         return Outcome("yes", sequence=last.sequence, stream=stream.name, settled=True)

@@ -58,6 +58,8 @@ async def behind(
     """
     now = await last_values(conn)
     filled = {oid: s.number for s in seen for oid, rows in s.rows.items() if rows[2] + rows[3]}
+    if now == before and not filled:
+        return []
     found: list[Hazard] = []
     feeding = await (await conn.execute(FEEDING.encode())).fetchall()
     for table, column, oid, schema, name, most in feeding:
