@@ -26,7 +26,7 @@ CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 ABOUT = {VERSION, "io.modelcontextprotocol/clientInfo", CAPABILITIES, "progressToken"}
 """What a question may carry; of the capabilities only whether views are shown changes its answer."""
 ANSWER, RESULT = '{"jsonrpc":"2.0","id":', '"result":'
-OPTIONS = {"--workspace": 1, "--toolsets": 1, "--read-only": 0}
+OPTIONS = {"--workspace": 1, "--toolsets": 1, "--read-only": 0, "--transport": 1}
 """Options of `serve` that this understands, with the number of their values. With any other the long way is taken."""
 
 
@@ -61,7 +61,9 @@ def understood(arguments: list[str]) -> list[str] | None:
             value = next(left, "")
             if not value or value.startswith("-"):
                 return None
-        if name != "--workspace":
+        if name == "--transport" and value != "stdio":
+            return None
+        if name not in ("--workspace", "--transport"):
             options.append(f"{name}={value}")
     return options
 
@@ -178,12 +180,19 @@ class Wire:
         return (json.dumps(identifier), key) if plain else ("", "")
 
     def readline(self) -> str:
-        """The next line of the host, waiting for it; empty at the end."""
+        """The next line of the host that the SDK can read, waiting for it; empty at the end."""
+        from mcp_backend import unread
+
         self._serving = True
-        with self._changed:
-            while not self._lines:
-                self._changed.wait()
-            return self._lines.popleft()
+        while True:
+            with self._changed:
+                while not self._lines:
+                    self._changed.wait()
+                line = self._lines.popleft()
+            refused = unread.answer(line) if line else ""
+            if not refused:
+                return line
+            self._send(refused)
 
     def __iter__(self) -> "Wire":
         return self

@@ -157,6 +157,7 @@ async def test_a_client_works_as_ever_with_kept_answers(repository: Path, state:
         (["--toolsets"], None),
         (["--toolsets", "--read-only"], None),
         (["--transport", "http"], None),
+        (["--transport", "stdio"], []),
         (["--read-only=yes"], None),
         (["--help"], None),
         (["else"], None),
