@@ -22,6 +22,7 @@ from mcp_backend.workspace.code import rules
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+PROOF = re.compile(r'proves\("([\w-]+)", "(refused|allowed)"\)')
 
 
 def tools_table() -> str:
@@ -37,6 +38,26 @@ def promises_table() -> str:
         for c in persona.load().constraints
     ]
     return "\n".join(["| promise | kept by |", "|---|---|", *rows])
+
+
+def kept_table() -> str:
+    """Every constraint of the persona with what a breach of it meets, who decides, and the tests that prove it."""
+    proofs: dict[tuple[str, str], dict[str, None]] = {}
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        for promise, outcome in PROOF.findall(path.read_text("utf-8")):
+            if path.name != "test_promises.py":
+                proofs.setdefault((promise, outcome), {})[path.name] = None
+    rows: list[str] = []
+    for c in persona.load().constraints:
+        meets = "is refused" if c.outcome == "deny" else "waits for a person"
+        meets += f" on {' and '.join(c.environments)}" if c.environments else ""
+        cells = [
+            ", ".join(f"[{name[5:-3]}](../tests/{name})" for name in proofs.get((c.id, outcome), ()))
+            for outcome in ("refused", "allowed")
+        ]
+        rows.append(f"| `{c.id}` | {meets} | {c.owner} | {cells[0]} | {cells[1]} |")
+    head = ["| promise | a breach | whose it is | refused in | allowed in |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 def _planned(text: str) -> str:
@@ -103,7 +124,13 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-GENERATED = {"tools": tools_table, "promises": promises_table, "rules": rules_table, "reference": reference}
+GENERATED = {
+    "tools": tools_table,
+    "promises": promises_table,
+    "kept": kept_table,
+    "rules": rules_table,
+    "reference": reference,
+}
 
 
 def documents() -> list[Path]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.asking import error, result
 from tests.conftest import Connect
@@ -21,6 +22,7 @@ REFUSED: dict[str, str] = {
 }  # fmt: skip
 
 
+@pytest.mark.proves("reads-stay-reads", "refused")
 async def test_what_is_not_a_read_is_refused_with_the_way_to_go(
     shop: Path, connect: Connect, owner: psycopg.Connection[Any]
 ) -> None:
@@ -198,6 +200,7 @@ HONEST: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.proves("reads-stay-reads", "allowed")
 async def test_an_honest_read_is_answered(shop: Path, connect: Connect, owner: psycopg.Connection[Any]) -> None:
     owner.execute(HARMLESS.encode())
     async with connect(shop) as client:

@@ -28,6 +28,8 @@ SETTINGS = {"config/settings.yaml": "debug: true\n"}
 
 
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.proves("tested-commits", "refused")
+@pytest.mark.proves("tested-commits", "allowed")
 async def test_an_untested_change_waits_for_the_tests_and_then_the_same_call_passes(
     service: Path, connect: Connect, era: Era
 ) -> None:
@@ -64,6 +66,7 @@ async def test_an_edit_after_the_tests_is_refused_and_undoing_it_is_enough(servi
         assert (await ask(client, "git_commit", message="Add discounts"))["receipt"]
 
 
+@pytest.mark.proves("write-tests", "refused")
 async def test_backend_code_without_a_test_is_refused_whatever_passed(service: Path, connect: Connect) -> None:
     write(service, {"orders/totals.py": DISCOUNT})
     async with connect(service) as client:
@@ -89,6 +92,7 @@ async def test_backend_code_without_a_test_is_refused_whatever_passed(service: P
     ],
     ids=["documentation", "comments", "empty package", "settings", "migration", "generated"],
 )
+@pytest.mark.proves("write-tests", "allowed")
 async def test_what_changes_no_behaviour_needs_no_test(service: Path, connect: Connect, files: dict[str, str]) -> None:
     write(service, files)
     async with connect(service) as client:
@@ -119,6 +123,8 @@ async def test_a_commit_of_tests_alone_needs_a_passing_run(service: Path, connec
         ({"config/prod.yaml": "key: AKIAQ7ZP3WXN5TBLR2MD\n"}, "no-secrets"),
     ],
 )
+@pytest.mark.proves("no-frontend", "refused")
+@pytest.mark.proves("no-frontend", "allowed")
 async def test_what_is_not_the_backends_is_refused_by_name_and_the_rest_commits(
     service: Path, connect: Connect, files: dict[str, str], constraint: str
 ) -> None:
@@ -136,6 +142,7 @@ async def test_what_is_not_the_backends_is_refused_by_name_and_the_rest_commits(
         assert done["files"] == ["config/settings.yaml"]
 
 
+@pytest.mark.proves("no-secrets", "allowed")
 async def test_only_lines_that_a_commit_adds_are_searched_for_credentials(service: Path, connect: Connect) -> None:
     write(service, {"config/prod.yaml": "key: AKIAQ7ZP3WXN5TBLR2MD\nregion: a\n"})
     git(service, "add", "config")

@@ -49,6 +49,7 @@ def there(bare: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.proves("protected-branches", "allowed")
 async def test_a_branch_of_ones_own_arrives_with_its_commits(
     service: Path, origin: Path, connect: Connect, era: Era
 ) -> None:
@@ -65,6 +66,7 @@ async def test_a_branch_of_ones_own_arrives_with_its_commits(
 
 
 @pytest.mark.parametrize("branch", ["main", "master", "Main", "trunk"])
+@pytest.mark.proves("protected-branches", "refused")
 async def test_a_protected_branch_and_the_head_of_the_remote_are_refused(
     service: Path, origin: Path, connect: Connect, branch: str
 ) -> None:
