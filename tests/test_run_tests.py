@@ -447,7 +447,7 @@ async def test_a_runner_that_is_missing_is_told_from_a_failing_test(service: Pat
     for line, words in (
         ("no-such-runner --all", "no-such-runner is not installed"),
         ("/usr/bin/env -i /bin/false -m pytest", "exit code"),
-        (f"{shlex.quote(sys.executable)} -S -m pytest", "No module named pytest"),
+        (f"{shlex.quote(sys.executable)} -S -m pytest", "pytest is not installed in that Python"),
         ("pytest 'unbalanced", "commands.test"),
         ("cd nowhere && pytest", "nowhere is not a folder"),
     ):
@@ -461,6 +461,24 @@ async def test_a_runner_that_is_missing_is_told_from_a_failing_test(service: Pat
         else:
             assert content["error"]["code"] == "failed_precondition"
             assert words in content["error"]["reason"]
+
+
+async def test_what_the_environment_of_the_tests_lacks_is_named_and_is_not_the_fault_of_a_selection(
+    service: Path, connect: Connect
+) -> None:
+    async with connect(service) as client:
+        for files, words in (
+            ({"tests/conftest.py": "import nowhere\n"},
+             ("an import of the test run fails", "tests/conftest.py", "No module named 'nowhere'", sys.executable)),
+            ({"tests/conftest.py": "", "pytest.ini": "[pytest]\naddopts = --cov=orders -n 2\n"},
+             ("pytest's settings ask for", "lacks pytest-cov, pytest-xdist")),
+            ({"pytest.ini": "[pytest]\naddopts = -p nowhere.plugin\n"}, ("an import", "nowhere")),
+        ):  # fmt: skip
+            write(service, files)
+            error = await refused(client, "run_tests", selection="tests/test_totals.py")
+            assert error["code"] == "failed_precondition", error
+            for word in words:
+                assert word in error["reason"]
 
 
 async def test_a_command_line_is_taken_apart_or_run_as_written(service: Path, connect: Connect) -> None:

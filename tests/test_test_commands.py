@@ -36,7 +36,7 @@ def short(found: tuple[Command, ...], root: Path) -> list[tuple[str, str, str]]:
         ("pytest && cd go/mod && go test ./... && cd ../../sub && pytest",
          [("pytest", "pytest", "."), ("go", "go test ./...", "go/mod"), ("pytest", "pytest", "sub")]),
         ("make test", [("other", "make test", ".")]),
-        ("python3 manage.py test", [("other", "python3 manage.py test", ".")]),
+        ("python3 manage.py test", [("django", "python3 manage.py test", ".")]),
         ("pytest | tee out", [("other", "sh -c pytest | tee out", ".")]),
         ("pytest; true", [("other", "sh -c pytest; true", ".")]),
         ("pytest $ARGS", [("other", "sh -c pytest $ARGS", ".")]),
@@ -67,6 +67,17 @@ def test_the_environment_beside_the_tests_comes_before_the_one_at_the_root(root:
     assert interpreter(root / "sub", root) == root / "sub/venv/bin/python"
     assert commands("uv run pytest -q", root)[0].argv == (str(root / ".venv/bin/python"), "-m", "pytest", "-q")
     assert commands("/opt/bin/pytest -q", root)[0].argv == ("/opt/bin/pytest", "-q")
+    assert commands("cd sub && python manage.py test", root)[0].argv[0] == str(root / "sub/venv/bin/python")
+
+
+def test_the_environment_of_the_nearest_project_is_found_wherever_the_tests_lie(root: Path) -> None:
+    environment = {".venv/bin/python": "", ".venv/lib/python3.12/site-packages/pytest/__init__.py": ""}
+    write(root, {"backend/pyproject.toml": "", **{f"backend/{path}": text for path, text in environment.items()}})
+    assert interpreter(root / "backend/app/tests", root) == root / "backend/.venv/bin/python", "above the tests"
+    assert interpreter(root, root) == root / "backend/.venv/bin/python", "the only one below"
+    write(root, {"worker/pyproject.toml": "", **{f"worker/{path}": text for path, text in environment.items()}})
+    assert interpreter(root, root) is None, "two below: neither is guessed"
+    assert interpreter(root / "worker", root) == root / "worker/.venv/bin/python"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +94,44 @@ def test_the_environment_beside_the_tests_comes_before_the_one_at_the_root(root:
 def test_a_selection_replaces_the_tests_of_the_command(
     root: Path, items: list[str], expected: list[tuple[str, str, str]]
 ) -> None:
-    assert short(select(items, commands("pytest -q tests", root), root), root) == expected
+    assert short(select(items, commands("pytest -q tests", root), root).commands, root) == expected
+
+
+@pytest.mark.parametrize(
+    ("item", "expected", "note"),
+    [
+        ("in/b_test.go::TestB", "go test -run ^TestB$ ./in", "go/mod/in/b_test.go"),
+        (
+            "test_s.py::test_x",
+            "pytest -q test_s.py::test_x",
+            "taken from the folder of the test command, sub/test_s.py",
+        ),
+        ("sub/test_s.py", "pytest -q test_s.py", ""),
+        ("both.py", "pytest -q both.py", "taken from the folder of the test command, sub/both.py"),
+        ("sub", "pytest -q .", "taken from the workspace, not sub/sub"),
+    ],
+)
+def test_a_selection_may_be_given_from_the_folder_that_the_command_runs_in(
+    root: Path, item: str, expected: str, note: str
+) -> None:
+    write(root, {"both.py": "", "sub/both.py": "", "sub/sub/test_t.py": ""})
+    found = select([item], commands("cd sub && pytest -q && cd ../go/mod && go test ./...", root), root)
+    assert [" ".join(command.argv) for command in found.commands] == [expected]
+    assert note in "; ".join(found.notes)
+    assert bool(found.notes) == bool(note)
+
+
+def test_a_selection_for_django_is_its_labels(root: Path) -> None:
+    write(root, {"api/manage.py": "", "api/shop/tests/__init__.py": "", "api/shop/tests/test_cart.py": ""})
+    declared = commands("cd api && python3 manage.py test --parallel auto -v 2 shop", root)
+    for item, label in (
+        ("shop/tests/test_cart.py", "shop.tests.test_cart"),
+        ("api/shop/tests/test_cart.py::Cart::test_x", "shop.tests.test_cart.Cart.test_x"),
+        ("api/shop", "shop"),
+        ("test_x", "-k test_x"),
+    ):
+        [command] = select([item], declared, root).commands
+        assert " ".join(command.argv) == f"python3 manage.py test --parallel auto -v 2 {label}"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +157,7 @@ def test_a_selection_is_never_an_option_or_a_way_out(root: Path, item: str) -> N
 
 def test_options_of_the_command_survive_a_selection(root: Path) -> None:
     write(root, {"ci.ini": ""})
-    [found] = select(["sub"], commands("pytest -c ci.ini -p no:cacheprovider -m 'not slow' tests", root), root)
+    [found] = select(["sub"], commands("pytest -c ci.ini -p no:cacheprovider -m 'not slow' tests", root), root).commands
     assert found.argv == ("pytest", "-c", "ci.ini", "-p", "no:cacheprovider", "-m", "not slow", "sub")
 
 

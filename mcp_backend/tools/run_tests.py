@@ -31,6 +31,7 @@ class _Prepared:
     trees: "Trees | None"
     head: str | None
     problem: str
+    notes: tuple[str, ...] = ()
 
 
 class RunTests(Tool):
@@ -91,9 +92,10 @@ class RunTests(Tool):
             items = _affected(trees, head, app)
             if not items:
                 return _Prepared(declared, (), scope, trees, head, "")
-        if items:
-            commands = selection.select(items, commands, root)
-        return _Prepared(declared, commands, scope, trees, head, problem)
+        if not items:
+            return _Prepared(declared, commands, scope, trees, head, problem)
+        selected = selection.select(items, commands, root)
+        return _Prepared(declared, selected.commands, scope, trees, head, problem, selected.notes)
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import run_report, running
@@ -117,8 +119,8 @@ class RunTests(Tool):
             result |= {"no_receipt": reason, "run": identifier}
         if changed:
             result["changed"] = [*changed[: run_report.SHOWN]]
-        if before and (before.watched or before.nested):
-            result["notes"] = run_report.notes(before)
+        if notes := [*prepared.notes, *(run_report.notes(before) if before else ())]:
+            result["notes"] = [*notes]
         return result
 
 

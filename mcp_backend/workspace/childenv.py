@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mcp_backend.workspace import environments
+
 _DROPPED = re.compile(
     r"GIT_(?!(AUTHOR|COMMITTER)_(NAME|EMAIL)$).*|LD_.*|DYLD_.*|PYTHON.*|PYTEST_.*|PY_COLORS|COV_.*|COVERAGE_.*"
     r"|HYPOTHESIS_.*|MCP_BACKEND_.*|GOFLAGS|GOEXPERIMENT|BASH_ENV|ENV|CDPATH|VIRTUAL_ENV.*|CONDA_.*|__PYVENV.*"
@@ -50,7 +52,7 @@ def for_commands(root: Path, environment: Mapping[str, str], named: Iterable[str
     wanted = set(named)
     kept = {k: v for k, v in environment.items() if _USUAL.fullmatch(k) or k in wanted}
     kept["PATH"] = clean_path(environment.get("PATH", os.defpath), root, keep_workspace=True)
-    venv = next((root / name for name in (".venv", "venv") if (root / name / "pyvenv.cfg").is_file()), None)
+    venv = next(environments.near(root, root), None)
     if venv is not None:
         kept["VIRTUAL_ENV"] = str(venv)
         kept["PATH"] = os.pathsep.join((str(venv / "bin"), kept["PATH"]))

@@ -3,6 +3,7 @@ records (pytest_report.py), never from text.
 """
 
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
@@ -11,12 +12,28 @@ from pathlib import Path
 from typing import Any, cast
 
 from mcp_backend.workspace.process import Finished
-from mcp_backend.workspace.runners import Command, Failure, Outcome, last_lines, relative
+from mcp_backend.workspace.runners import Command, Failure, Outcome, Trouble, last_lines, relative
 
 PLUGIN = "mcp_backend_report"
 USAGE_ERROR = 4
 NO_TESTS = 5
 """Exit codes. https://docs.pytest.org/en/stable/reference/exit-codes.html"""
+_NO_PYTEST = re.compile(r"^(\S+): No module named pytest\b", re.MULTILINE)
+_IMPORT = re.compile(
+    r"(?:ModuleNotFoundError|ImportError): (?!Error importing plugin)[^\n]+"
+    r"|Error importing plugin [^\n]+|[\w.]*ImproperlyConfigured: [^\n]+"
+)
+_CONFTEST = re.compile(r"while loading conftest '([^'\n]+)'")
+_UNKNOWN = re.compile(r"error: unrecognized arguments: ([^\n]+)")
+_PLUGINS = {
+    "-n": "pytest-xdist", "--dist": "pytest-xdist", "--numprocesses": "pytest-xdist", "--cov": "pytest-cov",
+    "--cov-report": "pytest-cov", "--cov-config": "pytest-cov", "--no-cov-on-fail": "pytest-cov",
+    "--cov-fail-under": "pytest-cov", "--timeout": "pytest-timeout", "--ds": "pytest-django",
+    "--reuse-db": "pytest-django", "--nomigrations": "pytest-django", "--no-migrations": "pytest-django",
+    "--asyncio-mode": "pytest-asyncio", "--reruns": "pytest-rerunfailures", "--benchmark-skip": "pytest-benchmark",
+    "--durations-path": "pytest-split", "--randomly-seed": "pytest-randomly", "--mypy": "pytest-mypy",
+}  # fmt: skip
+"""Whose an option is that settings of many projects name."""
 FILES = 5000
 FAILURES = 200
 NAMED = 3
@@ -86,12 +103,12 @@ def arguments(command: Command, private: Path, cache: Path, *, coverage: bool) -
     return (*command.argv, *added)
 
 
-def outcome(records: Records, finished: Finished, root: Path) -> Outcome:
+def outcome(records: Records, finished: Finished, root: Path, command: Command) -> Outcome:
     """What the records of a run say."""
     records.read()
     starts = _all(records, "start")
     if not starts:
-        return _nothing(finished)
+        return _nothing(finished, command)
     ends = _all(records, "finish")
     raws = {str(event["test"]): event for event in _all(records, "raw")}
     states, failures = _results(records, raws, root)
@@ -102,8 +119,7 @@ def outcome(records: Records, finished: Finished, root: Path) -> Outcome:
     failures = [_failure(event, (), root) for event in broken] + failures
     trouble, problem = "", ""
     if finished.exit_code == USAGE_ERROR and not states and not broken:
-        trouble = "refused"
-        problem = f"pytest does not accept its arguments: {last_lines(finished.tail)}"
+        trouble, problem = _refusal(finished, command)
     elif len(ends) < len(starts):
         where = f" during {records.running}" if records.running else ""
         trouble = "broke off"
@@ -132,14 +148,33 @@ def outcome(records: Records, finished: Finished, root: Path) -> Outcome:
     )
 
 
-def _nothing(finished: Finished) -> Outcome:
+def _nothing(finished: Finished, command: Command) -> Outcome:
     if finished.exit_code == 0:
         return Outcome(trouble="not started", problem="the program ended with exit code 0 and began no test session")
-    return Outcome(
-        trouble="not started",
-        exit_code=finished.exit_code,
-        problem=f"pytest did not start (exit code {finished.exit_code}): {last_lines(finished.tail)}",
-    )
+    trouble, problem = _refusal(finished, command)
+    if trouble == "refused" and finished.exit_code != USAGE_ERROR:
+        trouble = "not started"
+        problem = f"pytest did not start (exit code {finished.exit_code}): {last_lines(finished.tail)}"
+    return Outcome(trouble=trouble, exit_code=finished.exit_code, problem=problem)
+
+
+def _refusal(finished: Finished, command: Command) -> tuple[Trouble, str]:
+    """Why pytest did not run: an import of the tests' own failed, its settings ask for a plugin that is not there, or
+    the words it was given are wrong. pytest ends with the same exit code for all of them."""
+    ran = f"run by {command.argv[0]}"
+    if missing := _NO_PYTEST.search(finished.tail):
+        return "not started", f"pytest is not installed in that Python ({missing[1]})"
+    if failed := _IMPORT.search(finished.tail):
+        conftest = _CONFTEST.search(finished.tail)
+        where = f" while {conftest[1]} was loaded" if conftest else ""
+        return "not started", f"an import of the test run fails{where}: {failed[0].strip()} ({ran})"
+    if unknown := _UNKNOWN.search(finished.tail):
+        options = [word for word in unknown[1].split() if word.startswith("-")]
+        if options and not any(option in command.argv for option in options):
+            plugins = sorted({_PLUGINS[name] for o in options if (name := o.partition("=")[0]) in _PLUGINS})
+            lacks = f"it lacks {', '.join(plugins)}" if plugins else "it lacks the plugin they belong to"
+            return "not started", f"pytest's settings ask for {' '.join(options)}, and {lacks} ({ran})"
+    return "refused", f"pytest does not accept its arguments: {last_lines(finished.tail)}"
 
 
 def _results(

@@ -35,7 +35,10 @@ def checked(run: Run, *, coverage: bool, scope: Scope, seconds: float) -> Run:
     if coverage and "--cov" in problem and outcome.trouble != "broke off":
         raise FailedPrecondition(NO_COVERAGE)
     if outcome.trouble == "not started":
-        remedy = "correct that (the runner belongs in the project's .venv), or a person sets commands.test"
+        remedy = (
+            "correct that (the tests' packages and their runner belong in a .venv beside the project's manifest, which "
+            "is found by itself), or a person sets commands.test"
+        )
         raise FailedPrecondition(f"{problem}. {remedy}", details={"log": str(run.log)})
     if outcome.trouble == "refused":
         name = "selection" if scope == "selection" else "commands.test"

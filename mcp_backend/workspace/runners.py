@@ -1,7 +1,7 @@
 """How the repository's tests are started: the command of the policy, taken apart far enough to be run without a shell.
 
 `pytest` and `go test` are understood, also behind `cd DIR &&`, `NAME=value`, `uv run` and the like, and joined by
-`&&`; anything else runs as a person wrote it and counts as one test.
+`&&`; anything else runs as a person wrote it and counts as one test, of which `manage.py test` takes a selection.
 """
 
 import itertools
@@ -16,17 +16,19 @@ from typing import Literal, TypeAlias
 from mcp_backend.errors import FailedPrecondition, Json
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace import listing, suites
+from mcp_backend.workspace import environments, listing, suites
 
 Trouble: TypeAlias = Literal["", "not started", "refused", "broke off"]
-Kind: TypeAlias = Literal["pytest", "go", "other"]
+Kind: TypeAlias = Literal["pytest", "go", "django", "other"]
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _SHELL = re.compile(r"[$`*?~\\\n]")
 _OPERATOR = re.compile(r"[();<>|&]+")
 _LAUNCHERS = ("uv", "poetry", "pdm", "hatch", "rye", "pipenv", "pixi")
 _PYTHON = re.compile(r"(.*/)?python(3(\.\d+)?)?")
 _FLAG = re.compile(r"-[qvxslh]+|-r[a-zA-Z]+|--[\w-]+=.*|-[a-zA-Z]+=.*")
-ENVIRONMENTS = (".venv", "venv")
+_DJANGO_VALUES = ("--settings", "--pythonpath", "--tag", "--exclude-tag", "--parallel", "--verbosity", "--pattern",
+                  "--testrunner", "--top-level-directory", "-v", "-k", "-p", "-t")  # fmt: skip
+"""Options of `manage.py test` whose value is the next word. https://docs.djangoproject.com/en/stable/ref/django-admin/#test"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,10 @@ def commands(text: str, root: Path) -> tuple[Command, ...]:
 
 
 def interpreter(cwd: Path, root: Path) -> Path | None:
-    """The Python of the project's own environment: `.venv` or `venv` beside the tests or at the root."""
-    for folder in dict.fromkeys((cwd, root)):
-        for name in ENVIRONMENTS:
-            python = folder / name / "bin" / "python"
-            if python.exists() and any((folder / name).glob("lib/python3*/site-packages/pytest")):
-                return python
+    """The Python of the project's own environment that has pytest, nearest to the tests."""
+    for place in environments.near(cwd, root):
+        if any(place.glob("lib/python3*/site-packages/pytest")):
+            return place / "bin" / "python"
     return None
 
 
@@ -169,7 +169,14 @@ def _command(words: list[str], cwd: Path, root: Path) -> Command:
         return Command("pytest", _pytest(part, at, cwd, root), cwd, environment, written)
     if part[0].rpartition("/")[2] == "go" and part[1:2] == ["test"]:
         return Command("go", tuple(part), cwd, environment, written)
-    return Command("other", tuple(part), cwd, environment, written)
+    if part[0] in ("python", "python3") and (own := environments.python(cwd, root)):
+        part = [str(own), *part[1:]]
+    elif part[0] == "python" and shutil.which("python") is None:
+        part = ["python3", *part[1:]]
+    django = any(
+        word.rpartition("/")[2] == "manage.py" and part[i + 1 : i + 2] == ["test"] for i, word in enumerate(part)
+    )
+    return Command("django" if django else "other", tuple(part), cwd, environment, written)
 
 
 def _pytest_at(part: list[str]) -> int | None:
@@ -197,6 +204,8 @@ def _pytest(part: list[str], at: int, cwd: Path, root: Path) -> tuple[str, ...]:
 
 def narrowed(command: Command, chosen: Sequence[str]) -> Command:
     """The command for these arguments, instead of the tests that it names itself."""
+    if command.kind == "django":
+        return replace(command, argv=_labels(command, chosen))
     program = 2 if command.kind == "go" else _after(command.argv)
     kept: list[str] = []
     for before, word in zip(command.argv[program - 1 :], command.argv[program:], strict=False):
@@ -205,6 +214,14 @@ def narrowed(command: Command, chosen: Sequence[str]) -> Command:
         if word.startswith("-") or value or not named:
             kept.append(word)
     return replace(command, argv=(*command.argv[:program], *kept, *chosen))
+
+
+def _labels(command: Command, chosen: Sequence[str]) -> tuple[str, ...]:
+    """Django's test command for these labels instead of its own; its options stay."""
+    at = command.argv.index("test") + 1
+    own = [word for before, word in zip(command.argv[at - 1 :], command.argv[at:], strict=False)
+           if word.startswith("-") or before in _DJANGO_VALUES]  # fmt: skip
+    return (*command.argv[:at], *own, *chosen)
 
 
 def _after(argv: Sequence[str]) -> int:

@@ -128,8 +128,8 @@ class _One:
                 go_runner.outcome, self._events, finished, command, bytes(listing), root, complete=self._complete
             )
         else:
-            outcome = pytest_runner.outcome(self._records, finished, root)
-            if command.kind == "other" and not outcome.runner:
+            outcome = pytest_runner.outcome(self._records, finished, root, command)
+            if command.kind != "pytest" and not outcome.runner:
                 outcome = _as_one_test(command, finished)
         if self._coverage:
             outcome = replace(outcome, coverage=_covered(self._folder))
@@ -152,7 +152,7 @@ class _One:
         found |= self._reported
         if path := own.get("PYTHONPATH"):
             found["PYTHONPATH"] = os.pathsep.join((self._reported["PYTHONPATH"], path))
-        if command.kind == "other":
+        if command.kind != "pytest":
             found["PYTEST_ADDOPTS"] = f"{own.get('PYTEST_ADDOPTS', '')} -p {pytest_runner.PLUGIN}".strip()
         program = command.cwd / command.argv[0]
         if "/" in command.argv[0] and (program.parent.parent / "pyvenv.cfg").is_file():

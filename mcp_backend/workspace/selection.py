@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_backend.errors import InvalidArgument
@@ -13,35 +14,48 @@ from mcp_backend.workspace.runners import Command, Kind
 _NAMES = re.compile(r"(?!.*\.(py|go)$)[\w.\[\] -]{1,200}")
 
 
-def select(items: Sequence[str], commands: Sequence[Command], root: Path) -> tuple[Command, ...]:
-    """The commands for these tests only. A path chooses its runner: below a `go.mod` it is Go's.
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The commands for a selection, and `notes` on items that could be read in two ways."""
 
-    Raises `InvalidArgument` naming the item that is neither a path in the workspace nor words of a test name.
+    commands: tuple[Command, ...]
+    notes: tuple[str, ...] = ()
+
+
+def select(items: Sequence[str], commands: Sequence[Command], root: Path) -> Selected:
+    """The commands for these tests only. A path is relative to the workspace, or to the folder that a command of it
+    runs in, and chooses its runner: below a `go.mod` it is Go's.
+
+    Raises `InvalidArgument` naming the item that is neither a path nor words of a test name.
     """
     arguments: dict[Command, list[str]] = {}
+    notes: list[str] = []
     for item in items:
         path, _, test = item.strip().partition("::")
-        place = _place(path, root, item)
+        place, note = _place(path, commands, root, item)
+        notes += [note] if note else []
         if place is not None:
             command = _runner(place, commands, root)
-            if command.kind == "other":
-                continue
-            arguments.setdefault(command, []).extend(_argument(command, place, test, path.endswith("/...")))
+            if chosen := _argument(command, place, test, path.endswith("/...")):
+                arguments.setdefault(command, []).extend(chosen)
         elif _NAMES.fullmatch(item.strip()) and "::" not in item:
             for command in commands:
-                option = {"pytest": "-k", "go": "-run"}.get(command.kind)
+                option = {"pytest": "-k", "go": "-run", "django": "-k"}.get(command.kind)
                 if option:
                     arguments.setdefault(command, []).extend((option, item.strip()))
         else:
+            folders = ", ".join(dict.fromkeys(runners.relative(c.cwd, root) for c in commands if c.cwd != root))
             raise InvalidArgument(
-                f"selection: {item[:120]!r} is no path in the workspace: give a path, PATH::test, or words of a name"
+                f"selection: {item[:120]!r} is no path in the workspace{f' or in {folders}' if folders else ''}: give "
+                "a path, PATH::test, or words of a name"
             )
     if not arguments:
         raise InvalidArgument(
             f"selection: `{commands[0].written}` takes no selection; leave it out, or a person sets commands.test to "
             "pytest or go test"
         )
-    return tuple(runners.narrowed(command, chosen) for command, chosen in arguments.items())
+    chosen = tuple(runners.narrowed(command, words) for command, words in arguments.items())
+    return Selected(chosen, tuple(notes))
 
 
 def affected(changed: Iterable[str], known: Iterable[str], root: Path) -> list[str]:
@@ -65,19 +79,27 @@ def affected(changed: Iterable[str], known: Iterable[str], root: Path) -> list[s
     return list(found)
 
 
-def _place(path: str, root: Path, item: str) -> Path | None:
-    """The place a path stands for, or `None` when nothing is there."""
+def _place(path: str, commands: Sequence[Command], root: Path, item: str) -> tuple[Path | None, str]:
+    """The place a path stands for, or `None` when nothing is there; and which one was taken where it is not plain."""
     if not path or path.startswith("-") or not item.isprintable():
         raise InvalidArgument(f"selection: {item[:120]!r}: expected a path or words of test names, not an option")
     text = path.removesuffix("/...") or "."
-    place = Path(os.path.normpath(root / text))
-    if not place.is_relative_to(root) or not place.exists():
-        if place.is_relative_to(root):
-            return None
+    folders = list(dict.fromkeys((root, *(command.cwd for command in commands))))
+    places = [Path(os.path.normpath(folder / text)) for folder in folders]
+    if not any(place.is_relative_to(root) for place in places):
         raise InvalidArgument(f"selection: {item[:120]!r} is outside the workspace")
+    there = list(dict.fromkeys(place for place in places if place.is_relative_to(root) and place.exists()))
+    if not there:
+        return None, ""
+    run = [place for place in there if any(place.is_relative_to(command.cwd) for command in commands)]
+    place = (run or there)[0]
     if not place.resolve().is_relative_to(root):
         raise InvalidArgument(f"selection: {item[:120]!r} leads outside the workspace")
-    return place
+    taken = runners.relative(place, root)
+    if place != places[0]:
+        return place, f"selection {path}: taken from the folder of the test command, {taken}"
+    others = [runners.relative(other, root) for other in run if other != place]
+    return place, f"selection {path}: taken from the workspace, not {', '.join(others)}" if others else ""
 
 
 def _runner(place: Path, commands: Sequence[Command], root: Path) -> Command:
@@ -96,14 +118,21 @@ def _runner(place: Path, commands: Sequence[Command], root: Path) -> Command:
 
 def _kind(place: Path, commands: Sequence[Command], root: Path) -> tuple[Kind, Path | None]:
     if place.suffix == ".py":
-        return "pytest", None
+        return _python(place, commands), None
     module = _module(place if place.is_dir() else place.parent, root)
     if place.suffix == ".go":
         return "go", module
     kinds = {command.kind for command in commands}
     if module is not None and (module != root or kinds <= {"go"}):
         return "go", module
-    return ("pytest", None) if "pytest" in kinds else (commands[0].kind, module)
+    own = _python(place, commands)
+    return (own, None) if own in kinds else (commands[0].kind, module)
+
+
+def _python(place: Path, commands: Sequence[Command]) -> Kind:
+    """Which runner takes tests in Python there: Django's own where it is a command and pytest is none."""
+    fitting = {command.kind for command in commands if place.is_relative_to(command.cwd)}
+    return "django" if "django" in fitting and "pytest" not in fitting else "pytest"
 
 
 def _module(folder: Path, root: Path) -> Path | None:
@@ -117,9 +146,18 @@ def _module(folder: Path, root: Path) -> Path | None:
 
 
 def _argument(command: Command, place: Path, test: str, below: bool) -> list[str]:
+    """What selects a place for a runner; nothing where the command takes no selection."""
     relative = os.path.relpath(place, command.cwd)
+    if command.kind == "other":
+        return []
     if command.kind == "pytest":
         return [f"{relative}::{test}" if test else relative]
+    if command.kind == "django":
+        # https://docs.djangoproject.com/en/stable/topics/testing/overview/#running-tests
+        if place.is_dir() and not (place / "__init__.py").is_file():
+            return [relative]
+        module = ".".join(Path(relative).with_suffix("").parts)
+        return [f"{module}.{test.replace('::', '.')}" if test else module or "."]
     folder = relative if place.is_dir() else os.path.dirname(relative) or "."
     package = os.path.join(".", folder) if folder != "." else "."
     if below or (place.is_dir() and not test):

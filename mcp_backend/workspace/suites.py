@@ -13,6 +13,8 @@ MOST_SUITES = 4
 SMALLEST = 0.1
 """A project with fewer tests than this share of the largest one is left to people to name: it often needs an
 environment of its own, and the command must be one that can pass."""
+_PYTEST = re.compile(r"(?<![\w.-])pytest(?!_cache)")
+"""A dependency or a setting, not `.pytest_cache` among what a tool passes over."""
 _PYTHON_TEST = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
 
 
@@ -66,8 +68,7 @@ def _python(root: Path, names: frozenset[str], tests: Iterator[str]) -> Iterator
             and f"{prefix}manage.py" in names
             and not _mentions(root, names, prefix)
         ):
-            python = ".venv/bin/python" if (root / prefix / ".venv/bin/python").exists() else "python3"
-            yield Suite(folder, f"{python} manage.py test", f"{prefix}manage.py, and no word of pytest")
+            yield Suite(folder, "python3 manage.py test", f"{prefix}manage.py, and no word of pytest")
         else:
             yield Suite(folder, "pytest", _configured(root, folder, names) or f"{count} test modules")
 
@@ -101,7 +102,7 @@ def _configured(root: Path, folder: str, names: frozenset[str]) -> str:
 def _mentions(root: Path, names: frozenset[str], prefix: str) -> bool:
     of_project = [n for n in names if n.startswith(prefix) and n.count("/") <= prefix.count("/") + 1]
     return any(
-        "pytest" in (listing.text(root, path, HEAD) or "")
+        _PYTEST.search(listing.text(root, path, HEAD) or "")
         for path in of_project
         if DEPENDENCIES.fullmatch(path.rpartition("/")[2].lower()) or path.endswith("tox.ini")
     )

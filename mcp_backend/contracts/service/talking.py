@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from mcp_backend.errors import FailedPrecondition
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace import childenv, process
+from mcp_backend.workspace import childenv, environments, process
 from mcp_backend.workspace.fence.around import around
 
 CHILD = Path(__file__).with_name("child.py")
@@ -210,10 +210,8 @@ def _loaded(said: Mapping[str, Any], sandbox: str) -> Loaded:
 
 def interpreter(root: Path) -> str:
     """The interpreter of the repository's own environment, else the one that runs this server."""
-    for name in (".venv", "venv"):
-        if (root / name / "bin/python").exists():
-            return str(root / name / "bin/python")
-    return sys.executable
+    own = environments.python(root, root)
+    return str(own) if own else sys.executable
 
 
 class AtUrl:

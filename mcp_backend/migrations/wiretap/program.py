@@ -71,7 +71,7 @@ async def run(
     from mcp_backend.workspace import process
     from mcp_backend.workspace.fence.around import around
 
-    interpreter = found(workspace.root, settings)
+    interpreter = found(workspace.root, settings, command.cwd)
     only = replace(
         policy, engines=MappingProxyType({}),
         sandbox=replace(policy.sandbox, ports=(tap.port,), network_because="", unfenced_because=""),
@@ -100,9 +100,9 @@ async def run(
     return Ended(ended.exit_code, ended.timed_out, tail)
 
 
-def found(root: Path, settings: EngineSettings) -> str:
-    """The project's own interpreter."""
-    from mcp_backend.workspace import process
+def found(root: Path, settings: EngineSettings, near: Path) -> str:
+    """The project's own interpreter, nearest to the folder of its migrations."""
+    from mcp_backend.workspace import environments, process
     from mcp_backend.workspace.childenv import clean_path
 
     key = f"engines.{settings.name}.migration_python"
@@ -111,15 +111,13 @@ def found(root: Path, settings: EngineSettings) -> str:
         if process.found(program, root, os.environ):
             return program
         raise FailedPrecondition(f"{key}: {named} is no program that can be started")
-    for folder in (".venv", "venv", "env"):
-        program = root / folder / "bin" / "python"
-        if os.access(program, os.X_OK):
-            return str(program)
+    if (own := environments.python(near, root)) and os.access(own, os.X_OK):
+        return str(own)
     for name in ("python3", "python"):
         path = clean_path(os.environ.get("PATH", os.defpath), root, keep_workspace=True)
         if process.found(name, root, {"PATH": path}):
             return name
-    raise FailedPrecondition(f"there is no .venv in the workspace and no python3 on the PATH; name it in {key}")
+    raise FailedPrecondition(f"there is no .venv of this project and no python3 on the PATH; name it in {key}")
 
 
 def address(tap: Tap, scheme: str = "") -> str:
@@ -175,8 +173,8 @@ def why(ended: Ended, tap: Tap, told: str) -> str:
         return f"{told} did not end in time and was stopped"
     if (lacks := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", ended.last or "")) and not tap.sessions:
         return (
-            f"{told}: the interpreter that was found has no {lacks[1]}. Install the project's dependencies into .venv "
-            "at the root of the workspace, or a person names their interpreter in engines.NAME.migration_python of "
+            f"{told}: the interpreter that was found has no {lacks[1]}. Install the project's dependencies into a .venv "
+            "beside its manifest, or a person names their interpreter in engines.NAME.migration_python of "
             "mcp-backend.toml"
         )
     if not tap.sessions:
