@@ -93,11 +93,22 @@ def _umask() -> int:
 
 
 def _found(found: "Findings") -> list[str]:
-    tools = [f"{m.folder} ({m.tool or 'tool unknown'})" for m in found.migrations]
+    from mcp_backend.workspace import migration_folders
+
+    from mcp_backend.migrations.forms import APPLIED
+
+    taken = [f"{'those of manage.py' if f == '.' else f} to {kind}" for kind, f in found.applied.items()]
+    if taken:
+        applied = f"run_migration applies {', '.join(taken)}"
+    elif any(m.tool in APPLIED for m in found.migrations):
+        applied = "run_migration applies none of them until [engines.…] migrations names one"
+    else:
+        applied = "run_migration applies none of them: their form is not one that it knows" if found.migrations else ""
     return [
         f"  uses        {_some([u.kind for u in found.uses]) or 'no engine that shows'}",
         f"  frameworks  {_some(found.frameworks) or 'none that is known here'}",
-        f"  migrations  {_some(tools) or 'none'}",
+        f"  migrations  {_some(migration_folders.told(found.migrations)) or 'none'}",
+        *([f"              {applied}"] if applied else []),
         f"  tests       {found.test or 'none: name the command in [commands], commits of backend code need it'}",
     ]
 
@@ -121,7 +132,6 @@ def _not_guarded(seen: "Overview", policy: "Policy") -> list[str]:
     open_promises = [c.id for c in policy.constraints if not c.guard]
     return [
         "  your host's own tools, its editor and its terminal, until `mcp-backend render HOST --write` guards them",
-        "  commands that tests start: they run as you, without a fence",
         f"  {seen.grey} templates, scripts and pictures that either side may own: allowed with a warning",
         *([f"  promises no guard keeps yet: {', '.join(open_promises)}"] if open_promises else []),
     ]

@@ -55,6 +55,8 @@ def lines(root: Path, variables: Sequence[str] = ()) -> list[str]:
     told = [
         "Claude Code: run this in the repository",
         f"    {claude}",
+        "Codex: run this once, then start it in the repository",
+        f"    {claude.replace('claude', 'codex', 1)}",
         "Claude Desktop: add to claude_desktop_config.json (Settings, Developer, Edit Config), then restart it",
         f"    {json.dumps({'mcpServers': {'backend': entry}})}",
         "Cursor: put into .cursor/mcp.json of the repository, or open the link (it installs for you, in every project)",

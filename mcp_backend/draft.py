@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from mcp_backend.migrations.forms import APPLIED
+from mcp_backend.migrations.forms import APPLIED, PROGRAMS
 from mcp_backend.policy import KINDS
+from mcp_backend.workspace import migration_folders
 from mcp_backend.workspace.detect import Engine, Findings
 from mcp_backend.workspace.overview import Overview
 
@@ -93,13 +94,24 @@ def _engines(found: Findings) -> list[str]:
         if use.kind not in there:
             lines.append(_comment(f"# The repository also uses {use.kind} ({use.because}): no tool works with it yet."))
     others = [m for m in found.migrations if m.tool not in APPLIED]
-    if others:
+    unnamed = [m for m in found.migrations if m.tool in APPLIED and not _taken(m, found)]
+    if others or unnamed:
         lines.append("")
-        lines += _listed(
-            "Migrations of other tools, which run_migration does not apply",
-            [f"{m.folder}  ({m.tool or 'no tool that is known'}: {m.because})" for m in others],
-        )
+    lines += _listed("Migrations of other tools, which run_migration does not apply", migration_folders.told(others))
+    lines += _listed("Migrations that no engine here is named for", migration_folders.told(unnamed))
     return lines
+
+
+def _taken(migrations: migration_folders.Migrations, found: Findings) -> bool:
+    """Whether a folder is one that is applied: itself, or an app of the Django project or Alembic's versions in it."""
+    return any(
+        migrations.folder == folder or (migrations.tool in PROGRAMS and _below(migrations.folder, folder))
+        for folder in found.applied.values()
+    )
+
+
+def _below(path: str, folder: str) -> bool:
+    return folder == "." or path.startswith(f"{folder}/")
 
 
 def _engine(engine: Engine, found: Findings) -> list[str]:
@@ -111,10 +123,9 @@ def _engine(engine: Engine, found: Findings) -> list[str]:
     if engine.settings.environment == "production":
         lines.append("# Unknown means production: changes wait for a person. Say development or staging if it is that.")
     lines.append(f"{mark}environment = {_text(engine.settings.environment)}")
-    folder = next((m for m in found.migrations if m.tool == "dbmate"), None)
-    if engine.settings.kind == "postgresql":
-        named = _text(folder.folder) if folder else '"db/migrations"'
-        lines.append(f"{mark if folder else '# '}migrations = {named}")
+    folder = found.applied.get(engine.settings.kind)
+    if folder or engine.settings.kind == "postgresql":
+        lines.append(f"{mark if folder else '# '}migrations = {_text(folder or 'db/migrations')}")
     return lines
 
 

@@ -10,10 +10,11 @@ import pytest
 from mcp_backend.migrations import forms, tools
 from mcp_backend.policy import EngineSettings, Policy
 from mcp_backend.settings import resolve, workspace
-from mcp_backend.workspace import detect, suites, uses
+from mcp_backend.workspace import detect, migration_folders, suites, uses
 from tests.conftest import git
 
 UP = "-- migrate:up\ncreate table a (id int);\n-- migrate:down\ndrop table a;\n"
+NODE = '{"scripts": {"test": "vitest run"}, "dependencies": {"pg": "8"}}'
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:
@@ -173,6 +174,41 @@ def test_migration_folders_of_other_tools_are_named(
     )
 
 
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("db/postgres", "db/sqlite"), {"postgresql": "db/postgres"}),
+        (("migrations", "mysql/migrations"), {"postgresql": "migrations"}),
+        (("app/pgmigrations", "app/chmigrations", "migrations"), {"postgresql": "app/pgmigrations"}),
+        (("mysql/migrations",), {}),
+        (("clickhouse/migrations",), {}),
+    ],
+)
+def test_the_folder_that_names_the_engine_is_its_folder(
+    tmp_path: Path, folders: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    for folder in folders:
+        write(tmp_path, {f"{folder}/000001_a.up.sql": "x", f"{folder}/000001_a.down.sql": "x"})
+    assert detect.look(workspace(tmp_path), {}).applied == expected
+    assert filled(tmp_path).engines["postgresql"].migrations == expected.get("postgresql")
+
+
+def test_clickhouse_gets_the_folder_that_names_it(tmp_path: Path) -> None:
+    write(tmp_path, {"db/clickhouse/1_a.sql": UP, "db/main/1_a.sql": UP, "compose.yml": "image: clickhouse/x\n"})
+    assert {n: e.migrations for n, e in filled(tmp_path).engines.items() if e.migrations} == {
+        "clickhouse": "db/clickhouse", "postgresql": "db/main",
+    }  # fmt: skip
+
+
+def test_alembic_in_a_package_and_the_apps_of_django_are_found(tmp_path: Path) -> None:
+    ini = "[alembic]\nscript_location = shop:alembic\nversion_locations = shop:alembic/versions\n"
+    write(tmp_path / "a", {"shop/alembic.ini": ini, "shop/alembic/env.py": "", "shop/alembic/script.py.mako": "",
+                           "shop/alembic/versions/0a1b2c3d4e5f_a.py": ""})  # fmt: skip
+    assert filled(tmp_path / "a").engines["postgresql"].migrations == "shop/alembic"
+    write(tmp_path / "b", {f"shop/{app}/migrations/0001_a.py": "from django.db import migrations\n" for app in "xyz"})
+    assert migration_folders.told(detect.look(workspace(tmp_path / "b"), {}).migrations) == ["shop (Django, 3 folders)"]
+
+
 def test_one_of_two_folders_of_other_tools_is_not_guessed(tmp_path: Path) -> None:
     write(tmp_path, {"a/migrations/1_a.sql": "-- +goose Up\n", "b/migrations/1_a.sql": "-- +goose Up\n"})
     assert filled(tmp_path).engines["postgresql"].migrations is None
@@ -193,6 +229,15 @@ def test_one_of_two_folders_of_other_tools_is_not_guessed(tmp_path: Path) -> Non
         ),
         ({"manage.py": "", "shop/tests.py": "", "requirements.txt": "django"}, "python3 manage.py test"),
         ({"manage.py": "", "shop/tests.py": "", "requirements.txt": "pytest-django"}, "pytest"),
+        (
+            {"manage.py": "", "shop/tests.py": "", "pyproject.toml": 'exclude = [".pytest_cache"]'},
+            "python3 manage.py test",
+        ),
+        ({"package.json": NODE, "pnpm-lock.yaml": ""}, "pnpm test"),
+        ({"package.json": NODE.replace("vitest run", 'echo \\"no test specified\\" && exit 1')}, None),
+        ({"package.json": NODE.replace('"pg"', '"react"')}, None),
+        ({"api/package.json": NODE, "web/package.json": NODE.replace('"pg"', '"react"')}, "cd api && npm test"),
+        ({"package.json": NODE, "go.mod": "", "a_test.go": ""}, "go test ./..."),
         ({"tests/fixtures/test_a.py": "", "examples/x/a_test.go": "", "examples/x/go.mod": ""}, None),
         ({"a_test.go": ""}, None),
         ({"app.py": ""}, None),

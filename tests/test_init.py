@@ -130,7 +130,7 @@ def test_init_says_what_is_guarded_and_what_is_not(repository: Path, capsys: pyt
     write(repository, SHOP)
     init(repository)
     out = capsys.readouterr().out
-    for words in ("web/", "api/openapi.yaml", "host's own tools", "without a fence", "Claude Code", "Claude Desktop",
+    for words in ("web/", "api/openapi.yaml", "host's own tools", "codex mcp add", "Claude Code", "Claude Desktop",
                   "Cursor", "VS Code", "postgresql, redis", "fastapi"):  # fmt: skip
         assert words in out
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcp_backend.errors import BackendError, Json, NotFound
+from mcp_backend.errors import BackendError, Json
 
 if TYPE_CHECKING:
     from mcp_backend.migrations.model import File
@@ -27,8 +27,6 @@ async def status(conn: Any, root: Path, settings: "EngineSettings", newest: int 
         tool, files = await detect.find(conn, root, settings)
         found["tool"] = tool.name
         past = await tool.read(conn, root, files)
-    except NotFound:
-        return {**found, "applied": [], "pending": [], "problem": "there is no such folder"}
     except BackendError as error:
         return {**found, "applied": [], "pending": [], "problem": error.reason}
     point = checkpoint.find(past)

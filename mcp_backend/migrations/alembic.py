@@ -64,7 +64,7 @@ def place(folder: Path, root: Path) -> Place:
     named = options.get("script_location", "")
     script = next((p for p in (folder, folder.parent) if (p / "env.py").is_file()), None)
     if script is None and named:
-        script = _path(named, base)
+        script = _path(named, base, root)
     if script is None or not (script / "env.py").is_file():
         raise InvalidArgument(f"{reading.shown(folder, root)}: there is no env.py of Alembic in it or beside it")
     if "databases" in options:
@@ -73,7 +73,8 @@ def place(folder: Path, root: Path) -> Place:
             "run it yourself, or give each database an environment of its own"
         )
     texts = options.get("version_locations", "")
-    found = [_path(text, base) for text in re.split(r"[\s,;:]+", texts) if text] if texts else []
+    colon = options.get("path_separator", options.get("version_path_separator", "")) in ("os", ":")
+    found = [_path(text, base, root) for text in re.split(r"[\s,;:]+" if colon else r"[\s,;]+", texts) if text]
     pattern = "**/*.py" if options.get("recursive_version_locations", "").lower() == "true" else "*.py"
     return Place(script, ini, base, options.get("sqlalchemy.url", ""), tuple(found) or (script / "versions",), pattern)
 
@@ -93,7 +94,15 @@ def _settings(folder: Path, root: Path) -> tuple[Path | None, Mapping[str, str]]
     return None, {}
 
 
-def _path(text: str, base: Path) -> Path:
+def _path(text: str, base: Path, root: Path) -> Path:
+    """A place of the settings: a path, or `package:path` of a package that lies in the repository.
+    https://alembic.sqlalchemy.org/en/latest/tutorial.html#editing-the-ini-file"""
+    package, _, inner = text.partition(":")
+    if inner and re.fullmatch(r"\w+(\.\w+)*", package):
+        above = [up for up in (base, *base.parents) if up.is_relative_to(root)]
+        packages = (up / source / package.replace(".", "/") for up in above for source in ("", "src"))
+        if (found := next((place for place in packages if place.is_dir()), None)) is not None:
+            return Path(os.path.normpath(found / inner))
     return Path(os.path.normpath(base / text.replace("%(here)s", str(base))))
 
 

@@ -1,5 +1,6 @@
 """Which tool migrates a database: from its folder, its history table and the policy. Two that fit are an error."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from mcp_backend.policy import EngineSettings
 
 FOLDER = "db/migrations"
 """dbmate's own default."""
+SHOWN = 6
 SETTING = "engines.{}.migration_tool of mcp-backend.toml"
 
 
@@ -31,6 +33,11 @@ async def find(conn: Connection, root: Path, settings: EngineSettings) -> tuple[
     where = reading.shown(place, root)
     key = f"engines.{settings.name}.migrations"
     if not place.exists():
+        if there := await asyncio.to_thread(_elsewhere, root):
+            raise NotFound(
+                f"no migration folder {where}. This repository has migrations in {there}: a person names the one of "
+                f'this database in mcp-backend.toml, [engines.{settings.name}] migrations = "…"'
+            )
         raise NotFound(
             f"no migration folder {where}; create it with a first file such as 20260131120000_create_orders.sql "
             "('-- migrate:up', the SQL, '-- migrate:down', the SQL that takes it back), or name another folder in "
@@ -51,6 +58,14 @@ async def find(conn: Connection, root: Path, settings: EngineSettings) -> tuple[
     if tool.program:
         tool = replace(tool, key=_key({file.version: index for index, file in enumerate(found)}))
     return tool, found
+
+
+def _elsewhere(root: Path) -> str:
+    """The folders of migrations that the repository has, in words."""
+    from mcp_backend.workspace import migration_folders
+
+    there = migration_folders.elsewhere(root)
+    return ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
 
 
 def _key(places: Mapping[str, int]) -> Callable[[str], int]:

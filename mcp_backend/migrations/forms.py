@@ -110,6 +110,8 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
     ("Drizzle", _marked(r"--> statement-breakpoint", "a line '--> statement-breakpoint'")),
     ("Atlas", _beside("atlas.sum")),
     ("sqitch", _beside("sqitch.plan")),
+    ("bun", _named(r"[0-9]+_.*\.tx\.(up|down)\.sql")),
+    ("bun", _marked(r"--bun:split", "a line '--bun:split'")),
     ("golang-migrate", _named(r"[0-9]+_.*\.(up|down)\.sql")),
     ("Rails", _named(r"[0-9]{14}_\w+\.rb")),
     ("Ecto", _named(r"[0-9]{14}_\w+\.exs")),

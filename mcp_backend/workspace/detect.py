@@ -13,8 +13,8 @@ from types import MappingProxyType
 from mcp_backend.engines import ENGINES
 from mcp_backend.policy import EngineSettings, Policy
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace import listing, suites, uses
-from mcp_backend.workspace.kinds import evidence
+from mcp_backend.workspace import listing, migration_folders, suites, uses
+from mcp_backend.workspace.migration_folders import Migrations
 from mcp_backend.workspace.suites import Suite
 from mcp_backend.workspace.uses import Use
 
@@ -35,12 +35,6 @@ _SCHEMES: Mapping[str, re.Pattern[str]] = {
     "kafka": re.compile(r"kafka(\+\w+)?://.|[^/]+$"),
     "redis": re.compile(r"(rediss?|valkeys?)://."),
 }
-_DBMATE = re.compile(r"^\s*--\s*migrate:up", re.MULTILINE)
-_MIGRATION = re.compile(r"\d+.*\.(sql|py|rb|exs|[cm]?[jt]s)|[VUR]\d*.*__.+\.sql|[0-9a-f]{8,}_\w+\.py|migration\.sql")
-_BEGINS = frozenset("0123456789abcdefVURm")
-MOST_FOLDERS = 60
-FEW = 10
-"""Files of a folder that tell its tool when a server starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +46,16 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Migrations:
-    """A folder of migrations and the tool it belongs to ("" when none is known)."""
-
-    folder: str
-    tool: str
-    because: str
-
-
-@dataclass(frozen=True, slots=True)
 class Findings:
     """Everything `init` and `doctor` tell about a repository. `uses` are all engines it uses, also those that no
-    tool here works with yet."""
+    tool here works with yet; `applied` is the folder of migrations of each kind of engine that has one."""
 
     files: int
     engines: tuple[Engine, ...]
     uses: tuple[Use, ...]
     frameworks: tuple[str, ...]
     migrations: tuple[Migrations, ...]
+    applied: Mapping[str, str]
     suites: tuple[Suite, ...]
 
     @property
@@ -87,10 +73,10 @@ def fill(policy: Policy, workspace: Workspace, environment: Mapping[str, str] = 
     for engine in found:
         name = engine.settings.name
         engines[name if name not in engines else f"{name}-2"] = engine.settings
-    folder = _applied(workspace, files)
-    databases = [name for name, e in engines.items() if e.kind == "postgresql"]
-    if folder and len(databases) == 1 and engines[databases[0]].migrations is None:
-        engines[databases[0]] = replace(engines[databases[0]], migrations=folder)
+    for kind, folder in migration_folders.applied(workspace, files).items():
+        databases = [name for name, e in engines.items() if e.kind == kind]
+        if len(databases) == 1 and engines[databases[0]].migrations is None:
+            engines[databases[0]] = replace(engines[databases[0]], migrations=folder)
     commands = dict(policy.commands)
     if "test" not in commands and (test := suites.command(suites.suites(workspace.root, files))):
         commands["test"] = test
@@ -105,7 +91,8 @@ def look(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> F
         engines=_engines(workspace, files, environment, set()),
         uses=uses.engines(workspace.root, files),
         frameworks=uses.frameworks(workspace.root, files),
-        migrations=_migrations(workspace, files),
+        migrations=migration_folders.found(workspace, files),
+        applied=migration_folders.applied(workspace, files),
         suites=suites.suites(workspace.root, files),
     )
 
@@ -152,56 +139,3 @@ _ENOUGH = {"PGSERVICE", "PGHOST", "PGHOSTADDR"}
 
 def _quoted(value: str) -> str:
     return "'" + re.sub(r"(['\\])", r"\\\1", value) + "'"
-
-
-def _folders(files: Sequence[str]) -> dict[str, list[str]]:
-    """The folders that may hold migrations, nearest to the root first, each with its files that look like one."""
-    found: dict[str, list[str]] = {}
-    for path in files:
-        folder, _, name = path.rpartition("/")
-        if (
-            name[:1] in _BEGINS
-            and _MIGRATION.fullmatch(name)
-            and (name.endswith(".sql") or "migrat" in path or "versions/" in path)
-        ):
-            if name == "migration.sql":
-                folder = folder.rpartition("/")[0]
-            found.setdefault(folder, []).append(path)
-    near = sorted((f for f in found if evidence(f + "/")), key=lambda f: (f.count("/"), f))
-    return {folder: found[folder] for folder in near[:MOST_FOLDERS]}
-
-
-def _applied(workspace: Workspace, files: Sequence[str]) -> str | None:
-    """The folder of migrations that can be applied: the first in dbmate's form
-    (https://github.com/amacneil/dbmate#creating-migrations), otherwise the only one of another tool, of one whose
-    migrations are programs last."""
-    folders = _folders(files)
-    for folder, names in folders.items():
-        first = next((name for name in names if name.endswith(".sql")), None)
-        if first and _DBMATE.search(listing.text(workspace.root, first, 4096) or ""):
-            return folder or "."
-    marked = any(path.rpartition("/")[2] in ("alembic.ini", "manage.py") for path in files)
-    if not folders and not marked:
-        return None
-    from mcp_backend.migrations import forms
-    from mcp_backend.migrations import found as programs
-
-    places = {folder: workspace.root / folder for folder in folders}
-    tools = {f: forms.form(place, FEW).tool for f, place in places.items() if place.is_dir()}
-    found = [f for f, tool in tools.items() if tool in forms.APPLIED and tool not in forms.PROGRAMS]
-    if found:
-        return (found[0] or ".") if len(found) == 1 else None
-    return programs.folder(workspace.root, files) if marked else None
-
-
-def _migrations(workspace: Workspace, files: Sequence[str]) -> tuple[Migrations, ...]:
-    from mcp_backend.migrations import forms
-
-    found: list[Migrations] = []
-    for folder in _folders(files):
-        place = workspace.root / folder
-        if place.is_dir():
-            form = forms.form(place)
-            if form.files and (form.tool or "migrat" in folder):
-                found.append(Migrations(folder or ".", form.tool, form.because))
-    return tuple(found)

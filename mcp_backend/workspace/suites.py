@@ -1,5 +1,8 @@
-"""Where the tests of a repository are and how they are started: pytest, Django's own runner, `go test`."""
+"""Where the tests of a repository are and how they are started: pytest, Django's own runner, `go test`, and the
+script `test` of a server in JavaScript."""
 
+import json
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +10,8 @@ from pathlib import Path
 
 from mcp_backend.workspace import listing
 from mcp_backend.workspace.kinds import evidence
-from mcp_backend.workspace.uses import DEPENDENCIES, HEAD
+from mcp_backend.workspace.manifests import FULL_STACK, SERVER, dependencies
+from mcp_backend.workspace.uses import DEPENDENCIES, HEAD, MOST_FILES
 
 MOST_SUITES = 4
 SMALLEST = 0.1
@@ -15,6 +19,13 @@ SMALLEST = 0.1
 environment of its own, and the command must be one that can pass."""
 _PYTEST = re.compile(r"(?<![\w.-])pytest(?!_cache)")
 """A dependency or a setting, not `.pytest_cache` among what a tool passes over."""
+_LOCKS = {
+    "pnpm-lock.yaml": "pnpm test",
+    "yarn.lock": "yarn test",
+    "bun.lock": "bun run test",
+    "bun.lockb": "bun run test",
+}
+_NO_SCRIPT = re.compile(r"no test specified|--watch(?!All=false)|^react-scripts test\b")
 _PYTHON_TEST = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
 
 
@@ -28,14 +39,15 @@ class Suite:
 
 
 def suites(root: Path, files: Sequence[str]) -> tuple[Suite, ...]:
-    """The test suites: pytest (or Django's own runner) per Python project, `go test ./...` per Go module.
+    """The test suites: pytest (or Django's own runner) per Python project, `go test ./...` per Go module; where there
+    is neither, what a server in JavaScript calls its test.
 
     A pytest configuration at the root stands for the whole repository.
     """
     names = frozenset(files)
     python = (f for f in files if f.endswith(".py") and _PYTHON_TEST.fullmatch(f.rpartition("/")[2]) and evidence(f))
     go = [f for f in files if f.endswith("_test.go") and evidence(f)]
-    found = [*_python(root, names, python), *_go(names, go)]
+    found = [*_python(root, names, python), *_go(names, go)] or list(_node(root, files))
     return tuple(sorted(found, key=lambda suite: suite.folder.count("/") + bool(suite.folder))[:MOST_SUITES])
 
 
@@ -45,8 +57,7 @@ def command(found: Iterable[Suite]) -> str:
     at = ""
     for suite in found:
         if suite.folder != at:
-            up = "/".join([".."] * (at.count("/") + 1)) if at else ""
-            parts.append("cd " + "/".join(filter(None, (up, suite.folder))))
+            parts.append(f"cd {posixpath.relpath(suite.folder or '.', at or '.')}")
             at = suite.folder
         parts.append(suite.command)
     return " && ".join(parts)
@@ -81,6 +92,31 @@ def _go(names: frozenset[str], tests: Sequence[str]) -> Iterator[Suite]:
             modules[folder] = modules.get(folder, 0) + 1
     for folder, count in _large(modules):
         yield Suite(folder, "go test ./...", f"{f'{folder}/go.mod'.lstrip('/')} and {count} test files")
+
+
+def _node(root: Path, files: Sequence[str]) -> Iterator[Suite]:
+    """`test` of the root's package.json, where something below serves, otherwise of the packages that serve."""
+    manifests = [f for f in files if f.rpartition("/")[2] == "package.json" and evidence(f)]
+    near = sorted(manifests, key=lambda path: (path.count("/"), path))[:MOST_FILES]
+    texts = {path.rpartition("/")[0]: listing.text(root, path, HEAD) or "" for path in near}
+    serving = [folder for folder, text in texts.items() if (dependencies(text) or frozenset()) & (SERVER | FULL_STACK)]
+    for folder in ([""] if serving and _script(texts.get("", "")) else serving)[:MOST_SUITES]:
+        if script := _script(texts[folder]):
+            prefix = f"{folder}/" if folder else ""
+            locked = next(
+                (runs for at in (prefix, "") for lock, runs in _LOCKS.items() if at + lock in files), "npm test"
+            )
+            yield Suite(folder, locked, f"{prefix}package.json: test is `{script}`")
+
+
+def _script(text: str) -> str:
+    """The test of a package; empty for none, npm's own placeholder, and one that waits for changes."""
+    try:
+        scripts = json.loads(text)["scripts"]
+        said = scripts["test"] if isinstance(scripts["test"], str) else ""
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return "" if _NO_SCRIPT.search(said) else said.strip()
 
 
 def _large(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -173,8 +173,8 @@ def why(ended: Ended, tap: Tap, told: str) -> str:
         return f"{told} did not end in time and was stopped"
     if (lacks := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", ended.last or "")) and not tap.sessions:
         return (
-            f"{told}: the interpreter that was found has no {lacks[1]}. Install the project's dependencies into a .venv "
-            "beside its manifest, or a person names their interpreter in engines.NAME.migration_python of "
+            f"{told}: the interpreter that was found has no {lacks[1]}. Install the project's dependencies into a "
+            ".venv beside its manifest, or a person names their interpreter in engines.NAME.migration_python of "
             "mcp-backend.toml"
         )
     if not tap.sessions:
