@@ -1,13 +1,20 @@
-"""`python -m benchmarks.surface_fuzz [CALLS] [SEED] [stdio|http]`: what nobody would send, to all there is.
+"""`python -m benchmarks.surface_fuzz [CALLS] [SEED] [WIRE ...] [--state FILE]`: what nobody would send, to all tools.
 
-A quarter of the calls goes to each of four servers, started as a host starts them: stdio and HTTP, in both eras. The
-workspace has a database, a broker, specifications, tests and frontend files. Of ten messages three are malformed
-JSON-RPC, one is a resource, prompt or completion, six are tools called with arguments drawn from their own schemas by
-hypothesis. Every question must be answered; no answer and no line of standard error may hold a traceback, and no answer
-may be `internal`. After each round, with nothing under way, the server's memory, descriptors, threads, children, files
-in its temporary folder and database connections are counted.
+The calls are shared by servers started as a host starts them: stdio and HTTP, in both eras; `WIRE` is one of them
+(`stdio-2025-11-25`) or both of a transport (`http`). The workspace has a database, a broker, specifications, tests and
+frontend files. Of ten messages three are malformed JSON-RPC, one is a resource, prompt or completion, six are tools
+called with arguments drawn from their own schemas by hypothesis; eight are under way at once. Every question must be
+answered, malformed ones too where their id can be read; every result must fit the output schema of its tool; no answer
+and no line of standard error may hold a traceback, and no answer may be `internal`. After each round, with nothing
+under way, the server's memory, descriptors, threads, children, files in its temporary folder and database connections
+are counted.
+
+Each round is a line of FILE: a run that was ended goes on where it was when it is started again with the same file, and
+`python -m benchmarks.surface_fuzz --sum FILE ...` reports what several runs did together. The exit code is 1 when
+something is wrong.
 """
 
+import argparse
 import asyncio
 import json
 import os
@@ -17,20 +24,26 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import jsonschema
 import psycopg
 
 from benchmarks.surface_inputs import calls, crossed, drawn, malformed, other
+from benchmarks.surface_report import Row, add, faults, read, report
 from benchmarks.surface_wires import ABOUT, HttpWire, StdioWire, Wire
 from mcp_backend.engines import embedded
 from mcp_backend.settings import workspace
 from mcp_backend.tools import TOOLS
 
 ROUND = 500
+AT_ONCE = 8
+WIRES = ("stdio-2025-11-25", "stdio-2026-07-28", "http-2025-11-25", "http-2026-07-28")
 RARE: Mapping[str, int] = {"run_tests": 1, "rehearse_migration": 2, "run_migration": 2, "run_command": 3, "git_push": 3,
                            "git_rebase": 3, "check_contract": 3, "call_api": 4, "git_commit": 4}  # fmt: skip
 """Tools that start programs or databases are drawn less often than the others (60)."""
@@ -48,36 +61,30 @@ TREE = {
 
 @dataclass(slots=True)
 class Seen:
-    """What came of one server."""
+    """What came of one round."""
 
-    sent: int = 0
     kinds: Counter[str] = field(default_factory=Counter[str])
     faults: list[str] = field(default_factory=list[str])
-    samples: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
-    seconds: float = 0.0
 
 
-async def fuzz(count: int, number: int = 1, wires: tuple[str, ...] = ("stdio", "http")) -> list[str]:
-    """The lines of the report; those of what is wrong begin with WRONG."""
-    lines: list[str] = []
-    pools = {tool.name: drawn(calls(tool.input_schema()), min(40, 1 + count // 100), number) for tool in TOOLS}
+async def fuzz(count: int, number: int, wires: tuple[str, ...], state: Path) -> None:
+    """Sends what is left of `count` calls according to `state`, and writes each round there."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
     with tempfile.TemporaryDirectory() as name:
         os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
         place = workspace(Path(name))
         leases = [await embedded.lease(kind, place) for kind in ("postgresql", "nats")]
         try:
             for wire in wires:
-                for era in ("2025-11-25", "2026-07-28"):
-                    root = Path(name, f"{wire}-{era}")
+                done = sum(row.calls for row in read([state]) if row.wire == wire)
+                if done < count // len(wires):
+                    root = Path(name, wire)
                     plant(root, leases[0].url, leases[1].url)
-                    seen = await _served(wire, era, root, count // (2 * len(wires)), number, leases[0].url, pools)
-                    lines += report(f"{wire} {era}", seen)
-                    print("\n".join(report(f"{wire} {era}", seen)), file=sys.stderr, flush=True)
+                    await _served(wire, root, (done, count // len(wires)), number, leases[0].url, state)
         finally:
             for lease, kind in zip(leases, ("postgresql", "nats"), strict=True):
                 lease.close()
                 await embedded.stop(kind, place, force=True)
-    return lines
 
 
 def plant(root: Path, database: str, broker: str) -> None:
@@ -101,18 +108,24 @@ def _git(root: Path, *arguments: str) -> None:
     subprocess.run(("git", *identity, *arguments), cwd=root, check=False, capture_output=True)
 
 
-async def _served(
-    kind: str, era: str, root: Path, count: int, number: int, database: str, pools: Mapping[str, list[Any]]
-) -> Seen:
-    seen, dice = Seen(), random.Random(number)
+async def _served(name: str, root: Path, ways: tuple[int, int], number: int, database: str, state: Path) -> None:
+    """One server, from the call it stopped at before to the last one."""
+    done, count = ways
+    transport, _, era = name.partition("-")
+    dice, life = random.Random(f"{name} {number} {done}"), f"{number}/{done}"
+    pools = {
+        tool.name: drawn(calls(tool.input_schema()), min(60, 1 + count // 50), dice.randrange(2**32)) for tool in TOOLS
+    }
     temporary = root.parent / f"tmp-{root.name}"
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONFAULTHANDLER": "1"}
-    wire: Wire = await (StdioWire if kind == "stdio" else HttpWire).open(root, era, environment)
-    began = time.monotonic()
+    wire: Wire = await (StdioWire if transport == "stdio" else HttpWire).open(root, era, environment)
+    last = Seen()
     try:
-        while seen.sent < count and not wire.ended():
-            await _round(wire, era, min(ROUND, count - seen.sent), dice, pools, seen)
+        while done < count and not wire.ended():
+            began, seen, size = time.monotonic(), Seen(), min(ROUND, count - done)
+            await _round(wire, era, size, dice, pools, seen)
+            done += size
             _git(root, "rebase", "--abort")
             _git(root, "clean", "-fdq")
             _git(root, "checkout", "-q", "-f", "main")
@@ -120,45 +133,52 @@ async def _served(
                 row = connection.execute(
                     "select count(*) from pg_stat_activity where application_name like 'mcp-backend%'"
                 ).fetchone()
-            seen.samples.append((*wire.held(), sum(len(f) for _, _, f in os.walk(temporary)), row[0] if row else -1))
-            print(f"{root.name} {seen.sent:,}: {seen.samples[-1]}; faults {seen.faults}", file=sys.stderr, flush=True)
+            held = [*wire.held(), sum(len(f) for _, _, f in os.walk(temporary)), row[0] if row else -1]
+            took = round(time.monotonic() - began, 1)
+            add(state, Row(name, life, size, took, dict(seen.kinds), seen.faults, held))
+            print(f"{name} {done:,} of {count:,}: {took} s, {held}; faults {seen.faults}", file=sys.stderr, flush=True)
         if wire.ended():
-            seen.faults.append(f"the server ended after {seen.sent}")
+            last.faults.append(f"the server ended after {done}")
     finally:
         said = await wire.close()
         left = [line for line in said.splitlines() if "Traceback" in line or "Fatal" in line or 'File "/' in line]
-        seen.faults += [f"standard error: {line}" for line in left[:20]]
+        last.faults += [f"standard error: {line}" for line in left[:20]]
         if left:
             Path(os.environ.get("FUZZ_LOG", os.devnull)).write_text(said)
-    seen.seconds = time.monotonic() - began
-    return seen
+        if last.faults:
+            add(state, Row(name, life, 0, 0, {}, last.faults, []))
 
 
 async def _round(
     wire: Wire, era: str, count: int, dice: random.Random, pools: Mapping[str, list[Any]], seen: Seen
 ) -> None:
+    """So many messages, of which a few are always under way. At its end nothing is."""
     about: Mapping[str, Any] = ABOUT if era == "2026-07-28" else {}
     names = [tool.name for tool in TOOLS]
     weights = [RARE.get(name, 60) for name in names]
-    asked: list[asyncio.Task[None]] = []
-    for _ in range(count):
-        seen.sent += 1
-        kind = dice.randrange(10)
-        if kind < 3:
-            seen.kinds["malformed"] += 1
-            await wire.throw(malformed(dice, 10**9 + seen.sent, about))
-            continue
-        if kind == 3:
-            method, params = other(dice)
-        else:
-            method, name = "tools/call", dice.choices(names, weights)[0]
-            params = {"name": name, "arguments": crossed(dice, pools[name])}
-        cancel = dice.random() < 0.02
-        asked.append(asyncio.create_task(_ask(wire, method, {**params, **about}, cancel, seen)))
-        if len(asked) >= 8:
-            await asyncio.gather(*asked)
-            asked.clear()
-    await asyncio.gather(*asked)
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def one(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            free.release()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            await free.acquire()
+            kind = dice.randrange(10)
+            if kind < 3:
+                seen.kinds["malformed"] += 1
+                group.create_task(one(wire.throw(malformed(dice, dice.randrange(10**9, 2**53), about))))
+                continue
+            if kind == 3:
+                method, params = other(dice)
+            else:
+                method, name = "tools/call", dice.choices(names, weights)[0]
+                params = {"name": name, "arguments": crossed(dice, pools[name])}
+            group.create_task(one(_ask(wire, method, {**params, **about}, dice.random() < 0.02, seen)))
+    seen.faults += [f"no answer to {line}" for line in await wire.unanswered()]
 
 
 async def _ask(wire: Wire, method: str, params: Mapping[str, Any], cancel: bool, seen: Seen) -> None:
@@ -179,26 +199,43 @@ async def _ask(wire: Wire, method: str, params: Mapping[str, Any], cancel: bool,
     error = cast("dict[str, Any]", body.get("error") or error) if result.get("isError") else error
     code = str(error.get("code", ""))
     seen.kinds[code or "answered"] += 1
-    if code in ("internal", "-32603") or "Traceback (most" in text or "Error executing tool" in text:
-        seen.faults.append(f"{what}: {text[:300]} for {json.dumps(params)[:600]}")
+    wrong = "" if method != "tools/call" or not result else _unfitting(str(params["name"]), result)
+    if code in ("internal", "-32603") or "Traceback (most" in text or "Error executing tool" in text or wrong:
+        seen.faults.append(f"{what}: {wrong} {text[:300]} for {json.dumps(params)[:600]}")
 
 
-def report(name: str, seen: Seen) -> list[str]:
-    """What was sent and what came back; the counts at a quarter, a half and the end of the way."""
-    lines = [f"{name}: {seen.sent:,} in {seen.seconds:.0f} s: {dict(seen.kinds.most_common())}"]
-    titles = ("memory kB", "descriptors", "threads", "children", "temporary files", "database connections")
-    rows = seen.samples
-    for index, title in enumerate(titles):
-        values = [row[index] for row in rows]
-        if values:
-            quarters = [values[min(len(values) * part // 4, len(values) - 1)] for part in (1, 2, 3, 4)]
-            lines.append(f"  {title}: first {values[0]}, then {', '.join(map(str, quarters))}; most {max(values)}")
-    distinct = Counter(fault[:160] for fault in seen.faults)
-    shown = {fault[:160]: fault for fault in seen.faults}
-    return [*lines, *(f"  WRONG ({times}x) {shown[fault]}" for fault, times in distinct.most_common(40))]
+def _unfitting(name: str, result: Mapping[str, Any]) -> str:
+    """What a client that checks results would say of this one."""
+    if result.get("resultType") == "input_required":
+        return ""
+    error = next(_validator(name).iter_errors(result.get("structuredContent")), None)
+    return "" if error is None else f"does not fit its schema: {error.message[:200]}"
+
+
+@cache
+def _validator(name: str) -> Any:
+    schema = next(tool.output_schema() or {} for tool in TOOLS if tool.name == name)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def main() -> int:
+    """1 when something is wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("calls", nargs="?", type=int, default=100_000)
+    parser.add_argument("seed", nargs="?", type=int, default=1)
+    parser.add_argument("wires", nargs="*", default=[], metavar="WIRE")
+    parser.add_argument("--state", type=Path)
+    parser.add_argument("--sum", nargs="+", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        state = given.state or Path(name, "state")
+        if not given.sum:
+            wires = tuple(wire for wire in WIRES if not given.wires or wire in given.wires or wire[:-11] in given.wires)
+            asyncio.run(fuzz(given.calls, given.seed, wires, state))
+        rows = read(given.sum or [state])
+    print("\n".join(report(rows)))
+    return 1 if faults(rows) else 0
 
 
 if __name__ == "__main__":
-    total = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    chosen = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    print("\n".join(asyncio.run(fuzz(total, chosen, tuple(sys.argv[3:]) or ("stdio", "http")))))
+    sys.exit(main())

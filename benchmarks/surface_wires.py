@@ -25,7 +25,7 @@ ABOUT: Mapping[str, Any] = {"_meta": {
 HELLO: Mapping[str, Any] = {
     "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"},
 }  # fmt: skip
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 class Wire(ABC):
@@ -44,6 +44,10 @@ class Wire(ABC):
     @abstractmethod
     async def throw(self, line: bytes) -> None:
         """Sends something without expecting anything."""
+
+    async def unanswered(self) -> list[str]:
+        """Lines thrown since the last time that ask something under a readable id and got no answer, however long."""
+        return []
 
     def ended(self) -> bool:
         """Whether the process is gone."""
@@ -88,12 +92,24 @@ def below(parent: int) -> int:
     return found
 
 
+def asked(line: bytes) -> str:
+    """The id of a line of malformed JSON-RPC that asks something, when it is a large number as only the fuzzer gives;
+    empty where no answer could name it."""
+    try:
+        message: Any = json.loads(line.decode("utf-8", "replace"))
+        identifier = message["id"]
+        return str(identifier) if "method" in message and type(identifier) is int and identifier >= 10**9 else ""
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+
+
 class StdioWire(Wire):
     """Lines to and from one process; the first request decides the era."""
 
     def __init__(self, process: Process) -> None:
         super().__init__(process)
         self.waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self.thrown: dict[str, bytes] = {}
         self.reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -127,11 +143,11 @@ class StdioWire(Wire):
         number = f"q{next(self.numbers)}"
         future = self.waiting[number] = asyncio.get_running_loop().create_future()
         message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-        await self.throw(json.dumps(message).encode())
+        await self._send(json.dumps(message).encode())
         if cancel:
             await asyncio.sleep(0.01)
             note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
-            await self.throw(json.dumps(note).encode())
+            await self._send(json.dumps(note).encode())
         try:
             async with asyncio.timeout(2 if cancel else SECONDS):
                 return await future
@@ -142,6 +158,22 @@ class StdioWire(Wire):
             raise
 
     async def throw(self, line: bytes) -> None:
+        if identifier := asked(line):
+            self.thrown[identifier] = line
+            self.waiting[identifier] = asyncio.get_running_loop().create_future()
+        await self._send(line)
+
+    async def unanswered(self) -> list[str]:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                await asyncio.gather(*(self.waiting[i] for i in self.thrown if i in self.waiting))
+        lost = [repr(line[:300]) for identifier, line in self.thrown.items() if identifier in self.waiting]
+        for identifier in self.thrown:
+            self.waiting.pop(identifier, None)
+        self.thrown.clear()
+        return [] if self.ended() else lost
+
+    async def _send(self, line: bytes) -> None:
         assert self.process.stdin is not None
         with suppress(ConnectionError):
             self.process.stdin.write(line + b"\n")
