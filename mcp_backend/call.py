@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -31,10 +32,19 @@ from mcp_backend.settings import hide_credentials
 from mcp_backend.store import Row
 from mcp_backend.telemetry import engines, guarding, reached, span
 from mcp_backend.tools.base import Plan, Result, Tool
+from mcp_backend.tools.repairs import fields, repaired
 
 log = logging.getLogger("mcp_backend")
 DEPTH = 64
 """How deep arguments may be nested."""
+FORMS: Mapping[str, str] = {
+    "string_type": "a string", "int_type": "a whole number", "int_parsing": "a whole number",
+    "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number",
+    "bool_type": "true or false", "bool_parsing": "true or false", "list_type": "a list", "tuple_type": "a list",
+    "dict_type": "an object", "model_type": "an object",
+}  # fmt: skip
+"""What was expected, in the words of JSON."""
+BOUND = re.compile(r"(?:String|List|Tuple|Dictionary) should have (at (?:least|most) \d+ \w+)(?: after validation.*)?")
 _NESTED, _PLAIN = (dict, list, tuple), (int, float, bool, type(None))
 
 
@@ -94,13 +104,28 @@ def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
     try:
         return tool.model_validate(dict(arguments))
     except ValidationError as error:
-        problems = [
-            f"{_shown('.'.join(str(part) for part in e['loc'])) or 'arguments'}: {_expected(e['type'], e['msg'])}"
-            for e in error.errors(include_url=False, include_input=False)
-        ]
-        known = ", ".join(field.alias or name for name, field in tool.model_fields.items())
-        reason = "; ".join(problems)
-        raise InvalidArgument(f"{reason} (fields: {known})" if "unknown field" in reason else reason) from None
+        wrong = {str(e["loc"][0]) for e in error.errors(include_url=False, include_input=False) if e["loc"]}
+    try:
+        return tool.model_validate(repaired(tool, arguments, wrong))
+    except ValidationError as error:
+        raise InvalidArgument(_problems(tool, error)) from None
+
+
+def _problems(tool: type[Tool], error: ValidationError) -> str:
+    """Each wrong field and what was expected; where one is unknown, also those that there are."""
+    found: dict[str, list[str]] = {}
+    known: dict[str, str] = {}
+    errors = error.errors(include_url=False, include_input=False)
+    for each in errors:
+        place = [str(part) for part in each["loc"] if not str(part).startswith(("list[", "constrained-"))]
+        if each["type"] == "too_short" and any(e["loc"][: len(place)] == each["loc"] for e in errors if e is not each):
+            continue  # A list is short of what was wrong in it.
+        found.setdefault(_shown(".".join(place)) or "arguments", []).append(_expected(each["type"], each["msg"]))
+        if each["type"] == "extra_forbidden":
+            known |= {_shown(".".join(place[:-1])): ", ".join(fields(tool, nested=len(place) > 1))}
+    told = "; ".join(f"{path}: {' or '.join(dict.fromkeys(said))}" for path, said in found.items())
+    listed = "; ".join(f"fields{f' of {place}' if place else ''}: {names}" for place, names in known.items() if names)
+    return f"{told} ({listed})" if listed else told
 
 
 def _clean(node: object, depth: int) -> bool:
@@ -149,8 +174,12 @@ def _expected(kind: str, message: str) -> str:
         return "is required"
     if kind == "extra_forbidden":
         return "unknown field"
+    if kind in FORMS:
+        return f"expected {FORMS[kind]}"
     if message.startswith("Input should be "):
         return f"expected {message.removeprefix('Input should be ')}"
+    if bound := BOUND.fullmatch(message):
+        return f"expected {bound[1]}"
     return message.removeprefix("Value error, ")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from mcp_backend.errors import BackendError
+from mcp_backend.call import parse
+from mcp_backend.errors import BackendError, InvalidArgument
 from mcp_backend.tools import TOOLS
 from tests.conftest import ERAS, Connect, Era, git
 
@@ -38,8 +39,10 @@ def spoiled() -> Iterator[tuple[str, str, dict[str, Any]]]:
         right = RIGHT.get(tool.name, {})
         for field, schema in tool.input_schema()["properties"].items():
             kind = schema.get("type")
-            if kind in ("array", "object"):
+            if kind == "object" or (kind == "array" and "$ref" in str(schema)) or field == "changes":
                 yield tool.name, field, {**right, field: "text"}
+            elif kind == "array":
+                yield tool.name, field, {**right, field: {"a": 1}}
             elif kind in WRONG_TYPES:
                 yield tool.name, field, {**right, field: WRONG_TYPES[kind]}
             if kind == "string":
@@ -90,8 +93,54 @@ async def test_an_unknown_engine_is_named_with_those_that_exist(repository: Path
             error = await refused(client, tool.name, {**RIGHT.get(tool.name, {}), "engine": "nowhere"})
             assert error["code"] == "not_found", (tool.name, error)
             assert "nowhere" in error["reason"]
-            error = await refused(client, tool.name, {**RIGHT.get(tool.name, {}), "engine": ""})
-            assert "engine" in error["reason"]
+
+
+PLAIN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("edit_file", {"path": "a", "edits": {"old": "a", "new": "b"}}, {"path": "a", "edits": [{"old": "a", "new": "b"}]}),
+    ("edit_file", {"path": "a", "edits": '[{"old":"b","new":""}]'}, {"path": "a", "edits": [{"old": "b", "new": ""}]}),
+    ("git_status", {"paths": "orders", "base": ""}, {"paths": ["orders"]}),
+    ("git_status", {"paths": None, "log": None}, {}),
+    ("git_commit", {"message": "m", "paths": '["a", "b"]'}, {"message": "m", "paths": ["a", "b"]}),
+    ("db_query", {"sql": "s", "parameters": 5, "limit": "10"}, {"sql": "s", "parameters": [5], "limit": 10}),
+    ("db_query", {"sql": "s", "explain": " Analyze"}, {"sql": "s", "explain": "analyze"}),
+    ("db_schema", {"table": "", "search": "x"}, {"search": "x"}),
+    ("run_migration", {"version": 20260302090000}, {"version": "20260302090000"}),
+    (
+        "escalate",
+        {"kind": "Trade-Off", "title": "abc", "question": "def", "details": '{"a": 1}'},
+        {"kind": "trade_off", "title": "abc", "question": "def", "details": {"a": 1}},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "given", "meant"), PLAIN)
+def test_a_form_with_one_meaning_is_taken_as_it_was_meant(
+    tool: str, given: dict[str, Any], meant: dict[str, Any]
+) -> None:
+    chosen = next(each for each in TOOLS if each.name == tool)
+    assert parse(chosen, given).model_dump() == chosen.model_validate(meant).model_dump()
+
+
+UNCLEAR: list[tuple[str, dict[str, Any], str]] = [
+    ("db_query", {"sql": "s", "parameters": {"a": 1}}, "parameters: expected a list"),
+    ("run_command", {"command": ["ls"]}, "command: expected a string"),
+    ("run_tests", {"selection": 5}, "selection: expected a list or expected a string"),
+    ("edit_file", {"path": "a", "edits": []}, "edits: expected at least 1 item"),
+    ("find_symbol", {"kind": "reference"}, "kind: expected 'definition', 'references' or 'outline'"),
+    (
+        "publish_message",
+        {"destination": "d", "messages": [{"id": 1}]},
+        "messages.0.payload: is required; messages.0.id: unknown field "
+        "(fields of messages.0: payload, key, headers, message_id)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tool", "given", "reason"), UNCLEAR)
+def test_what_has_no_one_meaning_is_said_in_the_words_of_json(tool: str, given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse(next(each for each in TOOLS if each.name == tool), given)
+    assert caught.value.reason == reason
 
 
 def bare(root: Path) -> Path:

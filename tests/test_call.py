@@ -132,7 +132,7 @@ async def test_a_fault_is_an_id_for_the_caller_and_a_trace_without_secrets_in_th
 async def test_wrong_arguments_are_refused_before_anything_is_planned(tmp_path: Path) -> None:
     async with open_app(tmp_path) as app:
         with pytest.raises(InvalidArgument):
-            await call(app, Probe, {"where": 1})
+            await call(app, Probe, {"where": [1]})
         assert await events(app) == [("refused", "invalid_argument")]
 
 

@@ -263,7 +263,7 @@ async def test_a_server_that_is_away_or_refuses_us_says_so_without_the_password(
                 away = await error(client, tool, **arguments)
                 assert away["code"] == "unavailable", away
                 assert away["retry"] == "later"
-                assert "does not answer since 20" in away["reason"]
+                assert "is not usable since 20" in away["reason"]
                 assert word in away["reason"], away["reason"]
                 assert "wrong-secret" not in json.dumps(away)
 

@@ -23,7 +23,7 @@ DEEP: Any = reduce(lambda inner, _: [inner], range(200), "x")
         ({"kind": "approval"}, "kind: expected"),
         ({"kind": 3}, "kind: expected"),
         ({"title": ""}, "title: "),
-        ({"question": None}, "question: expected a valid string"),
+        ({"question": None}, "question: expected a string"),
         ({"question": "x" * 1_000_000}, "question: "),
         ({"question": "half\0even"}, "question: a NUL character"),
         ({"details": []}, "details: expected"),

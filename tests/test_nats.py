@@ -76,7 +76,7 @@ async def test_a_server_that_is_down_is_named_with_its_place_and_since_when_and_
         await bus.api("INFO")
     details = first.value.details
     assert details
-    assert f"engine bus (nats): 127.0.0.1:{server.port}: connection refused" in first.value.reason
+    assert f": 127.0.0.1:{server.port}: connection refused. Nothing was done" in first.value.reason
     assert details["cause"] == "unreachable"
     assert second.value.details == details, "the moment it went away does not move"
     assert abs(datetime.fromisoformat(str(details["since"])) - lost) < timedelta(seconds=5)

@@ -72,7 +72,7 @@ async def test_what_keeps_us_out_is_said_without_the_secret(
                 async with engine.session(True, 5):
                     pytest.fail("there is no session")
     assert said in caught.value.reason
-    assert "'main' at" in caught.value.reason
+    assert "engine main (postgresql) is not usable since 2" in caught.value.reason
     assert str(port) in caught.value.reason
     for secret in ("wrong-secret", str(urlsplit(postgres_url).password)):
         assert secret not in str(caught.value.as_json())

@@ -506,7 +506,7 @@ async def test_a_server_that_is_down_is_told_and_the_next_call_finds_it_back(
         server.start()
         back = await publish(client, **call)
     assert (down["error"]["code"], down["error"]["retry"]) == ("unavailable", "later")
-    assert f"127.0.0.1:{server.port}: connection refused; not usable since" in down["error"]["reason"]
+    assert f"127.0.0.1:{server.port}: connection refused. Nothing was done" in down["error"]["reason"]
     assert back["results"][0]["stored"] == "yes"
 
 

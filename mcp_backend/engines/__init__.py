@@ -91,7 +91,7 @@ class Engines:
         Raises `NotFound` naming the engines that exist, `InvalidArgument` when a choice is needed, `PermissionDenied`
         when this caller may not have that one, `Unavailable` when the package of its client is missing.
         """
-        chosen = self._named(name, kinds)
+        chosen = self._named(name or None, kinds)
         if self._check is not None:
             self._check(chosen)
         return _installed(chosen)
@@ -101,15 +101,16 @@ class Engines:
         fitting = {n: s for n, s in self.settings.items() if s.kind in wanted and s.kind in ENGINES}
         known = ", ".join(fitting) or "none"
         if name is not None:
-            if name not in fitting:
-                raise NotFound(f"engine: no {' or '.join(wanted)} engine named {name!r}; known: {known}")
-            return fitting[name]
+            alike = [n for n in fitting if n.lower() == name.strip().lower()]
+            if name not in fitting and len(alike) != 1:
+                raise NotFound(f"engine: no {' or '.join(wanted)} engine is named {name!r}; there are: {known}")
+            return fitting[name if name in fitting else alike[0]]
         likely = {n: s for n, s in fitting.items() if s.origin != "default"} or fitting
         if len(likely) == 1:
             return next(iter(likely.values()))
         if not fitting:
             raise NotFound(f"engine: the policy names no {' or '.join(wanted)} engine; add [engines.NAME] to it")
-        raise InvalidArgument(f"engine: expected one of {known}")
+        raise InvalidArgument(f"engine: is needed, because there are several: {known}")
 
     def postgresql(self, name: str | None) -> "Postgresql":
         """The PostgreSQL engine of that name, or the only one."""

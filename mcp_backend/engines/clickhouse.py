@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mcp_backend.engines.away import away
 from mcp_backend.engines.ch import address, analysis, errors, explaining, reading, standing, values
 from mcp_backend.engines.ch.address import Address
 from mcp_backend.engines.ch.explaining import Explained, Table
@@ -19,7 +20,7 @@ from mcp_backend.engines.ch.values import Parameters, parameter
 from mcp_backend.errors import DeadlineExceeded, Json, Unavailable
 from mcp_backend.keeper.chdb.tokens import Token
 from mcp_backend.policy import EngineSettings
-from mcp_backend.settings import Workspace, hide_credentials, resolve
+from mcp_backend.settings import Workspace, resolve
 
 if TYPE_CHECKING:
     from mcp_backend.engines.ch.transport import Take, Transport
@@ -226,12 +227,7 @@ class Clickhouse:
 
     def _unavailable(self, at: Address, what: str) -> Unavailable:
         self._since = self._since or datetime.now(UTC)
-        since = self._since.isoformat(timespec="seconds")
-        return Unavailable(
-            f"clickhouse engine {self._settings.name!r} at {at.place} does not answer since {since}: "
-            f"{hide_credentials(at.hide(what))[:400]}. Nothing changed; repeat the call once it is back",
-            details={"engine": self._settings.name, "since": since},
-        )
+        return away(self._settings.name, "clickhouse", f"{at.place}: {at.hide(what)}", self._since)
 
 
 def _word_of_changes(pieces: Iterator[bytes], headers: Mapping[str, str]) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from mcp_backend.errors import InvalidArgument, Json, Unavailable
+from mcp_backend.engines.away import away
+from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.policy import EngineSettings
-from mcp_backend.settings import Workspace, hide_credentials, resolve
+from mcp_backend.settings import Workspace, resolve
 
 if TYPE_CHECKING:
     from mcp_backend.engines.embedded import Lease
@@ -196,15 +197,7 @@ class Kafka:
     def unavailable(self, problem: str, cause: str) -> Unavailable:
         """The error for an engine that does not answer."""
         self._down_since = self._down_since or datetime.now(UTC)
-        since = self._down_since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        entry = "of the engine's entry of the policy"
-        help_ = {
-            "credentials": f"A person corrects the credentials {entry}",
-            "tls": f"A person corrects the certificates {entry}, or its url",
-        }.get(cause, "Repeat the call when the broker is back")
-        details: dict[str, Json] = {"engine": self.settings.name, "cause": cause, "since": since}
-        text = hide_credentials(f"{problem}; not usable since {since}. {help_}")
-        return Unavailable(f"engine {self.settings.name} (kafka): {text}", details=details)
+        return away(self.settings.name, "kafka", problem, self._down_since, cause)
 
     async def _stop(self) -> None:
         process, self._process = self._process, None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from mcp_backend.engines.away import away
 from mcp_backend.engines.nats_address import Address, CannotOpen, addresses
 from mcp_backend.engines.nats_connection import Connection, Lost, NoResponders, NotSent, Unanswered
 from mcp_backend.errors import Json, Unavailable
@@ -152,15 +153,7 @@ class Nats:
     def unavailable(self, problem: str, cause: str) -> Unavailable:
         """The error for an engine that does not answer. `problem` names the server."""
         self._down_since = self._down_since or datetime.now(UTC)
-        since = self._down_since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        help_ = {
-            "credentials": "a person corrects the credentials that the engine's entry of the policy refers to",
-            "tls": "a person corrects the certificates of the engine's entry of the policy, or its url",
-        }.get(cause, "repeat the call when the server is back")
-        return Unavailable(
-            f"engine {self.settings.name} (nats): {problem}; not usable since {since}. {help_[0].upper()}{help_[1:]}",
-            details={"engine": self.settings.name, "cause": cause, "since": since},
-        )
+        return away(self.settings.name, "nats", problem, self._down_since, cause)
 
     async def ask(
         self,

@@ -78,7 +78,7 @@ class NatsConfigurer:
         try:
             answer = json.loads(await self._nats.ask(f"$JS.API.{verb}", request, seconds=WRITE_SECONDS))
         except (NotSent, NoResponders) as error:
-            raise self._nats.unavailable(f"nothing was changed: {error}", "timeout") from error
+            raise self._nats.unavailable(str(error), "timeout") from error
         except Denied as error:
             raise PermissionDenied(f"engine {self.settings.name}: {error}; nothing was changed") from error
         except Unanswered as error:

@@ -1,6 +1,7 @@
 """PostgreSQL: a few connections that open on first use, come back by themselves and are clean before reuse."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +12,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
+from mcp_backend.engines.away import away
 from mcp_backend.engines.pg import address, errors, reading, roles
 from mcp_backend.engines.pg.address import Address
 from mcp_backend.engines.pg.connections import CLOSING, Connection, Open, beginning, made_ready
@@ -35,6 +37,11 @@ ROLE_SECONDS = 300.0
 RETRY_SECONDS = 1.0
 GRACE_SECONDS = 2.0
 """What the server has beyond its own timeout before the talk is cancelled from here."""
+NOISE = re.compile(
+    r'connection to server at "[^"]*"(?: \([^)]*\))?, port \d+ failed: |\s*Is the server running on that host and '
+    r"accepting TCP/IP connections\?"
+)
+"""What libpq says beside the reason: the place, which stands before it, and advice for a person."""
 
 
 class Postgresql:
@@ -251,15 +258,10 @@ class Postgresql:
 
     def _unavailable(self, what: str) -> Unavailable:
         self._since = self._since or datetime.now(UTC)
-        since = self._since.isoformat(timespec="seconds")
-        place = f" at {self._address.place}" if self._address else ""
-        return Unavailable(
-            f"postgresql engine {self._settings.name!r}{place} does not answer since {since}: {what}. "
-            "Nothing was changed; repeat the call once it is back",
-            details={"engine": self._settings.name, "since": since},
-        )
+        place = f"{self._address.place}: " if self._address else ""
+        return away(self._settings.name, "postgresql", f"{place}{what}", self._since)
 
     def _say(self, error: BaseException) -> str:
         text = " ".join(str(error).split()) or type(error).__name__
-        text = text.removeprefix("connection failed: ").removeprefix("connection is bad: ")
+        text = NOISE.sub("", text.removeprefix("connection failed: ").removeprefix("connection is bad: "))
         return hide_credentials(self._address.hide(text) if self._address else text)[:400]

@@ -12,8 +12,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from mcp_backend.engines.away import away
 from mcp_backend.engines.redis_address import Address, address, ended_early, of_settings
-from mcp_backend.errors import Json, Unavailable
+from mcp_backend.errors import Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, hide_credentials
 
@@ -230,14 +231,7 @@ class Redis:
     def unavailable(self, problem: str, cause: str) -> Unavailable:
         """The error for an engine that does not answer."""
         self._down_since = self._down_since or datetime.now(UTC)
-        since = self._down_since.isoformat(timespec="seconds").replace("+00:00", "Z")
-        help_ = {
-            "credentials": "a person corrects the credentials that the engine's entry of the policy refers to",
-            "tls": "a person corrects the certificates of the engine's entry of the policy, or its url",
-        }.get(cause, "repeat the call when the server is back")
-        details: dict[str, Json] = {"engine": self.settings.name, "cause": cause, "since": since}
-        text = f"{problem}; not usable since {since}. {help_[0].upper()}{help_[1:]}"
-        return Unavailable(f"engine {self.settings.name} (redis): {hide_credentials(text)}", details=details)
+        return away(self.settings.name, "redis", problem, self._down_since, cause)
 
     async def close(self) -> None:
         """Ends the connections and the lease on a local server."""

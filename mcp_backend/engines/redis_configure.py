@@ -62,7 +62,7 @@ class RedisConfigurer:
                 kind = PermissionDenied if error.code == "NOPERM" else FailedPrecondition
                 raise kind(f"engine {self.settings.name} refuses to {wanted}: {error}") from error
             except NotSent as error:
-                raise self._redis.unavailable(f"nothing was changed: {error}", error.cause) from error
+                raise self._redis.unavailable(str(error), error.cause) from error
             except Unanswered as error:
                 await self._redis.drop()
                 why = str(error)

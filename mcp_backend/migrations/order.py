@@ -52,12 +52,22 @@ def newest(versions: tuple[str, ...], key: Callable[[str], Any] = number) -> str
     return max(versions, key=key, default=None)
 
 
+def meant(files: tuple[File, ...], given: str | None) -> str | None:
+    """The version of the file that is called like this: by version, by version and name, by its file or its path; what
+    was given where that is none, or several."""
+    if given is None or any(file.version == given for file in files):
+        return given
+    named = {f.version for f in files if given in (f"{f.version}_{f.name}", f.path.name, f.path.stem, f.where, f.name)}
+    return named.pop() if len(named) == 1 else given
+
+
 def up(state: State, version: str | None, never: str = "") -> tuple[File, ...]:
     """The migrations to apply: all that are pending, or the one named; none when there is nothing to do. `never` is
     the tool that refuses a migration out of order, if it does.
 
     Raises `NotFound` for an unknown version, `FailedPrecondition` when the order would be broken.
     """
+    version = meant((*state.applied, *state.pending), version)
     if state.late and never:
         raise FailedPrecondition(
             f"{_list(state.late)}: pending, but {_before(state)}; {never} does not apply it after that. If it was "
@@ -83,6 +93,7 @@ def up(state: State, version: str | None, never: str = "") -> tuple[File, ...]:
 def down(state: State, version: str | None) -> File:
     """The migration to take back: the newest applied. Raises `NotFound` or `FailedPrecondition` otherwise."""
     newest = state.newest
+    version = meant((*state.applied, *state.pending), version)
     if any(file.repeatable and file.version == version for file in (*state.applied, *state.pending)):
         raise FailedPrecondition(f"{version} is repeatable: change its text and apply it again instead")
     if newest is None:

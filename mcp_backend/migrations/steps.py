@@ -21,6 +21,7 @@ def steps(
     """What a call would run. Raises `InvalidArgument`, `NotFound` or `FailedPrecondition` when it must not."""
     if problems := (*history.problems, *(said for _, said in history.begun)):
         raise FailedPrecondition("; ".join(problems[:5]))
+    version = order.meant(files, version)
     if version is not None and all(file.version != version for file in files):
         # As the file name spells it: 000002 is 2 to a tool that counts.
         same = (file.version for file in files if not file.repeatable and tool.key(file.version) == tool.key(version))

@@ -40,11 +40,7 @@ class RunMigration(Tool):
 
     engine: str | None = Field(default=None, min_length=1, max_length=100)
     version: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=255,
-        pattern=r"^[^\s/\\]+$",
-        description="up: only this one; down: the newest applied (default)",
+        default=None, min_length=1, max_length=255, description="up: only this one; down: the newest applied (default)"
     )
     direction: Literal["up", "down"] = "up"
     statement_timeout_seconds: float = Field(default=900, ge=1, le=86_400, description="for one statement")

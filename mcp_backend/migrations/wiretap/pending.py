@@ -1,6 +1,7 @@
 """Which migrations of a tool with a program of its own are to run, as far as the files and the history tell."""
 
 from mcp_backend.errors import FailedPrecondition, NotFound
+from mcp_backend.migrations import order
 from mcp_backend.migrations.model import Direction, File, History, Tool
 
 
@@ -16,6 +17,7 @@ def todo(
     applied = frozenset(past.versions)
     pending = tuple(file for file in files if file.version not in applied)
     known = {file.version: file for file in files}
+    version = order.meant(files, version)
     if version is not None and version not in known:
         near = ", ".join(file.version for file in (pending or files)[-10:])
         raise NotFound(f"version: {tool.name} has no migration {version}; there are {near or 'none'}")
