@@ -175,6 +175,16 @@ def _fields(action: Action) -> dict[str, object]:
     return {name: getattr(action, name) for name in action.__match_args__ if name != "at_version"}
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 statement`, `2 statements`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def where(engine: str, environment: str) -> str:
+    """An engine and its environment, as people read it."""
+    return engine if engine == environment else f"{engine} ({environment})"
+
+
 def describe(action: Action) -> str:
     """One action in a few words for people and the audit: names and places, never content."""
     match action:

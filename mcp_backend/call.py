@@ -37,6 +37,8 @@ from mcp_backend.tools.repairs import fields, repaired
 log = logging.getLogger("mcp_backend")
 DEPTH = 64
 """How deep arguments may be nested."""
+TOLD_AT_ONCE, TOLD_AGAIN = 3, 10
+"""Results that tell of one answer."""
 FORMS: Mapping[str, str] = {
     "string_type": "a string", "int_type": "a whole number", "int_parsing": "a whole number",
     "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number",
@@ -222,7 +224,6 @@ async def _agree(app: App, tool: type[Tool], plan: Plan, verdict: Verdict, entry
         "Repeat this call unchanged once it is approved; go on with something else meanwhile",
         constraint=constraint.id,
         escalation=row["id"],
-        details={"statement": constraint.statement},
     )
 
 
@@ -231,7 +232,7 @@ def _denied(constraint: Constraint, verdict: Verdict) -> BackendError:
         return FailedPrecondition(
             f"{verdict.reason}. Do {verdict.step} first, then repeat this call unchanged",
             constraint=constraint.id,
-            details={"step": verdict.step, "statement": constraint.statement},
+            details={"step": verdict.step},
         )
     details: dict[str, Json] = {"statement": constraint.statement, "instead": verdict.remedy}
     if constraint.owner:
@@ -264,9 +265,17 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
         unread = [] if "notices" in result else await app.store.rows("notices", asker=app.caller.principal)
         if app.caller.scopes is None:  # Hooks of this machine are its user's, and hear nothing of other principals.
             answers.keep(app.workspace.state, unread, told=True)
-    if unread:
-        result["notices"] = [_notice(row) for row in unread]
+    if due := [row for row in unread if _due(app, row)]:
+        result["notices"] = [_notice(row) for row in due]
     return result
+
+
+def _due(app: App, row: Row) -> bool:
+    """Whether a session is told of an answer now: in the first results after it, then in every tenth until it reads
+    it."""
+    key = (app.caller.principal, app.caller.session, str(row["id"]), str(row["status"]))
+    app.told[key] += 1
+    return app.told[key] <= TOLD_AT_ONCE or app.told[key] % TOLD_AGAIN == 0
 
 
 def _notice(row: Row) -> dict[str, Json]:

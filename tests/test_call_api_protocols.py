@@ -224,7 +224,7 @@ async def test_a_server_that_is_down_or_does_not_describe_itself_is_told(
         async with connect(repository) as client:
             other = await refused(client, "call_api", target=http, protocol="grpc", operation="Pay")
     assert (silent["code"], down["code"], other["code"]) == ("not_found", "unavailable", "unavailable")
-    assert "before the request was sent" in other["reason"]
+    assert "the request was not sent" in other["reason"]
     assert "nothing was sent" in down["reason"]
 
 

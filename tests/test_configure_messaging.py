@@ -218,6 +218,7 @@ async def test_a_destroying_change_never_travels_with_another(place: Path, conne
         ("nats", {"kind": "consumer", "name": "c"}, "changes.0.of"),
         ("nats", {"kind": "consumer", "name": "c", "of": "NOWHERE"}, "no stream NOWHERE"),
         ("nats", {"kind": "stream", "name": "N", "config": {"subjects": ["n"], "max_age": "soon"}}, "duration"),
+        ("nats", {"kind": "stream", "name": "N", "config": {"subjects": ["n"], "max_age": 7}}, 'such as "7s" or "7d"'),
         ("nats", {"kind": "stream", "name": "GONE", "action": "delete"}, "does not exist"),
         ("redis", {"kind": "consumer", "name": "g"}, "streams and groups"),
         ("redis", {"kind": "stream", "name": "s", "config": {"x": 1}}, "max_length"),

@@ -277,7 +277,8 @@ async def test_what_is_there_already_and_what_is_not_a_commit(service: Path, con
         for onto in ("--exec=touch x", "nowhere", "a..b"):
             assert (await refused(client, "git_rebase", onto=onto))["code"] == "not_found"
         assert (await refused(client, "git_rebase"))["code"] == "invalid_argument"
-        assert (await refused(client, "git_rebase", onto="old", action="abort"))["code"] == "invalid_argument"
+        assert "no rebase is in progress" in (await refused(client, "git_rebase", onto="old", action="abort"))["reason"]
+        assert (await ask(client, "git_rebase", onto="old", action="status"))["status"] == "none"
         assert "no rebase" in (await refused(client, "git_rebase", action="abort"))["reason"]
         git(service, "checkout", "--quiet", "old")
         assert (await ask(client, "git_rebase", onto="main"))["status"] == "done", "forward, without a commit"

@@ -106,7 +106,10 @@ def version(planned: Sequence[Planned]) -> str:
 
 
 def nanoseconds(field_: str, value: Any) -> Any:
-    """`"90s"`, `"15m"`, `"7d"` as nanoseconds; a number is nanoseconds already. Raises `InvalidArgument`."""
+    """`"90s"`, `"15m"`, `"7d"` as nanoseconds; a number is nanoseconds already. Raises `InvalidArgument`, also for a
+    number below a millisecond, which was meant in another unit."""
+    if isinstance(value, int) and 0 < value < _UNITS["ms"]:
+        raise InvalidArgument(f'{field_}: a number is nanoseconds; write the unit, such as "{value}s" or "{value}d"')
     if isinstance(value, str):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
         if not found:

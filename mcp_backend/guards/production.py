@@ -1,6 +1,6 @@
 """Changes to shared systems outside development are a person's decision."""
 
-from mcp_backend.actions import Action, CallApi, ConfigureMessaging, ExecuteSql, PublishMessage
+from mcp_backend.actions import Action, CallApi, ConfigureMessaging, ExecuteSql, PublishMessage, counted, where
 from mcp_backend.facts import Facts
 from mcp_backend.promises import Constraint, Verdict
 
@@ -10,11 +10,11 @@ def approved(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
     staging and production."""
     match action:
         case ExecuteSql(engine=engine, environment=environment, statements=statements):
-            what = f"{len(statements)} statement(s) on {engine} ({environment})"
+            what = f"{counted(len(statements), 'statement')} on {where(engine, environment)}"
         case ConfigureMessaging(engine=engine, environment=environment, changes=changes):
-            what = f"{len(changes)} change(s) of {engine} ({environment})"
+            what = f"{counted(len(changes), 'change')} of {where(engine, environment)}"
         case PublishMessage(engine=engine, environment=environment, destination=destination):
-            what = f"publishing to {destination} on {engine} ({environment})"
+            what = f"publishing to {destination} on {where(engine, environment)}"
         case CallApi(method=method, url=url, environment=environment):
             if facts.service is None or facts.service.reads:
                 return None

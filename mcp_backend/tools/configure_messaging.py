@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from mcp_backend.actions import ConfigureMessaging as Configure
+from mcp_backend.actions import where
 from mcp_backend.app import App
 from mcp_backend.errors import Aborted, BackendError, InvalidArgument, Json, OutcomeUnknown
 from mcp_backend.facts import Facts, MessagingChange
@@ -71,10 +72,10 @@ class ConfigureMessaging(Tool):
         settings = target.settings
         action = Configure(settings.name, settings.environment, tuple(one.text() for one in todo))
         preview = "\n".join(f"{one.wanted}: {_words(one)}" for one in todo)
-        where = f"{settings.name} ({settings.environment})"
+        at = where(settings.name, settings.environment)
         evidence: dict[str, Json] = {"changes": [one.shown() for one in todo]}
         actions = (action,) if todo else ()
-        return Plan(actions, facts, f"{where}\n{preview}", at_version, (target, planned, later), evidence=evidence)
+        return Plan(actions, facts, f"{at}\n{preview}", at_version, (target, planned, later), evidence=evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
         planned: list[Planned]

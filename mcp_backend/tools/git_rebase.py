@@ -35,7 +35,7 @@ class GitRebase(Tool):
     read_only = False
     destructive = True
 
-    onto: str | None = Field(default=None, max_length=200, description="for start")
+    onto: str | None = Field(default=None, max_length=200, description="for start; else ignored")
     action: Literal["start", "continue", "abort", "status"] = "start"
 
     async def plan(self, app: App) -> Plan:
@@ -45,9 +45,8 @@ class GitRebase(Tool):
         from mcp_backend.workspace import git, rebasing, remotes
         from mcp_backend.workspace.git_environment import open_repository
 
-        if (self.onto is None) == (self.action == "start"):
-            expected = "is required for action start" if self.onto is None else f"not for action {self.action}"
-            raise InvalidArgument(f"onto: {expected}")
+        if self.onto is None and self.action == "start":
+            raise InvalidArgument("onto: is required for action start")
         repository = remotes.lazily(open_repository(app.workspace))
         if self.action == "start":
             return self._starting(app, repository)

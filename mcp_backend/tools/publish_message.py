@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mcp_backend.actions import PublishMessage as Publish
+from mcp_backend.actions import counted, where
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument, Json
 from mcp_backend.facts import Facts, Secret
@@ -216,12 +217,9 @@ class PublishMessage(Tool):
         return messages, values
 
     def _preview(self, target: "Publisher", messages: "Sequence[Message]") -> str:
-        first = messages[0].payload[:300].decode("utf-8", "replace")
-        where = f"{target.settings.name} ({target.settings.environment})"
-        return (
-            f"{len(messages)} message(s) to {self.destination} on {where}; the first, "
-            f"{messages[0].message_id}: {hide_credentials(first)}"
-        )
+        first = hide_credentials(messages[0].payload[:300].decode("utf-8", "replace"))
+        count, at = counted(len(messages), "message"), where(target.settings.name, target.settings.environment)
+        return f"{count} to {self.destination} on {at}; the first, {messages[0].message_id}: {first}"
 
 
 def _written(messages: "Sequence[Message]", judged: "Judged") -> "tuple[list[Message], list[Message]]":

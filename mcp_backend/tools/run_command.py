@@ -32,6 +32,7 @@ _READ_ONLY = re.compile(
     r"read-only file system|device or resource busy|permission denied|invalid cross-device", re.IGNORECASE
 )
 _URL_PASSWORD = re.compile(r"(\w[\w+.-]*://[^\s:/@]*:)[^\s@/]+@")
+_REMOTE = re.compile(r"could not read from remote|does not appear to be a git repository", re.IGNORECASE)
 _NETWORK = re.compile(
     r"network is unreachable|connection refused|could not resolve|name resolution|name or service not known"
     r"|no such host|dial tcp",
@@ -182,5 +183,7 @@ def _notes(ended: "Ended", inside: "Inside") -> Iterable[Json]:
         yield ("the fence has no network but its own loopback and the ports of the policy's development engines; a "
                "person opens more in mcp-backend.toml: [sandbox] ports = […], or network_because")  # fmt: skip
         yield from inside.notes
+    elif inside.sandbox != "none" and ended.exit_code and _REMOTE.search(words):
+        yield "a git remote is not reached from the fence: git_push pushes, git_branch (action fetch) fetches"
     elif inside.sandbox == "none":
         yield from inside.notes

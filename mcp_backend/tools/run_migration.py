@@ -81,7 +81,7 @@ class RunMigration(Tool):
         return Plan(
             actions=(planning.action(prepared, engine),),
             facts=Facts(rehearsal=found.fact(settings.name) if found else Rehearsal(settings.name, "off")),
-            preview=_preview(prepared, f"{settings.name} ({settings.environment})", found, because),
+            preview=_preview(prepared, actions.where(settings.name, settings.environment), found, because),
             at_version=prepared.version,
             prepared=(prepared, found),
             recorded={"unrehearsed_because": because} if because else {},

@@ -80,7 +80,7 @@ def lost(line: Line, reads: bool, why: str) -> Exception:
     """The error for a request that got no answer: what is known of its effect."""
     at = line.target.origin
     if not line.sent:
-        return Unavailable(f"{at}: {why} before the request was sent; repeat this call")
+        return Unavailable(f"{at}: {why}; the request was not sent. Check that target and protocol fit, or repeat it")
     if not reads:
         return OutcomeUnknown(
             f"{at}: {why} after the request was sent. It may or may not have had its effect: look at the state of the "
