@@ -4,7 +4,6 @@ Nothing is started or changed, except that the store is opened, which makes its 
 """
 
 import asyncio
-import os
 import platform
 import shutil
 import sqlite3
@@ -17,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from mcp_backend import persona, policy
+from mcp_backend import installing, persona, policy
 from mcp_backend.engines import ENGINES
 from mcp_backend.errors import BackendError, Json
 from mcp_backend.policy import EngineSettings, Policy
@@ -53,12 +52,13 @@ async def examine(place: Workspace, start: Path) -> list[Finding]:
         lambda: asyncio.to_thread(_frontend, place, settings),
         lambda: _store(place, settings),
     ]
-    from mcp_backend import doctor_hosts
+    from mcp_backend import doctor_hosts, doctor_programs
 
     answers = await asyncio.gather(*(look() for look in looks))
     hosts = await asyncio.to_thread(doctor_hosts.examine, place, settings)
-    return [*found, *answers[:-2], _tests(settings, place), answers[-2], _promises(settings), answers[-1],
-            await _sandbox(settings, place), *hosts]  # fmt: skip
+    tests = doctor_programs.tests(settings, place)
+    return [*found, *answers[:-2], tests, answers[-2], _promises(settings), answers[-1],
+            await doctor_programs.sandbox(settings, place), *hosts]  # fmt: skip
 
 
 def _workspace(place: Workspace) -> Finding:
@@ -112,7 +112,7 @@ async def _engine(engine: EngineSettings, place: Workspace) -> Finding:
     if engine.kind not in ENGINES:
         return Finding(name, "note", f"{engine.kind} has no tools yet; {about}", facts)
     if missing := [module for module in _NEEDS[engine.kind] if find_spec(module) is None]:
-        need = f"{', '.join(missing)} not installed: pip install 'mcp-backend[{engine.kind}]'"
+        need = f"{', '.join(missing)} not installed: {installing.command(engine.kind)}"
         return Finding(name, "bad", f"{need}; {about}", facts)
     local = engine.url.startswith("embedded:")
     if not local:
@@ -169,38 +169,6 @@ async def _remote(engine: EngineSettings, place: Workspace) -> str:
             return str(row[0]) if row else "unknown version"
     finally:
         await engines.close()
-
-
-def _tests(settings: Policy, place: Workspace) -> Finding:
-    from mcp_backend.workspace import childenv, process, runners
-
-    written = settings.commands.get("test", "")
-    if not written:
-        return Finding("tests", "note", 'none found: set [commands] test = "…"; commits of backend code wait for a run')
-    facts: dict[str, Json] = {"command": written}
-    try:
-        commands = runners.commands(written, place.root)
-    except BackendError as error:
-        return Finding("tests", "bad", error.reason, facts)
-    environment = childenv.for_tests(place.root, os.environ)
-    for command in commands:
-        program = command.argv[0]
-        if not process.found(program, command.cwd, environment):
-            return Finding("tests", "bad", f"{written}: {program} is not found (on the PATH of this server)", facts)
-        if command.argv[1:3] == ("-m", "pytest") and not _has_pytest(command.argv[0], command.cwd, environment):
-            return Finding("tests", "bad", f"{written}: {program} has no pytest; install it there", facts)
-    return Finding("tests", "ok", written, facts)
-
-
-def _has_pytest(python: str, cwd: Path, environment: dict[str, str]) -> bool:
-    command = [python, "-I", "-c", "import importlib.util as u; raise SystemExit(u.find_spec('pytest') is None)"]
-    try:
-        done = subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, timeout=ENGINE_SECONDS, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return done.returncode == 0
 
 
 def _frontend(place: Workspace, settings: Policy) -> Finding:
@@ -262,23 +230,3 @@ async def _store(place: Workspace, settings: Policy) -> Finding:
     if unended:
         words += f"; {len(unended)} calls have no end on record, how they ended is unknown: {', '.join(unended[:3])}"
     return Finding("store", "note" if unended else "ok", words, facts)
-
-
-async def _sandbox(settings: Policy, place: Workspace) -> Finding:
-    from mcp_backend.workspace.fence import probe
-    from mcp_backend.workspace.fence.around import words
-
-    found = await asyncio.to_thread(probe.found, place)
-    facts: dict[str, Json] = {"tier": found.tier, "not": dict(found.failed)}
-    if found.tier != "none":
-        text = f"programs of the repository run in a fence: {words(found, settings)}"
-        why = f" ({found.why()})" if found.tier == "landlock" else ""
-        return Finding("sandbox", "note" if found.tier == "landlock" else "ok", text + why, facts)
-    if reason := settings.sandbox.unfenced_because:
-        return Finding("sandbox", "note", f"none holds ({found.why()}); programs run unfenced: {reason}", facts)
-    return Finding(
-        "sandbox", "bad",
-        f"none holds ({found.why()}), so run_command and run_tests refuse: allow user namespaces, install bubblewrap, "
-        "or run where Landlock is on",
-        facts,
-    )  # fmt: skip

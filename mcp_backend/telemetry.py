@@ -16,7 +16,7 @@ from functools import cache
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mcp_backend import __version__
+from mcp_backend import __version__, installing
 from mcp_backend.errors import BackendError
 from mcp_backend.settings import hide_credentials, resolve
 
@@ -225,7 +225,7 @@ def start() -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
     except ImportError:
-        log.warning("traces are asked for, but the SDK is not installed: pip install 'mcp-backend[telemetry]'")
+        log.warning("traces are asked for, but the SDK is not installed: %s", installing.command("telemetry"))
         return
     told = logging.getLogger("opentelemetry")
     told.handlers, told.propagate = [Complaints()], False

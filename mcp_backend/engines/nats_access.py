@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mcp_backend import installing
 from mcp_backend.engines.nats_address import Address
 from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.policy import EngineSettings
@@ -49,7 +50,7 @@ def with_access(addresses: tuple[Address, ...], settings: EngineSettings, root: 
 
 def _seed(text: str, field: str) -> str:
     if find_spec("nkeys") is None:
-        raise Unavailable(f'{field}: needs the extra "nats": pip install "mcp-backend[nats]"')
+        raise Unavailable(installing.needs(f"{field}:", "nats"))
     nkeys: Any = importlib.import_module("nkeys")  # without types
     found = _SEED.search(text)
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mcp_backend import installing
 from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.settings import resolve
 from mcp_backend.store.base import Row, Store
@@ -22,7 +23,7 @@ def _postgresql(url: str, workspace: str) -> Store:
         from mcp_backend.store.postgresql import Postgresql
     except ImportError as error:
         raise Unavailable(
-            f"store: the package of its client is not installed ({error.name}): pip install 'mcp-backend[postgresql]'"
+            f"store: the package of its client is not installed ({error.name}): {installing.command('postgresql')}"
         ) from error
     return Postgresql(url, workspace)
 

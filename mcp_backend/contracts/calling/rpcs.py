@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, cast
 
+from mcp_backend import installing
 from mcp_backend.contracts import specs
 from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.protobuf.compiling import Compiled, compiled
@@ -16,7 +17,7 @@ from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
 from mcp_backend.errors import InvalidArgument, NotFound
 
-MISSING = 'gRPC needs the extra "contracts": pip install "mcp-backend[contracts]"'
+MISSING = installing.needs("gRPC", "contracts")
 REFLECTIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """The newer first; their messages are the same on the wire."""
 NO_SIDE_EFFECTS = 1

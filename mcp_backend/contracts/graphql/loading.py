@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from mcp_backend import installing
 from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
 from mcp_backend.errors import Unavailable
 
-MISSING = 'GraphQL needs the extra "contracts": pip install "mcp-backend[contracts]"'
+MISSING = installing.needs("GraphQL", "contracts")
 
 
 def schema_of(source: Source, spec: Spec) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, cast
 
+from mcp_backend import installing
 from mcp_backend.contracts.documents import Broken, mapping
 from mcp_backend.contracts.payloads import avro_values
 from mcp_backend.contracts.payloads.misfit import Misfit
@@ -47,7 +48,7 @@ def schema(content: Any, where: str, lookup: Callable[[str], Any] | None = None)
     Raises `Broken` for what is no Avro schema, `Unavailable` without the extra.
     """
     if find_spec("fastavro") is None:
-        raise Unavailable('Avro needs the extra "contracts": pip install "mcp-backend[contracts]"')
+        raise Unavailable(installing.needs("Avro", "contracts"))
     from fastavro.schema import SchemaParseException, UnknownType
 
     parse_schema = _library().parse_schema

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mcp_backend import installing
 from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.protobuf import staging
 from mcp_backend.contracts.sources import Source
@@ -46,7 +47,7 @@ def compiled(source: Source, spec: Spec) -> Compiled:
 def _bundled() -> Path:
     found = find_spec("grpc_tools")
     if found is None or not found.submodule_search_locations or find_spec("google.protobuf") is None:
-        raise Unavailable('protobuf needs the extra "contracts": pip install "mcp-backend[contracts]"')
+        raise Unavailable(installing.needs("protobuf", "contracts"))
     return Path(next(iter(found.submodule_search_locations))) / "_proto"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
 
+from mcp_backend import installing
 from mcp_backend.contracts.sources import Source
 from mcp_backend.errors import Unavailable
 
@@ -126,7 +127,7 @@ def _parser() -> Any:
         import tree_sitter_go
         from tree_sitter import Language, Parser
     except ImportError as error:
-        raise Unavailable('Go needs the extra "workspace": pip install "mcp-backend[workspace]"') from error
+        raise Unavailable(installing.needs("Go", "workspace")) from error
     return Parser(Language(tree_sitter_go.language()))
 
 

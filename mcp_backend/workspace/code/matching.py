@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mcp_backend import installing
 from mcp_backend.errors import Unavailable
 from mcp_backend.workspace.code import rules, sql
 from mcp_backend.workspace.code.rules import Rule
@@ -17,7 +18,7 @@ from mcp_backend.workspace.code.rules import Rule
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
 
-MISSING = "rules about code need the extra `rules`: pip install 'mcp-backend[rules]'"
+MISSING = installing.needs("judging code by rules", "rules")
 MOST = 300
 """Matches of one rule in one file that are looked at; more say nothing more."""
 SECONDS = 20.0

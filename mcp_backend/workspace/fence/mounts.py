@@ -40,7 +40,9 @@ def arrange(spec: "Mapping[str, Any]") -> None:
     for path, tree in temporary:
         kernel.attach(tree, path)
     covered = [path for path in spec["hidden"] if _folder(path) and not _below(path, root)]
+    _devices(devices)  # before what may lie in /dev/shm
     for path in covered:
+        os.makedirs(path, exist_ok=True)
         kernel.mount("tmpfs", path, FLAGS, "mode=0755,size=1m")
     for path, tree in kept:
         if any(_below(path, above) for above in (*covered, *spec["temporary"])):
@@ -64,7 +66,6 @@ def arrange(spec: "Mapping[str, Any]") -> None:
             kernel.attach(tree, path)
         else:
             os.close(tree)
-    _devices(devices)
     kernel.mount("proc", "/proc", FLAGS | kernel.MS_NOEXEC)
     kernel.set_attributes("/proc", kernel.RDONLY)
 

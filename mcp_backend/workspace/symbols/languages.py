@@ -105,6 +105,7 @@ def loaded(grammar: Grammar) -> "tuple[Language, Query]":
     """The grammar and its query. Raises `Unavailable` where the wheels are missing."""
     from importlib import import_module
 
+    from mcp_backend import installing
     from mcp_backend.errors import Unavailable
 
     try:
@@ -114,7 +115,7 @@ def loaded(grammar: Grammar) -> "tuple[Language, Query]":
         language = Language(capsule)
     except ImportError as error:
         raise Unavailable(
-            f"symbols: the grammar of {grammar.name} is not installed here. Ask for `pip install "
-            "'mcp-backend[workspace]'`; search_code finds names without it"
+            f"symbols: the grammar of {grammar.name} is not installed here. Ask for "
+            f"`{installing.command('workspace')}`; search_code finds names without it"
         ) from error
     return language, Query(language, grammar.query)
