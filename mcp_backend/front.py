@@ -114,7 +114,7 @@ def persona(here: str) -> list[str]:
 
 
 class Wire:
-    """The host's end of standard input and output, as files for the SDK's stdio transport.
+    """The host's end of standard input and output, which `wire_ends` gives to the SDK's stdio transport.
 
     From here on file descriptor 0 is empty and 1 is standard error, so that no print and no child can reach the wire.
     """
@@ -194,14 +194,6 @@ class Wire:
                 return line
             self._send(refused)
 
-    def __iter__(self) -> "Wire":
-        return self
-
-    def __next__(self) -> str:
-        if line := self.readline():
-            return line
-        raise StopIteration
-
     def write(self, data: str) -> int:
         """Sends a line of the SDK, unless it answers what was answered; keeps the answers of the first questions."""
         if (self._answered or self._asked) and data.startswith(ANSWER):
@@ -216,8 +208,9 @@ class Wire:
         self._send(data)
         return len(data)
 
-    def flush(self) -> None:
-        """Nothing waits: each line goes out at once."""
+    def fileno(self) -> int:
+        """The descriptor that is written to."""
+        return self._out
 
     def _send(self, data: str) -> None:
         left = memoryview(data.encode())

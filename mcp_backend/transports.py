@@ -2,13 +2,13 @@
 
 import argparse
 import gc
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
-from mcp_backend import log_lines, telemetry
+from mcp_backend import log_lines, telemetry, wire_ends
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.server import Options, build
@@ -53,7 +53,6 @@ def toolsets(text: str) -> frozenset[str]:
 
 
 async def _stdio(server: Server[App], wire: "Wire | None") -> None:
-    files = cast("TextIO", wire)
-    own = (anyio.wrap_file(files), anyio.wrap_file(files)) if wire is not None else (None, None)
+    own: Any = (wire_ends.Lines(wire), wire_ends.Answers(wire)) if wire is not None else ()
     async with stdio_server(*own) as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options(CHANGES))
