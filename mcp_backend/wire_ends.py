@@ -15,8 +15,8 @@ import anyio.to_thread
 if TYPE_CHECKING:
     from mcp_backend.front import Wire
 
-AT_ONCE = 4096
-"""Bytes that a pipe or socket takes without a wait once `poll` calls it writable (PIPE_BUF, pipe(7))."""
+AT_ONCE = select.PIPE_BUF
+"""Bytes that a pipe takes without a wait once `poll` calls it writable (pipe(7))."""
 
 
 class Lines:
