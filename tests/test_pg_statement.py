@@ -159,3 +159,16 @@ def test_names_are_collected_from_everywhere(
 ) -> None:
     mentions = shape(sql).mentions
     assert (mentions.relations, mentions.functions, mentions.attributes) == (relations, functions, attributes)
+
+
+CLAUSES = [
+    "select distinct a from t", "select distinct max(a) from t", "select distinct a, b from t order by b",
+    "select count(*) from (select distinct a from t) s", "with d as (select distinct a from t) select * from d",
+    "select distinct on (a) a, b from t", "select array_agg(distinct a) from t",
+    "select a from t group by distinct a, b", "select a, sum(b) from t group by grouping sets ((), (a))", "select row() = row()", "select from t",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", CLAUSES)
+def test_clauses_that_hold_nothing_are_understood(sql: str) -> None:
+    assert shape(sql).why == ""

@@ -66,6 +66,8 @@ class _Walk:
     """OIDs of functions to look at next, and whether they are run: parts of aggregates, functions behind operators and
     casts, what the planner runs."""
     types: set[int] = field(default_factory=set[int])
+    noted: set[int] = field(default_factory=set[int])
+    """OIDs of functions that were to be looked at, also those that are not run and so not looked into."""
     seen_functions: set[int] = field(default_factory=set[int])
     seen_types: set[int] = field(default_factory=set[int])
     seen_code: set[str] = field(default_factory=set[str])
@@ -122,8 +124,9 @@ class _Walk:
 
     def _note(self, functions: Iterable[int], executes: bool) -> None:
         for oid in functions:
-            if oid not in self.seen_functions:
+            if oid not in self.seen_functions and (executes or oid not in self.noted):
                 self.functions[oid] = executes or self.functions.get(oid, False)
+                self.noted.add(oid)
 
     def _relation(self, relation: Relation, executes: bool) -> Iterator[_Found]:
         name = f"{relation.schema}.{relation.name}"

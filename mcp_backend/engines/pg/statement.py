@@ -182,16 +182,20 @@ _WHY = {
 }
 
 
+_DISTINCT = ("distinctClause", [{}])
+
+
 def nodes(tree: Any) -> Iterator[tuple[str, Any]]:
     """Every key of the tree with its value, without recursion. An element of a list that is empty stands for a null,
-    which only lists of lists have; anywhere else it would be a node that the printer of the tree does not know."""
+    which lists of lists have, and DISTINCT without ON; anywhere else it would be a node that the printer of the tree
+    does not know."""
     stack: list[Any] = [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
             for name, value in cast("dict[str, Any]", node).items():
                 yield name, value
-                if isinstance(value, list) and name != "items" and {} in value:
+                if isinstance(value, list) and name != "items" and {} in value and (name, value) != _DISTINCT:
                     raise ValueError(name)
                 if isinstance(value, (dict, list)):
                     stack.append(value)
