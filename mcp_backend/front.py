@@ -5,6 +5,9 @@ takes it. A thread reads the host's lines from the start, answers those that an 
 and hands every line on: the SDK sees the whole conversation, and what it says to a question that was answered already
 is dropped. Nothing is generated beforehand: the answers are the SDK's own, kept as it wrote them, for the same files,
 the same versions and the same options.
+
+A host that gives up waiting for `server/discover` begins the older handshake on the same wire, which the SDK refuses
+once it has read the question. Where nothing else was asked yet, what follows is a connection of its own for the SDK.
 """
 
 import json
@@ -14,7 +17,7 @@ import threading
 from collections import deque
 from zlib import crc32
 
-from mcp_backend import ui
+from mcp_backend import resident, ui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all of this.
@@ -37,6 +40,7 @@ def main(arguments: list[str]) -> int:
         from mcp_backend import cli
 
         return cli.main(["serve", *arguments])
+    resident.start()
     wire = Wire(*kept(options))
     import gc
 
@@ -113,6 +117,14 @@ def persona(here: str) -> list[str]:
     return []
 
 
+class Talk:
+    """What is owed on one connection: questions that were answered already, and those whose answers will be kept."""
+
+    def __init__(self) -> None:
+        self.answered: set[str] = set()
+        self.asked: dict[str, str] = {}
+
+
 class Wire:
     """The host's end of standard input and output, which `wire_ends` gives to the SDK's stdio transport.
 
@@ -130,8 +142,8 @@ class Wire:
         self._lines: deque[str] = deque()
         self._changed = threading.Condition()
         self._writing = threading.Lock()
-        self._answered: set[str] = set()
-        self._asked: dict[str, str] = {}
+        self._heard = self._served = Talk()
+        self._begun = self._probed = False
         self._era = ""
         self._views = False
         self._serving = False
@@ -143,10 +155,10 @@ class Wire:
             if question:
                 answer = self._answers.get(question)
                 if answer is not None and not self._serving:
-                    self._answered.add(identifier)
+                    self._heard.answered.add(identifier)
                     self._send(f"{ANSWER}{identifier},{RESULT}{answer}}}\n")
                 elif answer is None:
-                    self._asked[identifier] = question
+                    self._heard.asked[identifier] = question
             self._put(line)
         self._put("")
 
@@ -162,6 +174,7 @@ class Wire:
             method, identifier = message["method"], message["id"]
             params: dict[str, Any] = message.get("params") or {}
             about: dict[str, Any] = params.get("_meta") or {}
+            self._begins(method, VERSION in about)
             if method == "initialize":
                 self._era = str(params["protocolVersion"])
                 able: dict[str, Any] = params.get("capabilities") or {}
@@ -178,6 +191,19 @@ class Wire:
             return "", ""
         plain = isinstance(identifier, int) or (isinstance(identifier, str) and identifier.isidentifier())
         return (json.dumps(identifier), key) if plain else ("", "")
+
+    def _begins(self, method: str, modern: bool) -> None:
+        """Ends the SDK's connection before a handshake that comes after nothing but `server/discover`."""
+        if method == "initialize" and self._probed:
+            self._heard = Talk()
+            self._put("")
+        self._probed = method == "server/discover" and modern and (self._probed or not self._begun)
+        self._begun = True
+
+    def anew(self) -> bool:
+        """Whether another connection follows the one whose lines ended."""
+        ended, self._served = self._served, self._heard
+        return ended is not self._served
 
     def readline(self) -> str:
         """The next line of the host that the SDK can read, waiting for it; empty at the end."""
@@ -196,12 +222,13 @@ class Wire:
 
     def write(self, data: str) -> int:
         """Sends a line of the SDK, unless it answers what was answered; keeps the answers of the first questions."""
-        if (self._answered or self._asked) and data.startswith(ANSWER):
+        talk = self._served
+        if (talk.answered or talk.asked) and data.startswith(ANSWER):
             identifier, _, rest = data[len(ANSWER) :].partition(",")
-            if identifier in self._answered:
-                self._answered.discard(identifier)
+            if identifier in talk.answered:
+                talk.answered.discard(identifier)
                 return len(data)
-            question = self._asked.pop(identifier, "")
+            question = talk.asked.pop(identifier, "")
             if question and rest.startswith(RESULT):
                 self._answers[question] = rest[len(RESULT) :].rstrip("\n")[:-1]
                 self._keep()

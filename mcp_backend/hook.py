@@ -4,21 +4,28 @@ The event comes on standard input. Silence means "no objection": the host's own 
 never answers "allow". Where the host can tell the model something beside, it is told of people's answers. A fault of
 our own, or an event that is not understood, refuses (exit 2, reason on standard error): every host that has hooks takes
 that for a refusal.
+
+Where a server of this user runs, a process beside it judges (resident.py). Otherwise, and whenever that gives no
+answer, this one does.
 """
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+
+from mcp_backend import resident
+from mcp_backend.hosts import HOOKED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` takes longer to import than all of this.
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 BYTES = 20_000_000
-USAGE = (
-    "usage: mcp-backend hook claude-code|codex|cursor|gemini-cli|opencode|qwen|vscode  (the event on standard input)"
-)
+USAGE = f"usage: mcp-backend hook {'|'.join(HOOKED)}  (the event on standard input)"
 ANSWERED, FAULT = 0, 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: "Sequence[str] | None" = None) -> int:
     """Reads one event and answers it; the exit code is 0, or 2 where the call must not run."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in ("-h", "--help"):
@@ -33,47 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(given: list[str]) -> int:
-    from mcp_backend.hosts import HOOKED, host
-
     if len(given) != 1 or given[0] not in HOOKED:
         print(USAGE, file=sys.stderr)
         return FAULT
-    import json
+    event = sys.stdin.buffer.read(BYTES)
+    said = resident.asked(given[0], event)
+    if said is None:
+        from mcp_backend.hosts import answering
 
-    data = sys.stdin.buffer.read(BYTES)
-    event = json.loads(data)
-    if not isinstance(event, dict):
-        raise ValueError("expected the event as a JSON object on standard input")
-    mouth = host(given[0])
-    intent = mouth.intent(event, os.environ)
-    if intent is None:
-        return ANSWERED
-    from mcp_backend.hosts.judging import refusal
-
-    if reason := refusal(intent, os.environ):
-        print(mouth.denied(reason, event))
-    elif hasattr(mouth, "told") and (waiting := _answers(intent.root or intent.cwd)):
-        print(mouth.told(waiting))
+        said = answering.answer(given[0], event, answering.take)
+    sys.stdout.write(said or "")
     return ANSWERED
 
 
-def _answers(folder: str) -> str:
-    """What people answered, for hosts whose hooks can tell the model something without deciding anything."""
-    from pathlib import Path
-
-    from mcp_backend.settings import workspace
-
-    if not os.path.isdir(folder):
-        return ""
-    state = workspace(Path(folder)).state
-    if not os.path.exists(state / "answers.json"):
-        return ""
-    from mcp_backend import answers
-
-    return answers.take(state)
-
-
-def script(arguments: Sequence[str] | None = None) -> NoReturn:
+def script(arguments: "Sequence[str] | None" = None) -> "NoReturn":
     """The console script `mcp-backend-hook`: collects nothing, and leaves without the interpreter's tidying up."""
     import gc
 

@@ -54,5 +54,8 @@ def toolsets(text: str) -> frozenset[str]:
 
 async def _stdio(server: Server[App], wire: "Wire | None") -> None:
     own: Any = (wire_ends.Lines(wire), wire_ends.Answers(wire)) if wire is not None else ()
-    async with stdio_server(*own) as (reading, writing):
-        await server.run(reading, writing, server.create_initialization_options(CHANGES))
+    more = True
+    while more:
+        async with stdio_server(*own) as (reading, writing):
+            await server.run(reading, writing, server.create_initialization_options(CHANGES))
+        more = wire is not None and wire.anew()

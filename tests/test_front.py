@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,17 @@ WITH_VIEWS: dict[str, Any] = {"_meta": {**ABOUT["_meta"], front.CAPABILITIES: VI
 MODERN: list[dict[str, Any]] = [
     *({"method": name, "params": ABOUT} for name in front.LISTS), {"method": "tools/list", "params": WITH_VIEWS}
 ]  # fmt: skip
+GIVEN_UP: dict[str, Any] = {"method": "notifications/cancelled", "params": {"requestId": 0}}
 WITHOUT_FRONT = ("-c", "import sys; from mcp_backend.cli import main; sys.exit(main(sys.argv[1:]))", "serve")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A state folder with kept answers, and the bodies of those answers by era."""
+
+    state: Path
+    handshake: list[str]
+    modern: list[str]
 
 
 class Host:
@@ -84,20 +95,57 @@ def server(workspace: Path, *options: str, start: Sequence[str] = SERVE) -> Gene
             process.kill()
 
 
-@pytest.mark.parametrize("questions", [LEGACY, MODERN], ids=["2025-11-25", "2026-07-28"])
-def test_the_kept_answers_are_those_of_the_sdk(tmp_path: Path, state: Path, questions: list[dict[str, Any]]) -> None:
-    about: dict[str, Any] = ABOUT if questions is MODERN else {}
-    call: dict[str, Any] = {"method": "tools/call", "params": {"name": "check_escalation", "arguments": {}, **about}}
-    seen: list[list[str]] = []
-    for start in (WITHOUT_FRONT, SERVE, SERVE):
-        with server(tmp_path, start=start) as host:
-            seen.append(host.answers(questions))
-            [called] = host.answers([call])
-            assert json.loads(called)["result"]["structuredContent"]["open"] == []
-            assert host.end() == (0, "")
-    assert seen[0] == seen[1] == seen[2]
-    [kept] = state.glob("answers-*.json")
-    assert len(json.loads(kept.read_text())["answers"]) == len(seen[0])
+def bodies(lines: Sequence[str]) -> list[str]:
+    """What answers say, without their ids."""
+    return [line.partition(f"{json.loads(line)['id']},")[2] for line in lines]
+
+
+def call(**about: Any) -> dict[str, Any]:
+    """A call that any connection answers."""
+    return {"method": "tools/call", "params": {"name": "check_escalation", "arguments": {}, **about}}
+
+
+def works(host: Host, **about: Any) -> None:
+    """A call is answered, and the server ends well."""
+    [called] = host.answers([call(**about)])
+    assert json.loads(called)["result"]["structuredContent"]["open"] == []
+    assert host.end() == (0, "")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
+    """What the SDK says by itself in both eras, and a state folder where all of it is kept."""
+    folder, state = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MCP_BACKEND_STATE", str(state))
+        with server(folder, start=WITHOUT_FRONT) as host:
+            handshake = bodies(host.answers(LEGACY))
+            works(host)
+        with server(folder, start=WITHOUT_FRONT) as host:
+            modern = bodies(host.answers(MODERN))
+            [refused] = bodies(host.answers([INITIALIZE]))
+        assert not list(state.glob("answers-*"))
+        # The first start: a host asks, gets its answer or none in time, and goes back to the handshake.
+        with server(folder) as host:
+            assert bodies(host.answers(MODERN[:1])) == modern[:1]
+            assert bodies(host.answers([GIVEN_UP, *LEGACY])) == handshake
+            works(host)
+        with server(folder) as host:
+            assert bodies(host.answers(MODERN)) == modern
+            assert bodies(host.answers([INITIALIZE])) == [refused], "more than server/discover was asked"
+            works(host, **ABOUT)
+        yield Served(state, handshake, modern)
+
+
+def test_the_kept_answers_are_those_of_the_sdk(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_BACKEND_STATE", str(served.state))
+    [kept] = served.state.glob("answers-*.json")
+    answers = json.loads(kept.read_text())["answers"].values()
+    assert sorted(f'"result":{answer}}}\n' for answer in answers) == sorted({*served.handshake, *served.modern})
+    with server(tmp_path) as host:
+        asked = [MODERN[0], GIVEN_UP, *LEGACY]
+        assert bodies(host.answers(asked)) == [served.modern[0], *served.handshake]
+        works(host)
 
 
 def test_what_is_kept_is_said_before_anything_is_imported(tmp_path: Path, state: Path) -> None:
@@ -136,14 +184,16 @@ def test_what_other_files_or_options_answered_is_not_said(tmp_path: Path, state:
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_client_works_as_ever_with_kept_answers(repository: Path, state: Path, era: Era) -> None:
+async def test_a_client_works_as_ever_with_kept_answers(
+    served: Served, repository: Path, monkeypatch: pytest.MonkeyPatch, era: Era
+) -> None:
+    monkeypatch.setenv("MCP_BACKEND_STATE", str(served.state))
     parameters = StdioServerParameters(
         command=sys.executable, args=[*SERVE, "--workspace", str(repository)], env=environment()
     )
-    for _ in range(2):
-        async with Client(parameters, mode=era) as client:
-            assert "escalate" in {tool.name for tool in (await client.list_tools()).tools}
-            await ask_twice(client)
+    async with Client(parameters, mode=era) as client:
+        assert "escalate" in {tool.name for tool in (await client.list_tools()).tools}
+        await ask_twice(client)
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,8 @@ def cases(name: str) -> Iterable[Any]:
             yield pytest.param(line, id=row["id"])
 
 
-def answered(line: str, stage: Stage) -> str | None:
+def staged(line: str, stage: Stage) -> dict[str, Any]:
+    """The event of a case, on its stage."""
     row = json.loads(stage.fill(line))
     given = row["args"]
     if row.get("setup") or stage.mark.exists() or not stage.ws.exists():
@@ -246,7 +247,7 @@ def answered(line: str, stage: Stage) -> str | None:
         stage.mark.touch()  # The next case needs a fresh tree.
         subprocess.run(["bash", "-c", row["setup"]], cwd=stage.ws, env={**os.environ, **IDENTITY}, capture_output=True,
                        check=False)  # fmt: skip
-    event = {
+    tool, arguments = {
         "write_file": lambda: ("Write", {"file_path": given["path"], "content": given["content"]}),
         "edit_file": lambda: (
             "Edit",
@@ -254,7 +255,11 @@ def answered(line: str, stage: Stage) -> str | None:
         ),
         "shell": lambda: ("Bash", {"command": given["command"]}),
     }[row["tool"]]()
-    intent = claude_code.intent({"tool_name": event[0], "tool_input": event[1], "cwd": str(stage.ws)}, {})
+    return {"tool_name": tool, "tool_input": arguments, "cwd": str(stage.ws)}
+
+
+def answered(line: str, stage: Stage) -> str | None:
+    intent = claude_code.intent(staged(line, stage), {})
     assert intent is not None
     return judging.refusal(intent, {"HOME": str(stage.home)})
 

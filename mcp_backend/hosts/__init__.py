@@ -4,10 +4,14 @@ Names map to modules that are imported when asked for: a hook pays for one host 
 """
 
 import sys
-from collections.abc import Mapping
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
-HOSTS: Mapping[str, str] = MappingProxyType(
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # A hook waits for what is imported here.
+    from collections.abc import Mapping
+    from types import ModuleType
+
+HOSTS: "Mapping[str, str]" = MappingProxyType(
     {
         "claude-code": "claude_code",
         "claude-desktop": "claude_desktop",
@@ -28,7 +32,7 @@ HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "opencode", "qwen", "v
 for `vscode`."""
 
 
-def host(name: str) -> ModuleType:
+def host(name: str) -> "ModuleType":
     """The module of a host, by its name in `HOSTS`."""
     module = f"mcp_backend.hosts.{HOSTS[name]}"
     __import__(module)
