@@ -258,3 +258,16 @@ class HttpWire(Wire):
             status, text = await asyncio.to_thread(self._post, line, headers, 5.0)
             if status >= 500 or b"Traceback (most" in text:
                 self.said.append(b"Fatal: HTTP %d %s for %s\n" % (status, text[:200], line[:300]))
+
+    async def leave(self, *, said: bool) -> None:
+        """This client goes: with a word that ends its session, or as one that was killed."""
+        if said and self.session:
+            await asyncio.to_thread(self._delete)
+        for connection in self.idle:
+            connection.close()
+
+    def _delete(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        connection.request("DELETE", "/mcp", headers=self._headers("", ""))
+        connection.getresponse().read()
+        connection.close()

@@ -1,0 +1,183 @@
+"""`python -m benchmarks.soak_day [CALLS] [SEED] [WIRE ...] [--state FILE]`: a busy agent's day, as fast as it goes.
+
+One call every three seconds for eight hours are 9,600: they go to one server over stdio and to one over HTTP, in the
+proportions of a session. Files are read in bundles, searched, edited and committed; schemas, queries, messages and
+specifications are looked at; tests, commands and rehearsals run; questions are asked and answered by a person; some
+calls are refused, some cancelled; clients subscribe, come and go (the half of them without a word); each engine is
+restarted four times. Every call must come out as it has to. Each fiftieth of the day, with nothing under way, what the
+server holds is counted, and the same reads are timed at the start and at the end. `600 1 stdio` takes a minute.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+
+from benchmarks.soak_steps import STEPS, Day
+from benchmarks.surface_fuzz import WIRES, plant
+from benchmarks.surface_report import Row, add, faults, read, report
+from benchmarks.surface_wires import VERSION, HttpWire, StdioWire
+from mcp_backend.engines import embedded
+from mcp_backend.settings import Workspace, workspace
+
+CALLS, PARTS, RESTARTS = 9_600, 50, 4
+AWAY = 5
+"""Calls after a restart of an engine of which each may find it away."""
+TIMED: Mapping[str, Mapping[str, Any]] = {
+    "read_file": {"path": "orders/app.py"}, "search_code": {"query": "total"}, "git_status": {},
+    "db_query": {"engine": "main", "sql": "select 1"}, "db_schema": {"engine": "main"},
+}  # fmt: skip
+
+
+async def timed(day: Day) -> dict[str, float]:
+    """Milliseconds, the median of 30, of calls that change nothing."""
+    found: dict[str, float] = {}
+    for tool, arguments in TIMED.items():
+        spent: list[float] = []
+        for _ in range(30):
+            began = time.perf_counter()
+            await day.call(tool, **arguments)
+            spent.append((time.perf_counter() - began) * 1000)
+        found[tool] = round(statistics.median(spent), 1)
+    return found
+
+
+async def soak(count: int, number: int, wires: tuple[str, ...], state: Path) -> list[str]:
+    """The lines about latency and what is left on the disk; the rest is in `state`."""
+    lines: list[str] = []
+    for name in wires:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["MCP_BACKEND_STATE"] = f"{folder}/state"
+            os.environ["TMPDIR"] = f"{folder}/tmp"
+            root, servers = Path(folder, "work"), Path(folder, "servers")
+            for new in (servers, Path(folder, "tmp")):
+                new.mkdir()
+            place = workspace(servers)
+            leases = {kind: await embedded.lease(kind, place) for kind in ("postgresql", "nats")}
+            try:
+                plant(root, leases["postgresql"].url, leases["nats"].url)
+                lines += await _day(name, root, count, number, place, leases, state)
+            finally:
+                for kind, lease in leases.items():
+                    lease.close()
+                    await embedded.stop(kind, place, force=True)
+    return lines
+
+
+async def _day(
+    name: str, root: Path, count: int, number: int, place: Workspace, leases: dict[str, embedded.Lease], state: Path
+) -> list[str]:
+    transport, _, era = name.partition("-")
+    database = leases["postgresql"].url
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table if not exists orders (id bigint primary key, placed timestamptz)")
+    await _stream(leases["nats"].url)
+    wire = await (StdioWire if transport == "stdio" else HttpWire).open(root, era, os.environ)
+    day, began = Day(wire, root, era == VERSION, random.Random(number)), time.monotonic()
+    steps, weights = zip(*STEPS, strict=True)
+    lines: list[str] = []
+    try:
+        for step in steps:
+            await step(day)
+        first, size, warm = await timed(day), _size(root), day.calls
+        part = max(count // PARTS, 1)
+        for index in range(1, PARTS + 1):
+            before = day.calls
+            while day.calls < warm + index * part and not wire.ended():
+                await day.dice.choices(steps, weights)[0](day)
+            held = [*wire.held(), _files(Path(os.environ["TMPDIR"])), _connections(database)]
+            took, began = round(time.monotonic() - began, 1), time.monotonic()
+            add(state, Row(name, str(number), day.calls - before, took, dict(day.kinds), day.wrong, held))
+            print(f"{name} {day.calls:,}: {took} s, {held}; wrong {day.wrong}", file=sys.stderr, flush=True)
+            day.kinds, day.wrong = Counter(), []
+            if index % (PARTS // (RESTARTS + 1)) == 0 and index < PARTS:
+                kind = "postgresql" if index // (PARTS // (RESTARTS + 1)) % 2 else "nats"
+                leases[kind] = await _restarted(kind, place, leases[kind])
+                day.away = AWAY
+        last, left = await timed(day), _size(root)
+        lines.append(f"{name}: ms of the same read at the start and the end: "
+                     + ", ".join(f"{tool} {first[tool]} and {last[tool]}" for tool in TIMED))  # fmt: skip
+        grown = {part: f"{left[part] - size[part]:,}" for part in left}
+        lines.append(
+            f"{name}: bytes in the state folder {sum(left.values()):,}; grown in {day.calls - warm:,} calls {grown}"
+        )
+    finally:
+        said = await wire.close()
+        wrong = [*day.wrong, *(f"standard error: {line}" for line in said.splitlines() if "Traceback" in line)]
+        if wrong or wire.process.returncode not in (0, -15):
+            add(state, Row(name, str(number), 0, 0, {}, [*wrong, f"ended with {wire.process.returncode}"], []))
+            Path(f"{state}.stderr").write_text(said)
+    return lines
+
+
+async def _stream(url: str) -> None:
+    import nats
+
+    client = await cast("Any", nats).connect(url)
+    await client.jetstream().add_stream(name="orders", subjects=["orders.>"])
+    await client.close()
+
+
+async def _restarted(kind: str, place: Workspace, lease: embedded.Lease) -> embedded.Lease:
+    lease.close()
+    await embedded.stop(kind, place, force=True)
+    fresh = await embedded.lease(kind, place)
+    assert fresh.url == lease.url, "somebody took the port"
+    return fresh
+
+
+def _connections(database: str) -> int:
+    with suppress(psycopg.OperationalError), psycopg.connect(database, autocommit=True) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where application_name like 'mcp-backend%'"
+        ).fetchone()
+        return row[0] if row else -1
+    return -1
+
+
+def _files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
+def _size(root: Path) -> Counter[str]:
+    """Bytes by the first part of the name in the state folder of the workspace, without local engines."""
+    sizes: Counter[str] = Counter()
+    folder = workspace(root).state
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file():
+                sizes[path.relative_to(folder).parts[0]] += path.stat().st_size
+    return sizes
+
+
+def main() -> int:
+    """1 when something is wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("calls", nargs="?", type=int, default=CALLS)
+    parser.add_argument("seed", nargs="?", type=int, default=1)
+    parser.add_argument("wires", nargs="*", default=[], metavar="WIRE")
+    parser.add_argument("--state", type=Path)
+    given = parser.parse_args()
+    asked = given.wires or ["stdio-2025-11-25", "http-2026-07-28"]
+    with tempfile.TemporaryDirectory() as name:
+        state = given.state or Path(name, "state")
+        wires = tuple(wire for wire in WIRES if wire in asked or wire[:-11] in asked)
+        lines = asyncio.run(soak(given.calls, given.seed, wires, state))
+        rows = read([state])
+    print("\n".join([*report(rows), *lines]))
+    return 1 if faults(rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
