@@ -31,7 +31,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _judged(options: argparse.Namespace) -> int:
-    from mcp_backend import findings, persona, policy
+    from mcp_backend import busy, findings, persona, policy
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import plain
     from mcp_backend.workspace import detect, diff_check
@@ -39,7 +39,8 @@ def _judged(options: argparse.Namespace) -> int:
     place = workspace(options.workspace)
     settings = detect.fill(policy.load(policy.find(options.workspace.resolve()), persona.load().constraints), place)
     base = options.diff
-    found = diff_check.staged(place, settings) if options.staged else diff_check.branch(place, settings, base)
+    with busy.Busy("judging what is staged" if options.staged else f"judging what changed since {base}"):
+        found = diff_check.staged(place, settings) if options.staged else diff_check.branch(place, settings, base)
     match "json" if options.json else options.format:
         case "sarif":
             print(findings.sarif(found, settings))

@@ -17,17 +17,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    import asyncio
     import json
 
     if options.harden:
         return _harden(options)
+    from mcp_backend import busy
     from mcp_backend.doctor import examine
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
 
     place = workspace(options.workspace)
-    findings = asyncio.run(examine(place, options.workspace))
+    findings = busy.run(examine(place, options.workspace), "looking at the repository")
     bad = [finding for finding in findings if finding.state == "bad"]
     if options.json:
         rows = [{"name": f.name, "state": f.state, "words": f.words, **f.facts} for f in findings]
@@ -44,14 +44,14 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _harden(options: argparse.Namespace) -> int:
     """The script on standard output, what the catalog says on standard error; 0 when the role can only read."""
-    import asyncio
     import json
     import sys
 
+    from mcp_backend import busy
     from mcp_backend.hardening import harden
     from mcp_backend.terminal import plain
 
-    found = asyncio.run(harden(options.workspace, options.harden, options.role))
+    found = busy.run(harden(options.workspace, options.harden, options.role), f"asking {options.harden}")
     if options.json:
         print(json.dumps(found.as_json()))
         return int(not found.holds)

@@ -67,25 +67,25 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _start(options: argparse.Namespace) -> int:
-    import asyncio
     import json
 
+    from mcp_backend import busy
     from mcp_backend.engines import embedded
 
     place, kind = _named(options.name, options.workspace)
-    row = _row(options.name, kind, place, asyncio.run(embedded.pin(kind, place)))
+    row = _row(options.name, kind, place, busy.run(embedded.pin(kind, place), f"starting {options.name}"))
     print(json.dumps(row) if options.json else row["url"])
     return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
-    import asyncio
     import json
 
+    from mcp_backend import busy
     from mcp_backend.engines import embedded
 
     place, kind = _named(options.name, options.workspace)
-    answer = asyncio.run(embedded.stop(kind, place, force=options.force))
+    answer = busy.run(embedded.stop(kind, place, force=options.force), f"stopping {options.name}")
     stopped = answer is None or bool(answer["stopping"])
     if not stopped:
         assert answer is not None

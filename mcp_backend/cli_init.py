@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _init(options: argparse.Namespace) -> int:
-    from mcp_backend import connecting, draft, persona, policy
+    from mcp_backend import busy, connecting, draft, persona, policy
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
     from mcp_backend.workspace import detect
@@ -41,7 +41,10 @@ def _init(options: argparse.Namespace) -> int:
             f"{target} is there already and stays as it is; `mcp-backend init --print` shows what would be written, "
             "--force replaces it"
         )
-    found, seen = detect.look(place), overview(place, policy.Policy())
+    with busy.Busy(f"looking at the files of {place.root}") as line:
+        found = detect.look(place)
+        line.words(f"asking whose each of {found.files} files is")
+        seen = overview(place, policy.Policy())
     text = draft.toml(found, seen)
     if options.only_print:
         sys.stdout.write(text)
@@ -93,9 +96,8 @@ def _umask() -> int:
 
 
 def _found(found: "Findings") -> list[str]:
-    from mcp_backend.workspace import migration_folders
-
     from mcp_backend.migrations.forms import APPLIED
+    from mcp_backend.workspace import migration_folders
 
     taken = [f"{'those of manage.py' if f == '.' else f} to {kind}" for kind, f in found.applied.items()]
     if taken:

@@ -21,6 +21,7 @@ from mcp_backend.engines import ENGINES
 from mcp_backend.errors import BackendError, Json
 from mcp_backend.policy import EngineSettings, Policy
 from mcp_backend.settings import Workspace, hide_credentials
+from mcp_backend.telling import tell
 from mcp_backend.workspace import detect
 
 State: TypeAlias = Literal["ok", "note", "bad"]
@@ -54,9 +55,12 @@ async def examine(place: Workspace, start: Path) -> list[Finding]:
     ]
     from mcp_backend import doctor_hosts, doctor_programs
 
+    await tell("asking the engines and the store, looking whose the files are")
     answers = await asyncio.gather(*(look() for look in looks))
+    await tell("looking at the hosts of this repository, and whether the tests can start")
     hosts = await asyncio.to_thread(doctor_hosts.examine, place, settings)
-    tests = doctor_programs.tests(settings, place)
+    tests = await asyncio.to_thread(doctor_programs.tests, settings, place)
+    await tell("trying the fence that programs run in")
     return [*found, *answers[:-2], tests, answers[-2], _promises(settings), answers[-1],
             await doctor_programs.sandbox(settings, place), *hosts]  # fmt: skip
 

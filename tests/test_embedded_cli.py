@@ -1,6 +1,8 @@
 """`mcp-backend engines`: engines for other programs, under the names of the policy."""
 
 import json
+import os
+import socket
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -8,9 +10,10 @@ from typing import Any
 
 import psycopg
 
+from mcp_backend.engines import binaries, embedded
 from mcp_backend.keeper.serve import GRACE_SECONDS
 from mcp_backend.settings import workspace
-from tests.lease_fixtures import Hold, copy, has_ended, publish
+from tests.lease_fixtures import Hold, copy, has_ended, keeper_of, publish
 
 
 def engines(folder: Path, *arguments: str, code: int = 0) -> str:
@@ -79,3 +82,13 @@ def test_the_engines_of_the_policy_go_by_their_names(repository: Path) -> None:
     engines(repository, "stop", "events")
     assert "is not embedded" in engines(repository, "start", "main", code=1)
     assert "no such local engine; known: events, postgresql, nats" in engines(repository, "start", "x", code=1)
+
+
+def test_who_gives_up_while_an_engine_starts_leaves_none(repository: Path) -> None:
+    place = workspace(repository)
+    folder = embedded.engine_folder("nats", place)
+    embedded._start_keeper("nats", folder, binaries.find("nats"))  # pyright: ignore[reportPrivateUsage]
+    with socket.socket(socket.AF_UNIX) as person:
+        person.connect(os.path.relpath(folder / "keeper.sock"))
+        person.sendall(b'{"do": "pin"}\n')
+    assert has_ended(keeper_of(place, "nats"), GRACE_SECONDS + 10)

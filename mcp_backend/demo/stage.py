@@ -7,6 +7,8 @@ import textwrap
 import time
 from typing import Any
 
+from mcp_backend.busy import Busy
+
 WIDTH = 100
 COLOURS = {
     "step": "1;36",
@@ -26,7 +28,8 @@ class DemoFailed(Exception):
 class Stage:
     """Prints the session; `expect` ends the demo when a step does not come out as told."""
 
-    def __init__(self) -> None:
+    def __init__(self, busy: Busy) -> None:
+        self.busy = busy
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._began = time.monotonic()
         self._steps = 0
@@ -34,26 +37,27 @@ class Stage:
     def step(self, title: str) -> None:
         """A new step, with the seconds since the start."""
         self._steps += 1
-        print(f"\n{self._paint('step', f'{self._steps}. {title}')}  [{time.monotonic() - self._began:.1f} s]")
+        self.busy.words(title)
+        self.busy.print(f"\n{self._paint('step', f'{self._steps}. {title}')}  [{time.monotonic() - self._began:.1f} s]")
 
     def say(self, who: str, text: str) -> None:
         """One line of somebody's, wrapped under their name."""
         body = textwrap.fill(text, WIDTH - 11, break_long_words=False, break_on_hyphens=False)
         indented = textwrap.indent(body, " " * 11).strip()
-        print(f"  {self._paint(who, f'{who:<8}')}{indented}", flush=True)
+        self.busy.print(f"  {self._paint(who, f'{who:<8}')}{indented}")
 
     def screen(self, text: str) -> None:
         """What a person's terminal showed, set off from the rest."""
         for line in text.strip().splitlines():
             indent = " " * (len(line) - len(line.lstrip()) + 2)
             for part in textwrap.wrap(line, WIDTH - 13, subsequent_indent=indent, break_on_hyphens=False) or [""]:
-                print(f"           {self._paint('person', '│')} {part}".rstrip())
-        sys.stdout.flush()
+                self.busy.print(f"           {self._paint('person', '│')} {part}".rstrip())
 
     def asked(self, tool: str, arguments: dict[str, Any]) -> None:
         """The host's call, as it goes over the wire, long values shortened."""
         shown = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
         self.say("host", f"{tool}({shown})")
+        self.busy.words(f"{tool} …")
 
     def expect(self, truth: bool, told: str, found: object = "") -> None:
         """Raises `DemoFailed` unless the told thing is true."""

