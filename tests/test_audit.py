@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -9,19 +10,21 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from mcp_backend import audit
 from mcp_backend.cli import main
 from mcp_backend.settings import Workspace, workspace
 from mcp_backend.store import open_store
+from mcp_backend.store_policy import LOCAL, Shared
 from tests.conftest import git
 from tests.store_fixtures import SWITCHED
 
 
-async def fill(place: Workspace, count: int = 6) -> None:
+async def fill(place: Workspace, count: int = 6, shared: Shared = LOCAL) -> None:
     """A log of so many records."""
-    store = open_store(place.state)
+    store = open_store(place.state, shared)
     for number in range(1, count + 1):
         async with store.transaction():
             await audit.append(store, {"at": "2026-11-25T10:00:00+00:00", "event": "done", "tool": f"tool{number}"})
@@ -112,6 +115,30 @@ def test_what_was_done_to_the_log_is_named(place: Workspace, verify: Verify, sta
     assert code == 1
     assert found in words
     assert "broken at" in words
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("update audit set record = replace(record, 'tool3', 'tool4') where seq = 3", "record 3 was edited"),
+        ("delete from audit where seq in (2, 3)", "records 2 to 3 are missing before record 4"),
+        ("delete from audit where seq > 4", "the log ends at record 4, its head says 6"),
+    ],
+    ids=["edited", "dropped", "cut"],
+)
+def test_what_was_done_to_a_log_on_postgresql_is_named(
+    repository: Path, store_url: str, verify: Verify, monkeypatch: pytest.MonkeyPatch, statement: str, found: str
+) -> None:
+    monkeypatch.setenv("STORE", store_url)
+    shared = Shared("env:STORE", f"tampered_{secrets.token_hex(4)}")
+    (repository / "mcp-backend.toml").write_text(f'store = {{url = "env:STORE", workspace = "{shared.workspace}"}}\n')
+    asyncio.run(fill(workspace(repository), shared=shared))
+    assert verify()[0] == 0
+    with psycopg.connect(store_url, options=f"-c search_path=mcp_backend_{shared.workspace}") as editor:
+        editor.execute(statement.encode())
+    code, words = verify()
+    assert code == 1
+    assert found in words
 
 
 def test_one_edit_is_one_break(place: Workspace, verify: Verify) -> None:

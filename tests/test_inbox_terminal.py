@@ -8,6 +8,8 @@ from mcp_backend.settings import user
 from tests import at_a_terminal
 from tests.test_inbox import DIGEST, ask_approval, stored
 
+pytestmark = pytest.mark.usefixtures("local_store")
+
 
 def test_a_person_approves_at_a_terminal_by_retyping_the_end_of_the_digest(tmp_path: Path) -> None:
     identifier = ask_approval(tmp_path, "DROP TABLE orders", asker=user())
