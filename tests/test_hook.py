@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from mcp_backend.hosts import HOOKED, claude_code, judging
-from tests.conftest import CORPORA, git
+from tests.conftest import CORPORA, Committed
 from tests.shell_corpus import IDENTITY, Stage
 
 Ask: TypeAlias = Callable[..., str | None]
@@ -23,32 +23,41 @@ PROGRAMS_STARTED_ON_PURPOSE = ("sh-050", "sh-086")
 """They run a script of the agent's own outside any fence, which a hook can't prevent: the kernel fence does."""
 
 
+SHOP = {
+    "README.md": "# orders\n",
+    "frontend/package.json": '{"dependencies": {"react": "18"}}',
+    "frontend/src/App.tsx": "export const App = () => null;\n",
+    "orders/api.py": "x = 1\n",
+    "api/openapi.yaml": "openapi: 3.1.0\n",
+}
+
+
 @pytest.fixture
-def shop(repository: Path) -> Path:
+def shop(tmp_path: Path, committed: Committed) -> Path:
     """A backend with a frontend beside it."""
-    for path, text in {
-        "frontend/package.json": '{"dependencies": {"react": "18"}}',
-        "frontend/src/App.tsx": "export const App = () => null;\n",
-        "orders/api.py": "x = 1\n",
-        "api/openapi.yaml": "openapi: 3.1.0\n",
-    }.items():
-        (repository / path).parent.mkdir(parents=True, exist_ok=True)
-        (repository / path).write_text(text)
-    git(repository, "add", ".")
-    git(repository, "commit", "--quiet", "-m", "shop")
-    return repository
+    return committed(tmp_path / "orders service", SHOP)
 
 
-@pytest.fixture
-def ask(shop: Path) -> Ask:
-    """The reason why a call of Claude Code is refused, or `None`."""
+def asking(root: Path) -> Ask:
+    """The reason why a call of Claude Code is refused there, or `None`."""
 
     def asked(tool: str, **given: Any) -> str | None:
-        event = {"tool_name": tool, "tool_input": given, "cwd": str(shop), "hook_event_name": "PreToolUse"}
+        event = {"tool_name": tool, "tool_input": given, "cwd": str(root), "hook_event_name": "PreToolUse"}
         intent = claude_code.intent(event, {})
         return judging.refusal(intent, {"HOME": "/home/somebody"}) if intent else None
 
     return asked
+
+
+@pytest.fixture
+def ask(shop: Path) -> Ask:
+    return asking(shop)
+
+
+@pytest.fixture(scope="module")
+def ask_of_a_line(tmp_path_factory: pytest.TempPathFactory, committed: Committed) -> Ask:
+    """The same for lines that are judged and never run: one tree for all."""
+    return asking(committed(tmp_path_factory.mktemp("lines") / "orders service", SHOP))
 
 
 def run(host: str, event: object, **more: str) -> subprocess.CompletedProcess[str]:
@@ -94,18 +103,18 @@ STOPPED = [
 
 
 @pytest.mark.parametrize("line", READS)
-def test_reading_is_never_refused(ask: Ask, line: str) -> None:
-    assert ask("Bash", command=line) is None
+def test_reading_is_never_refused(ask_of_a_line: Ask, line: str) -> None:
+    assert ask_of_a_line("Bash", command=line) is None
 
 
 @pytest.mark.parametrize("line", WORKS)
-def test_the_backends_own_work_is_not_refused(ask: Ask, line: str) -> None:
-    assert ask("Bash", command=line) is None
+def test_the_backends_own_work_is_not_refused(ask_of_a_line: Ask, line: str) -> None:
+    assert ask_of_a_line("Bash", command=line) is None
 
 
 @pytest.mark.parametrize("line", STOPPED)
-def test_a_line_that_writes_what_is_not_the_backends_is_refused(ask: Ask, line: str) -> None:
-    assert ask("Bash", command=line)
+def test_a_line_that_writes_what_is_not_the_backends_is_refused(ask_of_a_line: Ask, line: str) -> None:
+    assert ask_of_a_line("Bash", command=line)
 
 
 def test_a_refusal_says_the_promise_and_what_to_do_instead(ask: Ask) -> None:
