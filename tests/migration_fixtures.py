@@ -39,10 +39,13 @@ class Project:
     superuser_url: str
     connect: Connect
     admin: psycopg.Connection[tuple[Any, ...]] = field(repr=False)
+    shadow: str = ""
+    """Where migrations are rehearsed; without it the workspace starts a server of its own, which takes seconds."""
 
     def policy(self, environment: str = "development", **more: str) -> None:
         """Writes the policy file."""
-        settings = {"kind": "postgresql", "url": self.url, "environment": environment, **UNREHEARSED, **more}
+        settings = {"kind": "postgresql", "url": self.url, "environment": environment, "shadow": self.shadow}
+        settings |= {**UNREHEARSED, **more}
         settings = {key: value for key, value in settings.items() if value}
         lines = [f'{key} = "{value}"' for key, value in settings.items()]
         (self.root / "mcp-backend.toml").write_text("[engines.main]\n" + "\n".join(lines) + "\n")

@@ -350,9 +350,10 @@ OWN: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize("tool", ["goose", *(pytest.param(tool, marks=long_proof) for tool in ("Flyway", "sqlx"))])
 async def test_where_the_tool_lets_a_file_end_its_transaction_the_file_says_where_they_end(
-    project: Project, tool: str
+    project: Project, shadow_url: str, tool: str
 ) -> None:
     laid(project, tool)
+    project.shadow = shadow_url
     project.policy(unrehearsed_because="")
     name, form = OWN[tool]
     text = "create table b(x int);\nbegin;\ncreate table c();\ncommit;\ncreate table d();\n"

@@ -13,8 +13,9 @@ from tests.migration_fixtures import Project, call
 
 
 @pytest.fixture
-def shared(project: Project, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Shared:
+def shared(project: Project, shadow_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Shared:
     monkeypatch.setenv("STORE", store_url)
+    project.shadow = shadow_url
     project.policy(unrehearsed_because="")
     name = f"rehearsals_{abs(hash(project.root)) % 10**9}"
     policy = project.root / "mcp-backend.toml"

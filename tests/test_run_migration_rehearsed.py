@@ -16,20 +16,22 @@ FILLED = "create table a(id bigint primary key, x text); insert into a select g,
 
 
 @pytest.fixture
-def rehearsing(project: Project) -> Project:
+def rehearsing(project: Project, shadow_url: str) -> Project:
     """A database in development whose migrations are rehearsed."""
+    project.shadow = shadow_url
     project.policy(unrehearsed_because="")
     return project
 
 
 @pytest.mark.proves("rehearsed-migrations", "allowed")
-async def test_what_was_rehearsed_is_applied_and_compared(rehearsing: Project) -> None:
-    rehearsing.write("1_a", FILLED, "drop table a;")
-    result = await rehearsing.run()
+async def test_what_was_rehearsed_on_a_server_of_the_workspaces_own_is_applied_and_compared(project: Project) -> None:
+    project.policy(unrehearsed_because="")
+    project.write("1_a", FILLED, "drop table a;")
+    result = await project.run()
     assert [m["version"] for m in result["applied"]] == ["1"]
     assert result["rehearsal"]["verdict"] in ("safe", "warn")
     assert result["rehearsal"]["schema_as_rehearsed"] is True
-    async with open_app(rehearsing.root) as app:
+    async with open_app(project.root) as app:
         kept = rehearsed.find(app.workspace, result["rehearsal"]["digest"], result["at_version_before"])
         assert kept is not None
         assert kept.version_after.partition("@")[0] == result["at_version_after"].partition("@")[0]

@@ -87,8 +87,9 @@ async def test_another_migration_waits_until_the_one_half_way_has_ended(stopped:
 
 
 async def test_a_long_transaction_is_named_before_anything_waits_behind_it(
-    stopped: Project, monkeypatch: pytest.MonkeyPatch
+    stopped: Project, shadow_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stopped.shadow = shadow_url
     stopped.policy(unrehearsed_because="")
     stopped.write("2_m", "alter table gate add column n int;", "alter table gate drop column n;")
     async with stopped.server() as client:
