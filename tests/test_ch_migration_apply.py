@@ -263,6 +263,7 @@ async def test_a_server_that_is_killed_between_two_statements_leaves_what_the_ne
         async with asyncio.timeout(100):
             while "first" not in await asyncio.to_thread(project.sql, "show tables"):
                 assert server.returncode is None
+                await asyncio.sleep(0.02)
     finally:
         server.kill()
         await server.wait()
