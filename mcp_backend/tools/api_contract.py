@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import Field
+
 from mcp_backend.app import App
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -24,7 +26,8 @@ SPECS = 60
 
 
 class ApiContract(Tool):
-    """Show what the API specifications promise (OpenAPI, protobuf, GraphQL, AsyncAPI), and what they leave open.
+    """Show what the API specifications promise (OpenAPI, protobuf, GraphQL, AsyncAPI): endpoints, fields, status codes;
+    and what they leave open.
 
     Without path, all found. operation shows one in full. gaps: what an implementer would have to guess; escalate them.
     """
@@ -36,7 +39,7 @@ class ApiContract(Tool):
     idempotent = True
 
     path: str | None = None
-    operation: str | None = None
+    operation: str | None = Field(default=None, description="POST /orders, operationId, Service.Method or type")
     search: str | None = None
     after: str | None = None
 

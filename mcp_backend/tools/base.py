@@ -73,7 +73,7 @@ class Tool(BaseModel):
 
     @classmethod
     def input_schema(cls) -> dict[str, Any]:
-        """The fields as JSON Schema 2020-12, without the titles and the general limit that a reader does not need."""
+        """The fields as JSON Schema 2020-12, without titles and lengths, which a reader does not need."""
         schema = cls.model_json_schema()
         schema.pop("title", None)
         schema.pop("description", None)
@@ -95,9 +95,11 @@ class Tool(BaseModel):
 def _without_titles(node: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in node.items():
-        if (key == "title" and isinstance(value, str)) or (key == "maxLength" and value == LONGEST):
+        if key == "title" and isinstance(value, str):
             continue
-        if key == "propertyNames" and value == {"maxLength": LONGEST}:
+        if key in ("maxLength", "minLength") and value <= LONGEST:
+            continue  # The answer says what was expected; a reader has no use for it before.
+        if key == "propertyNames" and set(cast("dict[str, Any]", value)) <= {"maxLength", "minLength"}:
             continue
         if key in ("properties", "$defs"):
             kept[key] = {name: _without_titles(child) for name, child in cast("dict[str, Any]", value).items()}

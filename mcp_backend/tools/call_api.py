@@ -37,7 +37,8 @@ class _Ready:
 
 
 class CallApi(Tool):
-    """Send one REST, gRPC, GraphQL or WebSocket request to a running service; its answer is checked by the contract."""
+    """Send one REST (GET, POST …), gRPC, GraphQL or WebSocket request to a running service, on localhost or named in
+    the policy; its answer is checked by the contract."""
 
     name = "call_api"
     title = "Call a service"
@@ -46,10 +47,10 @@ class CallApi(Tool):
     destructive = True
     open_world = True
 
-    target: str
-    operation: str | None = None
+    target: str = Field(description="http://127.0.0.1:PORT, or a service of the policy")
+    operation: str | None = Field(default=None, description="operationId or package.Service/Method")
     method: str | None = None
-    path: str | None = None
+    path: str | None = Field(default=None, description="with its query")
     body: Any = Field(
         default=None, json_schema_extra={"anyOf": [{"type": kind} for kind in ("object", "array", "string")]}
     )

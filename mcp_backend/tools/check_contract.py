@@ -35,8 +35,8 @@ class _Prepared:
 
 
 class CheckContract(Tool):
-    """Check API specifications: what changed or breaks since a git revision (base), or where an
-    implementation or service does not match.
+    """Check API specifications: what changed or breaks clients since a git revision (base), or where an implementation
+    or service does not match: endpoints missing, different or extra.
 
     implementation: module:object, app.py:object, a Go folder, a gRPC server's file, or auto; url: a running service.
     """

@@ -13,7 +13,7 @@ from mcp_backend.tools.base import Plan, Result, Tool
 
 
 class CheckEscalation(Tool):
-    """Has a person answered? Read the status and the answer of an escalation, or all open ones when no id is given."""
+    """Has a person answered or decided? Read the status and the answer of an escalation; without id, all open ones."""
 
     name = "check_escalation"
     title = "Read an answer"

@@ -29,16 +29,17 @@ class OneChange(BaseModel):
 
 SCHEMA = {
     "type": "array", "items": {"type": "object"},
-    "description": "{kind: stream|consumer|group, name, of: stream, action: set|delete|purge|reset, config: changes}",
+    "description": "{kind: stream|topic|consumer|group, name, of: its stream, action: set|delete|purge|reset, config: "
+    "fields of that system, such as {max_age: 7d}}",
 }  # fmt: skip
 """The fields in a sentence: spelled out they would cost every host four times that."""
 
 
 class ConfigureMessaging(Tool):
-    """Create, change, purge or delete streams, topics (partitions, retention), consumers, groups: shows diff and
-    hazards; `apply` makes exactly that.
+    """Create, change, purge or delete streams, topics, consumers, groups, dead letter queues (partitions, how long they
+    keep messages): shows diff and hazards; `apply` makes exactly that.
 
-    Give the `at_version` shown. What destroys messages or positions goes alone and waits for a person.
+    Give the `at_version` shown with apply. What destroys messages or positions goes alone and waits for a person.
     """
 
     name = "configure_messaging"

@@ -36,12 +36,13 @@ class _Ready:
 
 
 class DbQuery(Tool):
-    """Ask a PostgreSQL or ClickHouse database one read-only question: SELECT, SHOW, DESCRIBE or EXPLAIN.
+    """Ask a PostgreSQL or ClickHouse database one read-only question: SELECT rows or counts, SHOW, DESCRIBE, EXPLAIN
+    why a statement is slow.
 
     Parameters are $1, $2 …, for ClickHouse {name:Type} in order of appearance. Numbers, booleans, json and arrays come
     as JSON; numeric, integers beyond 2^53, uuid and the like as exact text; bytes as {"base64"}; timestamps as ISO
     8601. explain="plan" shows how a statement would run (PostgreSQL: also a write); "analyze" runs a read and measures
-    it. Findings say what to improve. Nothing is ever changed: schema changes go through run_migration.
+    it. Findings say what to improve. Nothing is ever changed: that takes a migration, or the application.
     """
 
     name = "db_query"

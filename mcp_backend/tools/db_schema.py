@@ -22,12 +22,13 @@ MOST_BYTES = 8_000
 
 
 class DbSchema(Tool):
-    """Show a database's schema: all tables in brief, a search over names, columns and comments, or one table in full.
+    """Show a database's schema: all tables in brief, a search over names, columns and comments, or one table in full;
+    and which migrations are applied or pending.
 
     Start without table: columns for dozens of tables, names and row counts for thousands, the most useful first; pass
     "next" back as after. A table shows columns, keys, indexes, constraints, foreign keys both ways, triggers, policies,
     partitions, comments, rows and bytes; ClickHouse also TTL, codecs, projections and what materialized views feed.
-    version is the schema's fingerprint.
+    Databases with the same `version` have the same schema.
     """
 
     name = "db_schema"

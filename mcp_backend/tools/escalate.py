@@ -34,7 +34,8 @@ class _Reply:
 
 
 class Escalate(Tool):
-    """Ask a person (architect, data owner, frontend team) what is ambiguous, what you may not decide or do not know;
+    """Ask a person (architect, data owner, frontend team) what is ambiguous, which option to take, what you may not
+    decide or change, or do not know;
     returns at once, the answer binds.
 
     details by kind: spec_clarification {spec_ref, readings (2+), recommended}; trade_off {options (2+), recommended,

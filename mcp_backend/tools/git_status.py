@@ -21,8 +21,8 @@ Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class GitStatus(Tool):
-    """Show branch, upstream, what has changed (staged, unstaged, untracked), recent commits and the newest test
-    receipt.
+    """Show branch, upstream, what has changed (staged, unstaged, untracked, the diff), recent commits and the
+    newest test receipt.
 
     A path that is not the backend's carries its owner: git_commit leaves those out. diff adds the changes since
     `base` (default HEAD) as a patch; untracked files are not in it. receipt.for_this_tree tells whether git_commit

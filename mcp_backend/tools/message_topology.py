@@ -30,7 +30,8 @@ NOTES = 3
 
 
 class MessageTopology(Tool):
-    """Show streams, topics, channels and consumers of NATS, Kafka or Redis: lag, the contract of each, what is risky.
+    """Show streams, topics, channels and consumers of NATS, Kafka or Redis: lag (how many
+    messages wait for whom), the contract of each, what is risky.
 
     A destination is also a declared one that nothing stores. `lag` is what a consumer has not acknowledged yet.
     `search` takes words of names, subjects, descriptions, contracts, consumers.

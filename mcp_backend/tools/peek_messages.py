@@ -41,10 +41,12 @@ class PeekMessages(Tool):
     engine: str | None = Field(default=None, max_length=100)
     count: int = Field(default=10, ge=1, le=100)
     from_: Annotated[str, Field(max_length=64)] | int = Field(
-        default="latest", alias="from", description="new, oldest, latest, position or time"
+        default="latest",
+        alias="from",
+        description="new, oldest, latest; sequence, PARTITION:OFFSET or entry id; RFC 3339 time",
     )
     wait_seconds: float = Field(default=0, ge=0, le=WAIT)
-    filter_: str | None = Field(default=None, alias="filter", max_length=200, description="words")
+    filter_: str | None = Field(default=None, alias="filter", max_length=200, description="words, all in the message")
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend.engines.peeking import peeker, start

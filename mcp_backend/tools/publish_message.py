@@ -79,7 +79,7 @@ class PublishMessage(Tool):
     open_world = True
 
     destination: str = Field(
-        min_length=1, max_length=512, description="NATS subject; Redis stream, channel or shard:NAME"
+        min_length=1, max_length=512, description="NATS subject, Kafka topic, Redis stream, channel or shard:NAME"
     )
     messages: tuple[OneMessage, ...] = Field(min_length=1, max_length=BATCH)
     engine: str | None = Field(default=None, max_length=100)

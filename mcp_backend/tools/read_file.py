@@ -19,7 +19,7 @@ LONGEST_LINE = 2_000
 
 
 class ReadFile(Tool):
-    """Read a text file of the workspace, or list a folder.
+    """Read (show) lines of a text file of the workspace, or list what is in a folder.
 
     Credentials are shown as ***masked***. `next` is the `offset` of the rest. `sha256` is of the whole file, for
     write_file.

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class RehearseMigration(Tool):
-    """Try out pending migrations, one version or given SQL (alter table …) on a shadow, a copy of the database: locks,
-    hazards, reversal, verdict."""
+    """Try out pending migrations, one version or given SQL (add, alter, drop a column …) on a shadow, a copy of
+    the database: locks, hazards, reversal, verdict."""
 
     name = "rehearse_migration"
     title = "Rehearse migrations"
@@ -23,7 +25,7 @@ class RehearseMigration(Tool):
     idempotent = True
 
     engine: str | None = None
-    version: str | None = None
+    version: str | None = Field(default=None, description="of a pending one")
     direction: Literal["up", "down"] = "up"
     sql: str | None = None
     down_sql: str | None = None

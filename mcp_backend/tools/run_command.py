@@ -41,12 +41,13 @@ _NETWORK = re.compile(
 
 
 class RunCommand(Tool):
-    """Run a shell line (install, build, lint …) in the workspace, inside a kernel fence: reading is free,
-    writing is limited to backend files, a private /tmp and build caches; the network is this machine's loopback as
-    the policy names it.
+    """Run a shell line (install, build, format, lint, generate, rm, git blame …) in the workspace, inside a kernel
+    fence: reading is free, writing is limited to backend files, a private /tmp and build caches; the network is
+    loopback as the policy names it.
 
     A non-zero exit is a result. Frontend, specification, policy and .git are read-only here; use the git tools to
-    commit. Whatever still runs ends with the call. Tests count for a commit only through run_tests.
+    commit, `git show HEAD:FILE > FILE` to take a change back. Whatever still runs ends with the call, so nothing stays
+    in the background. Tests count for a commit only through run_tests.
     """
 
     name = "run_command"
