@@ -15,25 +15,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.host import resident
 from mcp_backend.engines import embedded
 from mcp_backend.settings import workspace
 
-BARE = """
-import os
-from mcp.server import MCPServer
-from psycopg_pool import AsyncConnectionPool
-server = MCPServer("bare")
-pool = AsyncConnectionPool(os.environ["DSN"], min_size=1, kwargs={"autocommit": True}, open=False)
-@server.tool()
-async def db_query(sql: str, limit: int = 100) -> dict:
-    await pool.open()
-    async with pool.connection() as connection:
-        await connection.execute("begin read only")
-        rows = await (await connection.execute(sql)).fetchall()
-        await connection.execute("rollback")
-        return {"rows": [list(row) for row in rows]}
-server.run()
-"""
+BARE = Path(__file__).with_name("bare.py")
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "first", "version": "1"}}
 ASK = {"name": "db_query", "arguments": {"sql": "select 1"}}
 
@@ -66,10 +52,10 @@ def answered(command: list[str], environment: dict[str, str]) -> tuple[float, fl
         first = time.perf_counter() - began
         for number in range(4, 24):
             ask(number, "tools/call", ASK)
-        status = Path(f"/proc/{process.pid}/status").read_text("ascii", "replace")
+        memory = resident(process.pid)
         stdin.close()
         process.wait(30)
-    return listed, first, int(status.split("VmRSS:")[1].split()[0]) / 1024
+    return listed, first, memory
 
 
 async def measure(rounds: int = 5) -> list[str]:
@@ -86,7 +72,7 @@ async def measure(rounds: int = 5) -> list[str]:
             environment = {**os.environ, "DSN": lease.url}
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             commands = {
-                "bare": [sys.executable, "-c", BARE],
+                "bare": [sys.executable, "-I", str(BARE)],
                 "ours": [sys.executable, "-m", "mcp_backend", "serve", "--workspace", str(root)],
             }
             seen: dict[str, list[tuple[float, float, float]]] = {"bare": [], "ours": []}

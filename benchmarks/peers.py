@@ -1,104 +1,64 @@
-"""What a host sees of this server and of others, side by side in one run: start, lists, calls, a schema, faults.
+"""What a host sees of this server and of others in one run: start, lists, memory, and the same questions to all.
 
-`python -m benchmarks.peers FOLDER` with the peers installed in FOLDER: `py/NAME` is a virtual environment each,
-`npm/NAME` a prefix of npm each (`benchmarks/peer_list.py` has the names); who is not there is left out. Everybody is
-asked over stdio in the handshake of 2025-06-18, by the same 60 lines, with the same database. What attacks do to
-peers is not measured here: that is theirs to publish.
+`python -m benchmarks peers` installs the others first (`peer_install`); `peer_list` has their names and questions.
+Everybody is asked over stdio in the handshake of 2025-06-18 by the same lines of code (`host`), in rounds in which all
+take turns. Times, sizes and memory are all that is measured: what others refuse or let pass is theirs to publish.
 """
 
 import asyncio
-import json
-import os
 import re
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
-import psycopg
-
-from benchmarks.peer_list import PEERS, Call, Peer
+from benchmarks.host import Host, Refused, spawned
+from benchmarks.peer_install import install
+from benchmarks.peer_list import LEFT_OUT, PEERS, PROGRAMS, QUESTIONS, Call, Peer
+from benchmarks.results import Report
 from benchmarks.schema import fill
-from mcp_backend.engines import embedded
-from mcp_backend.settings import workspace
+from benchmarks.stage import stage
 
-STARTS, CALLS, SIZES = 5, 100, (20, 5000)
-SECONDS = 60.0
-
-
-class Refused(Exception):
-    """The peer answered with an error, or was gone."""
+STARTS, CALLS, WARM, LEAST = 3, 50, 3, 10
+SIZES = (20, 5000)
+BUDGET = 20.0
+"""Seconds for the answers of one server to one question: beyond, it is asked fewer than `CALLS` times."""
+Ask = Callable[[], Awaitable[int]]
 
 
-class Host:
-    """One spawned server and the lines that go to and fro."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process, self._number = process, 0
-
-    async def request(self, method: str, params: Mapping[str, Any]) -> tuple[Any, int]:
-        """The result and the bytes of its line; raises `Refused` for an error, `TimeoutError` after a minute."""
-        self._number += 1
-        await self._send({"id": self._number, "method": method, "params": params})
-        async with asyncio.timeout(SECONDS):
-            while line := await self._process.stdout.readline():  # type: ignore[union-attr]
-                with suppress(ValueError):
-                    said = json.loads(line)
-                    if said.get("id") == self._number and "method" not in said:
-                        if "error" in said:
-                            raise Refused(str(said["error"])[:200])
-                        return said["result"], len(line)
-        raise Refused("the server has ended")
-
-    async def call(self, call: Call) -> int:
-        """The bytes of the answer of a tool or a method; raises `Refused`."""
-        name, arguments = call
-        if "/" in name:
-            return (await self.request(name, arguments))[1]
-        result, size = await self.request("tools/call", {"name": name, "arguments": arguments})
-        if result.get("isError"):
-            raise Refused(str(result.get("content"))[:200])
-        return size
-
-    async def begin(self) -> tuple[int, int]:
-        """Shakes hands; the number of tools and the bytes of their list."""
-        about = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
-        await self.request("initialize", about)
-        await self._send({"method": "notifications/initialized"})
-        tools = (await self.request("tools/list", {}))[0]["tools"]
-        return len(tools), len(json.dumps(tools, separators=(",", ":"), ensure_ascii=False).encode())
-
-    async def _send(self, message: Mapping[str, Any]) -> None:
-        try:
-            self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")  # type: ignore[union-attr]
-            await self._process.stdin.drain()  # type: ignore[union-attr]
-        except ConnectionError as error:
-            raise Refused("the server has ended") from error
-
-
-@asynccontextmanager
-async def spawned(peer: Peer, names: Mapping[str, str]) -> AsyncGenerator[Host]:
-    """The server as a host would spawn it, ended afterwards with all its children."""
-    process = await asyncio.create_subprocess_exec(
-        *(filled(part, names) for part in peer.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, cwd=names["work"], start_new_session=True, limit=1 << 26,
-        env={**os.environ, **{key: filled(value, names) for key, value in peer.environment.items()}},
-    )  # fmt: skip
-    try:
-        yield Host(process)
-    finally:
-        process.stdin.close()  # type: ignore[union-attr]
-        try:
-            async with asyncio.timeout(5):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+async def measure() -> Report:
+    """All servers that could be installed, all questions."""
+    versions, missing = await install()
+    async with stage() as names:
+        peers = [peer for peer in PEERS if peer.name in versions]
+        fill(names["url"], 0, SIZES[0])
+        servers = {peer.name: {"version": versions[peer.name], "note": peer.note} for peer in peers}
+        for name, found in (await _starts(peers, names)).items():
+            if isinstance(found, str):
+                missing[name] = found
+            else:
+                servers[name] |= found
+        async with AsyncExitStack() as stack:
+            hosts = {
+                peer: await stack.enter_async_context(_spawned(peer, names))
+                for peer in peers if peer.name not in missing
+            }  # fmt: skip
+            for host in hosts.values():
+                await host.begin()
+            plain = [name for name in QUESTIONS if name not in ("tables", "table")]
+            questions = {name: await _asked(name, hosts, names) for name in plain}
+            for before, size in zip((SIZES[0], *SIZES), SIZES, strict=False):
+                fill(names["url"], before, size)
+                for name in ("tables", "table"):
+                    questions[f"{name} {size}"] = await _asked(name, hosts, names)
+    data = {
+        "servers": {name: about for name, about in servers.items() if name not in missing},
+        "questions": {name: rows for name, rows in questions.items() if rows},
+        "left_out": {**missing, **dict(LEFT_OUT)},
+    }
+    return Report(_lines(data), data)
 
 
 def filled(value: Any, names: Mapping[str, str]) -> Any:
@@ -107,155 +67,108 @@ def filled(value: Any, names: Mapping[str, str]) -> Any:
         return re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), value)
     if isinstance(value, dict):
         return {key: filled(one, names) for key, one in value.items()}  # type: ignore[misc]
+    if isinstance(value, list):
+        return [filled(one, names) for one in value]  # type: ignore[misc]
     return tuple(filled(one, names) for one in value) if isinstance(value, tuple) else value  # type: ignore[misc]
 
 
-async def start(peer: Peer, names: Mapping[str, str]) -> list[str]:
-    """From spawn to the list of tools, the list's size, and the cheapest read."""
-    starts: list[float] = []
-    tools, size = 0, 0
-    for _ in range(STARTS + 1):
-        began = time.perf_counter()
-        async with spawned(peer, names) as host:
-            tools, size = await host.begin()
-            starts.append(time.perf_counter() - began)
-    times: list[float] = []
-    first = "-"
-    if peer.one is not None:
-        began = time.perf_counter()
-        async with spawned(peer, names) as host:
-            await host.begin()
-            with suppress(Refused):  # a tool that this installation of it does not have
-                await host.call(filled(peer.one, names))
-                first = f"{time.perf_counter() - began:.2f}"
-                for _ in range(CALLS):
-                    began = time.perf_counter()
-                    await host.call(filled(peer.one, names))
-                    times.append((time.perf_counter() - began) * 1000)
-    p95 = sorted(times)[int(len(times) * 0.95)] if times else 0
-    calls = f"{statistics.median(times):.1f} / {p95:.1f}" if times else "-"
-    return [f"{statistics.median(starts[1:]):.2f}", f"{tools}", f"{size:,}", first, calls]
+def _spawned(peer: Peer, names: Mapping[str, str]) -> Any:
+    return spawned(filled(peer.command, names), filled(peer.environment, names), names["work"])
 
 
-async def schema(peer: Peer, names: Mapping[str, str]) -> list[str]:
-    """Milliseconds and bytes of the whole schema and of one table, the second time that each is asked."""
-    cells: list[str] = []
-    async with spawned(peer, names) as host:
-        await host.begin()
-        for calls in (peer.whole, (peer.table,) if peer.table else ()):
-            if not calls:
-                cells.append("-")
+async def _starts(peers: list[Peer], names: Mapping[str, str]) -> dict[str, dict[str, Any] | str]:
+    """From spawn to the list of tools and to the first answer, the list's size, memory after that answer; or why not.
+    The first round is not counted: it compiles and fills caches."""
+    seen: dict[str, list[tuple[float, float, float]]] = {peer.name: [] for peer in peers}
+    found: dict[str, dict[str, Any] | str] = {}
+    for number in range(STARTS + 1):
+        print(f"{time.strftime('%X')} start {number}", file=sys.stderr, flush=True)
+        for peer in peers:
+            if isinstance(found.get(peer.name), str):
                 continue
-            took, size = 0.0, 0
-            for _ in range(2):
+            calls: tuple[Call, ...] = filled(next(iter(peer.asks.values())), names)
+            try:
                 began = time.perf_counter()
-                size = sum([await host.call(filled(call, names)) for call in calls])
-                took = (time.perf_counter() - began) * 1000
-            cells.append(f"{took:.0f} ms, {size:,} B")
-    return cells
+                async with _spawned(peer, names) as host:
+                    tools, size = await host.begin()
+                    listed = time.perf_counter() - began
+                    await host.ask(calls)
+                    first, memory = time.perf_counter() - began, host.memory()
+            except (Refused, TimeoutError, OSError) as error:
+                print(f"{peer.name}: {error}", file=sys.stderr)
+                found[peer.name] = "did not start or answer here"
+                continue
+            found[peer.name] = {"tools": tools, "list_bytes": size}
+            seen[peer.name] += [(listed, first, memory)] if number else []
+    for name, about in found.items():
+        if not isinstance(about, str):
+            for key, values in zip(("start_s", "first_s", "memory_mb"), zip(*seen[name], strict=True), strict=True):
+                about[key] = round(statistics.median(values), 3)
+    return found
 
 
-async def recovery(peer: Peer, names: Mapping[str, str]) -> str:
-    """How many calls fail after every connection was killed, until one is right again."""
-    assert peer.one is not None
-    async with spawned(peer, names) as host:
-        await host.begin()
-        await host.call(peer.one)
-        with psycopg.connect(names["url"], autocommit=True) as admin:
-            admin.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where pid <> pg_backend_pid() and backend_type = 'client backend'"
-            )
-        for failed in range(10):
-            with suppress(Refused, TimeoutError):
-                await host.call(peer.one)
-                return f"{failed} failed"
-        return "not in 10 calls"
+async def _asked(question: str, hosts: Mapping[Peer, Host], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The answers of all who can answer, in rounds: p50 and p95 in milliseconds, and the bytes of an answer."""
+    print(f"{time.strftime('%X')} {question}", file=sys.stderr, flush=True)
+    asks: dict[str, Ask] = {}
+    for peer, host in hosts.items():
+        if question in peer.asks:
+            calls: tuple[Call, ...] = filled(peer.asks[question], names)
+            asks[peer.name] = lambda host=host, calls=calls: host.ask(calls)
+    if question in PROGRAMS:
+        command = filled(PROGRAMS[question], names)
+        asks[f"`{command[0].rpartition('/')[2]}` itself"] = lambda: _run(command, names["work"])
+    return await _rounds(asks)
 
 
-async def down(peer: Peer, names: Mapping[str, str]) -> str:
-    """Whether a server starts and lists while the database is down, and answers when it comes up."""
-    assert peer.one is not None
-    from tests.relay_fixtures import Relay
+async def _run(command: tuple[str, ...], work: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=work, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    return len((await process.communicate())[0])
 
-    relay = Relay(names["url"])
-    await relay.open()
-    await relay.shut()
-    there = {**names, "url": re.sub(r":\d+/", f":{relay.port}/", names["url"])}
-    try:
-        async with spawned(peer, there) as host:
+
+async def _rounds(asks: Mapping[str, Ask]) -> dict[str, dict[str, Any]]:
+    times: dict[str, list[float]] = {name: [] for name in asks}
+    sizes: dict[str, int] = {}
+    lost: set[str] = set()
+    for number in range(WARM + CALLS):
+        for name, ask in asks.items():
+            if name in lost or (len(times[name]) >= LEAST and sum(times[name]) > BUDGET * 1000):
+                continue
+            began = time.perf_counter()
             try:
-                await host.begin()
-            except (Refused, TimeoutError):
-                return "does not start"
-            with suppress(Refused, TimeoutError):
-                await host.call(peer.one)
-                return "answers without a database"
-            await relay.open()
-            for failed in range(5):
-                with suppress(Refused, TimeoutError):
-                    await host.call(peer.one)
-                    return f"starts; {failed} failed when it is up"
-            return "starts; does not recover"
-    finally:
-        await relay.shut()
-
-
-async def measure(home: Path) -> list[str]:
-    """The two tables, as lines of Markdown."""
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
-        work = Path(name, "work")
-        work.mkdir()
-        (work / "README.md").write_text("# Orders\n")
-        subprocess.run(["git", "init", "--quiet"], cwd=work, check=True)
-        policy = '[engines.main]\nkind = "postgresql"\nurl = "env:BENCH_URL"\nenvironment = "development"\n'
-        (work / "mcp-backend.toml").write_text(policy)
-        place = workspace(work)
-        database, redis = await embedded.lease("postgresql", place), await embedded.lease("redis", place)
-        names = {"home": str(home), "work": str(work), "python": sys.executable, "url": database.url,
-                 "port": redis.url.rpartition(":")[2].partition("/")[0]}  # fmt: skip
-        try:
-            return await _tables([peer for peer in PEERS if _installed(peer, names)], names)
-        finally:
-            for lease, kind in ((database, "postgresql"), (redis, "redis")):
-                lease.close()
-                await embedded.stop(kind, place, force=True)
-
-
-def _installed(peer: Peer, names: Mapping[str, str]) -> bool:
-    return all(Path(part).exists() for part in filled(peer.command, names) if part.startswith("/"))
-
-
-async def _tables(peers: list[Peer], names: Mapping[str, str]) -> list[str]:
-    lines = [
-        "| server | start s | tools | list bytes | first answer s | call p50 / p95 ms |",
-        "|---|---|---|---|---|---|",
-    ]
-    for peer in peers:
-        lines.append(f"| {' | '.join([peer.name, *await start(peer, names)])} |")
-        print(lines[-1], flush=True)
-    readers = [peer for peer in peers if peer.whole]
-    rows = {peer.name: [await recovery(peer, names), await down(peer, names)] for peer in readers}
-    made = 0
-    for size in SIZES:
-        fill(names["url"], made, size)
-        made = size
-        for peer in readers:
-            try:
-                rows[peer.name] += await schema(peer, names)
+                sizes[name] = await ask()
             except (Refused, TimeoutError) as error:
-                rows[peer.name] += [f"fails: {str(error)[:60] or 'a minute'}", "-"]
-    head = [f"{what} of {size:,}" for size in SIZES for what in ("all", "one")]
+                print(f"{name}: {error}", file=sys.stderr)
+                lost.add(name)
+                continue
+            if number >= WARM:
+                times[name].append((time.perf_counter() - began) * 1000)
+    return {
+        name: {"p50": round(statistics.median(taken), 2), "p95": round(sorted(taken)[int(len(taken) * 0.95)], 2),
+               "bytes": sizes[name], "calls": len(taken)}
+        for name, taken in times.items() if taken and name not in lost
+    }  # fmt: skip
+
+
+def _lines(data: Mapping[str, Any]) -> list[str]:
+    lines = [f"{'server':32}{'start s':>9}{'first s':>9}{'tools':>7}{'list B':>9}{'MB':>6}"]
     lines += [
-        "",
-        f"| server | connections killed | down at start | {' | '.join(head)} |",
-        "|---|---|---|---|---|---|---|",
+        f"{name:32}{one['start_s']:9.2f}{one['first_s']:9.2f}{one['tools']:7}{one['list_bytes']:9,}"
+        f"{one['memory_mb']:6.0f}  {one['version']}"
+        for name, one in data["servers"].items()
     ]
-    return [*lines, *(f"| {' | '.join([name, *cells])} |" for name, cells in rows.items())]
+    for question, rows in data["questions"].items():
+        name, _, size = question.partition(" ")
+        lines.append(f"{QUESTIONS[name]}{f', of {size}' if size else ''}: p50, p95 ms, bytes")
+        lines += [
+            f"  {server:32}{row['p50']:9.2f}{row['p95']:9.2f}{row['bytes']:11,}"
+            + (f"  ({row['calls']} calls)" if row["calls"] < CALLS else "")
+            for server, row in rows.items()
+        ]
+    return [*lines, "not measured:", *(f"  {name}: {why}" for name, why in data["left_out"].items())]
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit("python -m benchmarks.peers FOLDER: where the peers are installed")
-    print("\n".join(asyncio.run(measure(Path(sys.argv[1]).resolve()))))
+    raise SystemExit("python -m benchmarks peers")

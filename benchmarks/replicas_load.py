@@ -69,13 +69,13 @@ class Http:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
             reader, writer = self._streams
             writer.write(head.encode() + body)
-            status, answer = await _answer(reader)
+            status, _, said = await answer(reader)
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             self.close()
             raise Broken(type(error).__name__) from None
         if status >= 500:
             raise Broken(f"HTTP {status}")
-        return json.loads(answer)
+        return json.loads(said)
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -84,8 +84,8 @@ class Http:
             self._streams = None
 
 
-async def _answer(reader: StreamReader) -> tuple[int, bytes]:
-    """Status and body of one answer (RFC 9112); of an event stream the last event's data."""
+async def answer(reader: StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of one answer (RFC 9112); of an event stream the last event's data."""
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
     if headers.get("transfer-encoding") == "chunked":
@@ -97,7 +97,7 @@ async def _answer(reader: StreamReader) -> tuple[int, bytes]:
         body = await reader.readexactly(int(headers["content-length"]))
     if headers.get("content-type", "").startswith("text/event-stream"):
         body = next(line[5:] for line in reversed(body.split(b"\n")) if line.startswith(b"data:"))
-    return int(lines[0].split()[1]), body
+    return int(lines[0].split()[1]), headers, body
 
 
 class Someone:

@@ -34,7 +34,7 @@ async def measure() -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
         root = Path(name, "work")
-        made = _repository(root)
+        made = repository(root, FILES)
         place = workspace(root)
         lines = [
             f"search_code and find_symbol, {made} files",
@@ -44,8 +44,9 @@ async def measure() -> list[str]:
         return [*lines, *_symbols(place)]
 
 
-def _repository(root: Path) -> int:
-    sources = itertools.islice(_sources(), FILES)
+def repository(root: Path, files: int) -> int:
+    """A git repository of so many Python sources, added to its index; how many were found."""
+    sources = itertools.islice(_sources(), files)
     count = 0
     for count, path in enumerate(sources, 1):
         target = root / f"part{count // 100}" / f"{count}_{path.name}"

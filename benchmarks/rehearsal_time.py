@@ -1,0 +1,55 @@
+"""How long a rehearsal takes on a large database: the first, which makes the shadow, and later ones, which have it.
+
+`python -m benchmarks rehearsal`. Each is one call of rehearse_migration through a client, with another statement.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mcp.client import Client
+
+from benchmarks.schema import fill
+from mcp_backend.engines import embedded
+from mcp_backend.server import Options, build
+from mcp_backend.settings import workspace
+
+TABLES, LATER = 500, 5
+
+
+async def measure() -> list[str]:
+    """Seconds of whole calls, and of the shadow in them."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
+        root = Path(name, "work")
+        root.mkdir()
+        (root / "mcp-backend.toml").write_text("[engines.postgresql]\n")
+        place = workspace(root)
+        database = await embedded.lease("postgresql", place)
+        try:
+            fill(database.url, 0, TABLES)
+            async with Client(build(Options(root))) as client:
+                times = [await _rehearsed(client, number) for number in range(LATER + 1)]
+        finally:
+            database.close()
+            await embedded.stop("postgresql", place, force=True)
+    (first, made), later = times[0], times[1:]
+    return [
+        f"one statement rehearsed on a database of {TABLES} tables",
+        f"  first   {first:5.2f} s, {made:.2f} s of it the shadow",
+        f"  later   {statistics.median(t for t, _ in later):5.2f} s, "
+        f"{statistics.median(shadow for _, shadow in later):.2f} s of it the shadow (median of {LATER})",
+    ]
+
+
+async def _rehearsed(client: Client, number: int) -> tuple[float, float]:
+    began = time.perf_counter()
+    sql = f"alter table t{number}_entries add column note{number} text"
+    answer = await client.call_tool("rehearse_migration", {"sql": sql}, read_timeout_seconds=200)
+    took = time.perf_counter() - began
+    body: dict[str, Any] = answer.structured_content or {}
+    assert not answer.is_error, body
+    return took, float(body["shadow"]["seconds"])
