@@ -59,11 +59,7 @@ def build(options: Options) -> Server[App]:
         scopes, able = _caller(ctx).scopes, ctx.session.client_capabilities
         views = able is not None and ui.wanted(able.extensions)
         return types.ListToolsResult(
-            tools=[
-                _tool(tool, ui.LINKS.get(tool.name, "") if views else "")
-                for tool in tools.values()
-                if scopes is None or not lacking(scopes, tool)
-            ]
+            tools=[_tool(tool, views) for tool in tools.values() if scopes is None or not lacking(scopes, tool)]
         )
 
     async def call_tool(
@@ -230,7 +226,7 @@ def _find(uri: str) -> tuple[Resource, Mapping[str, str]]:
 
 
 @cache
-def _tool(tool: type[Tool], view: str) -> types.Tool:
+def _tool(tool: type[Tool], views: bool) -> types.Tool:
     return types.Tool(
         name=tool.name,
         title=tool.title,
@@ -243,7 +239,7 @@ def _tool(tool: type[Tool], view: str) -> types.Tool:
             idempotent_hint=tool.idempotent,
             open_world_hint=tool.open_world,
         ),
-        _meta={"ui": {"resourceUri": view}} if view else None,
+        _meta=ui.about(tool.name, views=views),
     )
 
 
