@@ -161,3 +161,26 @@ async def test_an_extension_that_the_server_of_the_target_does_not_have_is_refus
     result = await shop.rehearse(sql="create extension if not exists nowhere_to_be_found")
     assert result["verdict"] == "reject"
     assert "the target's server has no extension nowhere_to_be_found" in reasons(result, "fails_in_rehearsal")
+
+
+async def test_what_takes_the_place_of_something_else_is_told_as_that(shop: Case) -> None:
+    shop.owner("alter table users add constraint named check (name is not null), add column zone text")
+    result = await shop.rehearse(
+        sql="""
+        alter table users add column note text;
+        alter table users alter column email set not null;
+        alter table users alter column name set not null;
+        alter table users drop constraint named;
+        alter table users drop column city; alter table users rename column zone to city;
+        create policy everybody on users using (true);
+        """
+    )
+    assert not reasons(result, "integrity_removed")  # NOT NULL says what the check said
+    assert "drops public.users.city and what it holds; zone takes its name" in reasons(result, "destructive_drop")
+    assert not reasons(result, "destructive_data")
+    assert "everybody does nothing: row level security of public.users is off" in reasons(result, "rls_left_off")
+    scans = [h["statement"] for h in result["hazards"] if h["id"] == "full_scan_under_access_exclusive"]
+    assert scans == [2]  # not only held since the first: it takes the lock itself
+    result = await shop.rehearse(sql="reindex schema public")
+    assert "builds an index under ShareLock on public.users" in reasons(result, "reindex_blocking")
+    assert result["verdict"] == "reject"

@@ -41,6 +41,7 @@ def of_effects(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
     yield from _tables(seen, there)
     yield from _emptied(seen, there)
     yield from _columns(seen, there, data)
+    yield from _remade(seen, there)
     yield from _commands(seen, there, data)
     yield from made_hazards.of_made(seen, there, data.partitions)
 
@@ -136,6 +137,21 @@ def _columns(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
             )
         elif old.type != new.type:
             yield from _type(seen, known, old.name, old.type, new.type, data.casts.get(old.name))
+
+
+def _remade(seen: Seen, there: Target) -> Iterator[Hazard]:
+    """Columns that one ALTER drops and adds again: the schema is the same afterwards, the values are not."""
+    known = there.schema.find(seen.statement.name, there.database)
+    dropped = {c.name for c in seen.statement.commands if c.kind == "DROP COLUMN"}
+    added = {c.name for c in seen.statement.commands if c.kind == "ADD COLUMN"}
+    if known is None or not known.stored or not known.rows:
+        return
+    for name in sorted(dropped & added):
+        yield hazard(
+            "destructive_data", seen.number, "needs_approval",
+            f"{shown(known.name)}.{name} is dropped and made anew: the values of {known.rows} rows are deleted",
+            "use MODIFY COLUMN, or add the new column under another name", "catalog", rows=known.rows,
+        )  # fmt: skip
 
 
 def _type(seen: Seen, table: Table, column: str, old: str, new: str, cast: Cast | None) -> Iterator[Hazard]:

@@ -32,6 +32,7 @@ union all
 select 'con', k.oid::bigint, 0, pg_catalog.jsonb_build_object('name', k.conname, 'type', k.contype, 'rel', k.conrelid::bigint,
     'ref', k.confrelid::bigint, 'valid', k.convalidated,
     'def', case when p.x > 0 then pg_catalog.pg_get_constraintdef(k.oid) else '' end,
+    'not_null', k.contype = 'c' and k.conbin::text like '{NULLTEST :arg {VAR %:nulltesttype 1 %',
     'keys', k.conkey::int[], 'refkeys', k.confkey::int[], 'index', k.conindid::bigint, 'typ', k.contypid::bigint,
     'parent', k.conparentid::bigint)
 from pg_catalog.pg_constraint k join ns on ns.oid = k.connamespace, p where k.xmin::text::bigint >= p.x

@@ -17,7 +17,11 @@ def judge(net: Net) -> Iterator[Hazard]:
         if change.oid not in alive or not _base(change.oid, net):
             continue
         table, column, number = net.name(change.oid), str((change.before or {})["name"]), net.statement(change)
-        again = any(doc["name"] == column for key, doc in net.end.items() if key[0] == "col" and key[1] == change.oid)
+        again = next((k for k, d in net.end.items() if k[:2] == ("col", change.oid) and d["name"] == column), None)
+        if again and again in net.world.start:
+            reason = f"drops {table}.{column} and what it holds; {net.world.start[again]['name']} takes its name"
+            yield hazard("destructive_drop", number, "needs_approval", reason)
+            continue
         if again and number:
             yield hazard(
                 "destructive_data", number, "needs_approval", f"{table}.{column} is dropped and made anew, empty"

@@ -29,6 +29,8 @@ def _constraints(net: Net) -> Iterator[Hazard]:
             continue
         if any((table, key) not in columns for key in doc["keys"] or ()):
             continue  # it went with its column
+        if doc["not_null"] and all(net.end["col", table, int(key)]["notnull"] for key in doc["keys"] or ()):
+            continue  # the column itself says so now
         yield hazard(
             "integrity_removed", net.statement(change), "warn",
             f"{net.name(table)} loses its {kind} {doc['name']}",

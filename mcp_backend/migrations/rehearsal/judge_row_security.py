@@ -53,7 +53,10 @@ def _tables(net: Net) -> Iterator[Hazard]:
             yield hazard("rls_without_policy", net.statement(change), "needs_approval", reason, source="catalog")
     for change in (*net.changes.added("pol"), *net.changes.changed("pol")):
         before, after = change.before or {}, change.after or {}
-        table = net.world.start.get(("rel", int(after["rel"]), 0))
+        table, end = net.world.start.get(("rel", int(after["rel"]), 0)), net.end[("rel", int(after["rel"]), 0)]
+        if change.before is None and not end["rls"]:
+            reason = f"the policy {after['name']} does nothing: row level security of {end['name']} is off"
+            yield hazard("rls_left_off", net.statement(change), "warn", reason, source="catalog")
         opens = after["permissive"] and after["using"] == "true" and before.get("using") != "true"
         if table and table["rls"] and opens:
             reason = f"the policy {after['name']} lets its roles see every row of {table['name']}"

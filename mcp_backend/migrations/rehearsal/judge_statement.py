@@ -51,6 +51,9 @@ def _forbidden(parsed: Parsed, number: int) -> Iterator[Hazard]:
             yield hazard("server_configuration", number, "reject", "tablespaces are folders of the server")
         case "AlterDatabaseSetStmt" | "AlterRoleSetStmt" | "AlterDatabaseStmt":
             yield hazard("server_configuration", number, "needs_approval", "changes a setting of every later session")
+        case "ReindexStmt" if parsed.tree.get("kind") == "REINDEX_OBJECT_SYSTEM":
+            reason = "builds the indexes of the system catalogs anew: every session waits"
+            yield hazard("reindex_blocking", number, "reject", reason, source="statement")
         case "LoadStmt":
             yield hazard("server_side_program", number, "reject", "LOAD loads code into the server")
         case "CopyStmt" if parsed.tree.get("is_program"):

@@ -69,8 +69,15 @@ def _blocking(times: Times, effect: Effect) -> dict[str, str]:
         name: mode for name, mode in effect.locks.items()
         if BLOCKS[mode] in ("writes", "reads+writes") and there.get(name, {}).get("kind") in TABLES
     }  # fmt: skip
+    if effect.seen.parsed.node == "AlterTableStmt" and not effect.seen.parsed.has("AT_ValidateConstraint"):
+        found |= {  # taken by an earlier statement: this one would take it itself, so ending the transaction is no cure
+            name: mode for name, (mode, _) in effect.held.items()
+            if mode == "AccessExclusiveLock" and name not in found and effect.spent(name)
+        }  # fmt: skip
     if not found and effect.rewrites and not effect.seen.transaction:  # VACUUM FULL, CLUSTER: outside a transaction
         found = dict.fromkeys(effect.rewrites, "AccessExclusiveLock")
+    if not found and effect.seen.parsed.node == "ReindexStmt":  # of a schema or database: a transaction for each table
+        found = {work.relation: "ShareLock" for work in effect.work}
     return found
 
 
@@ -145,7 +152,7 @@ def _causes(times: Times, effect: Effect, main: str) -> Iterator[str]:
     if "p" in types:
         yield from ("primary_key_sets_not_null", "full_scan_under_access_exclusive")
     if not types & {"f", "c", "p"}:
-        strong = effect.locks.get(main) == "AccessExclusiveLock"
+        strong = "AccessExclusiveLock" in (effect.locks.get(main), effect.held.get(main, ("", 0))[0])
         yield "full_scan_under_access_exclusive" if strong else "work_while_holding_exclusive_lock"
 
 
