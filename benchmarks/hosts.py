@@ -132,7 +132,7 @@ def _session(name: str, one: Host, program: Path, place: setting.Setting, home: 
     ours = [n for n in play.offered if re.search(r"(^|[_\-./:])(db_schema|run_tests|escalate)$", n)]
     out = [f"{name} {re.search(r'[0-9]+[.][0-9.]+', version)[0]}: {len(play.offered)} tools offered, ours as {ours}"]  # type: ignore[index]
     if transcript:
-        out.append(f"  offered: {sorted(play.offered)}")
+        out += [f"  at first: {sorted(play.first)}", f"  offered: {sorted(play.offered)}"]
     for step, (called, arguments), read in zip(session.steps, play.asked, play.read, strict=False):
         ok = re.search(step.reads, read, re.DOTALL) is not None
         out.append(f"  {'ok  ' if ok else 'MISS'} {step.what}: {called}")

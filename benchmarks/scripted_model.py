@@ -36,6 +36,8 @@ class Play:
     following: Callable[[str], Use | None]
     offered: dict[str, str] = field(default_factory=dict[str, str])
     """Names of tools as the host spells them, with their descriptions."""
+    first: tuple[str, ...] = ()
+    """The names that the first question had."""
     prefix: str = ""
     """What the host puts before the names of tools that it does not show at first."""
     asked: list[tuple[str, Json]] = field(default_factory=list[tuple[str, Json]])
@@ -47,6 +49,7 @@ class Play:
     def next(self, tools: Mapping[str, str], result: str) -> Use | None:
         """The step after `result`. A tool the host does not show is asked for by its likely name: some hosts defer."""
         with self.lock:
+            self.first = self.first or tuple(tools)
             self.offered |= tools
             if self.asked:
                 self.read.append(result)
@@ -132,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _anthropic(self, body: Json) -> None:
         """https://docs.anthropic.com/en/api/messages-streaming"""
-        tools = {t["name"]: t.get("description", "") for t in body.get("tools", [])}
+        shown = [t for t in body.get("tools", []) if not t.get("defer_loading")]
+        tools = {t["name"]: t.get("description", "") for t in shown}
         self.playing.system = self.playing.system or _text(body.get("system"))
         use = self.playing.next(tools, _last_result(body["messages"])) if tools else None
         said = {"type": "text", "text": "done"}
