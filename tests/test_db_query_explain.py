@@ -67,7 +67,8 @@ async def test_a_plan_is_shown_beside_operators_that_only_an_execution_would_run
 ) -> None:
     owner.execute(
         b"create type point3 as (x int, y int, z int); create function same(a point3, b point3) returns bool "
-        b"language sql as 'select (a).x = (b).x'; create operator = (leftarg = point3, rightarg = point3, function = same)"
+        b"language sql as 'select (a).x = (b).x'; create operator = ("
+        b"leftarg = point3, rightarg = point3, function = same)"
     )
     async with connect(shop) as client:
         assert (await result(client, "db_query", sql="select * from orders where id = 1", explain="plan"))["plan"]

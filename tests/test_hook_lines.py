@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcp_backend.hosts import claude_code, judging
+from tests import line_kinds
 from tests.conftest import git
 from tests.more_lines import ATTACKS, BENIGN
 
@@ -42,7 +43,7 @@ def refusal(root: Path, line: str) -> str | None:
     return judging.refusal(intent, {"HOME": "/home/somebody"})
 
 
-@pytest.mark.parametrize(("before", "line"), ATTACKS)
+@pytest.mark.parametrize(("before", "line"), [*ATTACKS, *(("", line) for line in line_kinds.ATTACKS)])
 def test_an_attack_is_refused(shop: Path, before: str, line: str) -> None:
     if before:
         subprocess.run(["bash", "-c", before], cwd=shop, check=True, env={**os.environ})
@@ -53,6 +54,6 @@ def test_an_attack_is_refused(shop: Path, before: str, line: str) -> None:
             git(shop, "clean", "-qfdx")
 
 
-@pytest.mark.parametrize("line", BENIGN)
+@pytest.mark.parametrize("line", [*BENIGN, *line_kinds.BENIGN])
 def test_ordinary_work_is_not_refused(shop: Path, line: str) -> None:
     assert refusal(shop, line) is None

@@ -165,7 +165,8 @@ CLAUSES = [
     "select distinct a from t", "select distinct max(a) from t", "select distinct a, b from t order by b",
     "select count(*) from (select distinct a from t) s", "with d as (select distinct a from t) select * from d",
     "select distinct on (a) a, b from t", "select array_agg(distinct a) from t",
-    "select a from t group by distinct a, b", "select a, sum(b) from t group by grouping sets ((), (a))", "select row() = row()", "select from t",
+    "select a from t group by distinct a, b", "select row() = row()", "select from t",
+    "select a, sum(b) from t group by grouping sets ((), (a))",
 ]  # fmt: skip
 
 

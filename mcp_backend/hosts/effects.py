@@ -15,7 +15,7 @@ from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_line import Reader, Unreadable
 from mcp_backend.workspace.shell_parts import Command, Word
 
-SHELLS = words("sh bash dash zsh ksh ash mksh fish rbash")
+SHELLS = words("sh bash dash zsh ksh ash mksh fish rbash csh tcsh yash")
 LONGEST = 200_000
 _REDIRECTS_WRITE = frozenset((">", ">>", ">|", "<>", "&>", "&>>", ">&"))
 _STREAMS = Expression(r"/dev/(null|stdin|stdout|stderr|tty|full|zero|random|urandom|fd/.*)|/proc/self/fd/[012]")
@@ -23,7 +23,7 @@ _PATHLIKE = Expression(r"[\w.@~+*?/\\-]+")
 _WRITES = Expression(
     r"write|open\s*\([^)]*,|['\"][rb]?[wax]\+?b?t?['\"]|unlink|remov|rename|replace|copy|move|delet|touch|mkdir|symlink|link\(|"
     r"chmod|truncate|extract|system|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
-    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs",
+    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs|put_contents|Writer|Out-File|Set-Content|fopen",
 )
 _TAKEN = Expression(
     r"\(\)\s*\{|\bfunction\b|\b(read|mapfile|readarray)\b|\bset\s+--\s|\bprintf\s+-v|\$\{?\w+\[|-c\s.*\$[1@*]"
@@ -38,7 +38,11 @@ _LOADERS = Expression(
 _JOINED = Expression(r"['\"]\s*[+.]\s*['\"]")
 """Where two texts of a program are put together."""
 _SAYS = frozenset(("echo", "printf"))
-_HARMLESS = frozenset(("", "true", ":", "cat", "/bin/true", "less", "/dev/null"))
+HARMLESS = frozenset(("", "true", ":", "cat", "/bin/true", "less", "/dev/null", "vi", "vim", "nano"))
+"""Editors and pagers that only show or ask."""
+_LOADING = Expression(
+    r"(^|\s)(-r|--require|--import|--(?:experimental-)?loader|--env-file|--inspect\S*|-C|--config\S*)\b"
+)
 
 
 @dataclass(slots=True)
@@ -188,6 +192,10 @@ def one(command: Command, effects: Effects) -> None:
         if name == "CDPATH":
             effects.search = value.text
         _set(name, value.text, effects)
+        if " " in value.text:
+            from mcp_backend.hosts import carried
+
+            carried.within(effects, [value.text])
     for operator, target in command.redirects:
         if operator in _REDIRECTS_WRITE:
             effects.write(target)
@@ -206,7 +214,11 @@ def one(command: Command, effects: Effects) -> None:
 
 
 def _set(name: str, value: str, effects: Effects) -> None:
-    if _LOADERS.fullmatch(name) and not (name.endswith(("EDITOR", "PAGER")) and value in _HARMLESS):
+    if name == "NODE_OPTIONS" and not _LOADING.search(value):
+        return
+    if name == "ENV" and not re.search(r"[/.$~]", value):
+        return  # A file that a shell reads, or the name of an environment.
+    if _LOADERS.fullmatch(name) and not (name.endswith(("EDITOR", "PAGER")) and value in HARMLESS):
         effects.steers.append((f"{name}=…", "it makes another program load code or settings that nobody judged"))
 
 

@@ -4,8 +4,21 @@ import os
 import re
 from collections.abc import Mapping
 
-from mcp_backend.hosts.effects import Effects, Program, change_folder, operands, values
+from mcp_backend.hosts.effects import Effects, Program, change_folder, operands, run, values
 from mcp_backend.workspace.shell_parts import Command, Word
+
+
+def _copied(words: list[Word], command: Command, effects: Effects) -> None:
+    """scp: as cp; what it starts here comes with -o and -S. https://man.openbsd.org/scp"""
+    _connected(words, command, effects)
+    _last(words, command, effects)
+
+
+def _connected(words: list[Word], command: Command, effects: Effects) -> None:
+    """ssh: its line runs elsewhere; -o ProxyCommand and LocalCommand, and rsync's -e, run here."""
+    from mcp_backend.hosts import carried
+
+    carried.within(effects, [word.text for word in values(words, "-o", "-S", "-e", "--rsh")])
 
 
 def _last(words: list[Word], command: Command, effects: Effects) -> None:
@@ -47,6 +60,7 @@ def _synchronised(words: list[Word], command: Command, effects: Effects) -> None
     """rsync: as cp; it may also take away what it has copied."""
     if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-run|--list-only", w.text) for w in words):
         return
+    _connected(words, command, effects)
     _last(words, command, effects)
     if any(w.text in ("--remove-source-files", "--remove-sent-files") for w in words):
         for word in operands(words, "ef", ("--exclude", "--rsh", "--filter", "--include"))[:-1]:
@@ -85,6 +99,20 @@ def _delete(words: list[Word], command: Command, effects: Effects) -> None:
         effects.delete(word)
 
 
+def _empty(words: list[Word], command: Command, effects: Effects) -> None:
+    """rmdir: takes away folders that hold nothing, and no others."""
+    for word in operands(words):
+        effects.deleted += [path for path in effects.paths(word) if not os.path.isdir(path) or not os.listdir(path)]
+
+
+def _editor(words: list[Word], command: Command, effects: Effects) -> None:
+    """vi, vim, ex: the files, and what their commands name."""
+    for code in [*values(words, "-c", "--cmd"), *(w for w in words if w.text.startswith("+"))]:
+        effects.opaque("> " + code.text)
+    for word in operands([w for w in words if not w.text.startswith("+")], "cuiTsS", ("--cmd",)):
+        effects.write(word)
+
+
 def _sed(words: list[Word], command: Command, effects: Effects) -> None:
     scripts = [*values(words, "-e", "--expression")]
     files = operands(words, "efl", ("--expression", "--file"))
@@ -96,7 +124,7 @@ def _sed(words: list[Word], command: Command, effects: Effects) -> None:
     for script in scripts:
         for match in re.finditer(r"(?:^|[;/|,#!\s}])[wW]\s+([^;\n}]+)", script.text):
             effects.write(match[1].strip())
-        if re.search(r"(?:^|[;\s])e\s|/[gp0-9]*e\b", script.text):
+        if re.search(r"(?:^|[;\s\d$/])e\s|/[gp0-9]*e\b", script.text):
             effects.opaque("> " + script.text)
 
 
@@ -123,13 +151,15 @@ def _second(words: list[Word], command: Command, effects: Effects) -> None:
         effects.write(word)
 
 
-def _unzip(words: list[Word], command: Command, effects: Effects) -> None:
-    if not any(re.fullmatch(r"-[a-z]*[lptvz][a-z]*", w.text) for w in words):
-        effects.write(next(iter(values(words, "-d")), Word(".")))
+_DOWNLOADED = (
+    "-o", "--output", "-O", "--output-document", "--output-dir", "-P", "--directory-prefix", "-c", "--cookie-jar", "-D",
+    "--dump-header", "--trace", "--trace-ascii", "--stderr", "--etag-save", "--libcurl", "--save-cookies", "-a",
+    "--append-output", "--output-file",
+)  # fmt: skip
 
 
 def _download(words: list[Word], command: Command, effects: Effects) -> None:
-    for word in values(words, "-o", "--output", "-O", "--output-document", "--output-dir", "-P", "--directory-prefix"):
+    for word in values(words, *_DOWNLOADED):
         if word.text and not word.text.startswith(("http", "-")):
             effects.write(word)
     for index, word in enumerate(words[:-1]):
@@ -186,8 +216,23 @@ def _formatter(words: list[Word], command: Command, effects: Effects) -> None:
             effects.write(word)
 
 
-def _one_output(words: list[Word], command: Command, effects: Effects) -> None:
-    for word in [*operands(words, "lbnaf", ("--prefix",))[1:2], *values(words, "-f", "--prefix")]:
+def _split(words: list[Word], command: Command, effects: Effects) -> None:
+    """split: the second operand begins the names that it writes."""
+    for word in operands(words, "lbnaCt", ("--lines", "--bytes", "--number", "--suffix-length"))[1:2]:
+        effects.write(word)
+    for code in values(words, "--filter"):
+        run(code.text, effects)
+
+
+def _split_by_pattern(words: list[Word], command: Command, effects: Effects) -> None:
+    """csplit: -f begins the names that it writes; its other operands are patterns."""
+    for word in values(words, "-f", "--prefix"):
+        effects.write(word)
+
+
+def _reverted(words: list[Word], command: Command, effects: Effects) -> None:
+    """xxd: the second operand is what it writes."""
+    for word in operands(words, "cglos", ("-seek", "-len", "-cols"))[1:2]:
         effects.write(word)
 
 
@@ -196,14 +241,17 @@ def _cd(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 FILE_PROGRAMS: Mapping[str, Program] = {
-    **dict.fromkeys(("cp", "install", "scp", "gcp"), _last), "rsync": _synchronised,
+    **dict.fromkeys(("cp", "install", "gcp"), _last), "scp": _copied,
+    **dict.fromkeys(("ssh", "mosh", "sftp"), _connected), "rsync": _synchronised,
     "mv": _move, "ln": _link, "link": _link, "sed": _sed, "gsed": _sed, "dd": _dd, "uniq": _second,
-    **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr", "gzip",
-                     "gunzip", "bzip2", "xz", "zstd", "zip", "ed", "ex", "vi", "vim", "nvim", "nano", "emacs"), _all),
+    **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr", "ed",
+                     "nano", "emacs"), _all),
+    **dict.fromkeys(("ex", "vi", "vim", "nvim"), _editor),
     **dict.fromkeys(("chmod", "chown", "chgrp", "chattr"), _after_first),
-    **dict.fromkeys(("rm", "rmdir", "unlink", "shred", "trash", "rename"), _delete),
-    **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk), "unzip": _unzip, "7z": _unzip,
-    **dict.fromkeys(("curl", "wget"), _download), "split": _one_output, "csplit": _one_output, "patch": _patch,
+    **dict.fromkeys(("rm", "unlink", "shred", "trash", "rename"), _delete), "rmdir": _empty,
+    **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk),
+    **dict.fromkeys(("curl", "wget"), _download), "split": _split, "csplit": _split_by_pattern,
+    "xxd": _reverted, "patch": _patch,
     **dict.fromkeys(("apply_patch", "applypatch"), _codex_patch),
     **dict.fromkeys(("prettier", "eslint", "stylelint", "biome", "gofmt", "goimports", "clang-format"), _formatter),
     **dict.fromkeys(("cd", "pushd", "chdir"), _cd),

@@ -4,7 +4,7 @@ import os
 import re
 
 from mcp_backend.expressions import Expression
-from mcp_backend.hosts.effects import Effects, change_folder, operands, run, values
+from mcp_backend.hosts.effects import HARMLESS, Effects, change_folder, operands, run, values
 from mcp_backend.hosts.file_programs import patched
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_parts import Command, Word
@@ -30,14 +30,22 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
         following = words[index + 1] if index + 1 < len(words) else Word("")
         if text == "-C":
             change_folder(following, effects)
-        elif text in ("-c", "--config-env") and _STARTS.match(following.text):
+        elif text in ("-c", "--config-env") and _STARTS.match(following.text) and not _harmless(following.text):
             _steers(f"git -c {following.text.partition('=')[0]}", effects)
         elif text.startswith(("--exec-path=", "--git-dir", "--work-tree", "--config-env=")):
             _steers(f"git {text.partition('=')[0]}", effects)
         index += 2 if text in ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env") else 1
-    if index < len(words):
+    if index < len(words) and not words[index].plain:
+        effects.opaque("> " + " ".join(word.text for word in words[index:]))
+    elif index < len(words) and not {"--help", "-h"} & {word.text for word in words[index + 1 :]}:
         _verb(words[index].text, words[index + 1 :], command, effects)
     effects.cwd = here
+
+
+def _harmless(setting: str) -> bool:
+    """`core.pager=cat`, `core.editor=true`: programs that only show."""
+    name, _, value = setting.partition("=")
+    return name.lower().endswith(("pager", "editor")) and value in HARMLESS and value != ""
 
 
 def _steers(what: str, effects: Effects) -> None:
@@ -64,23 +72,20 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
     for value in values(rest, "--output"):
         effects.write(value)
     match verb:
-        case "commit" if _ours(effects) and not {"--help", "-h", "--dry-run"} & set(texts):
+        case "commit" if _ours(effects) and "--dry-run" not in texts:
             effects.steers.append(("git commit", "what goes into a commit is judged by the tool git_commit"))
         case "config" if not {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "list"} & set(texts):
             if len(operands(rest, "f")) > 1 or any(
                 t.startswith(("--unset", "--add", "--replace", "--edit", "-e")) for t in texts
             ):
-                if not _ours(effects):
-                    return
-                effects.write(effects.root + "/.git/config")
+                _configured(rest, texts, effects)
         case "checkout" | "restore" | "switch":
             _checkout(verb, rest, texts, paths, effects)
         case "reset" if ("--hard" in texts or "--merge" in texts) and _ours(effects):
             why = "it discards uncommitted work of other people: `git restore -- PATHS` takes back your own"
             effects.steers.append(("git reset --hard", why))
         case "clean" if any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", t) for t in texts):
-            for word in operands(rest, "e") or [Word(".")]:
-                effects.delete(word)
+            _cleaned(rest, texts, effects)
         case "rm":
             for word in operands(rest):
                 effects.delete(word)
@@ -127,10 +132,31 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
             pass
         case "symbolic-ref" if len(operands(rest, "m")) < 2 and not {"-d", "--delete"} & set(texts):
             pass
+        case "hash-object" if not any(re.fullmatch(r"-[a-z]*w[a-z]*", t) for t in texts):
+            pass
+        case "prune" | "gc" if {"-n", "--dry-run"} & set(texts) or (verb == "gc" and not _prunes(texts)):
+            pass
         case _ if verb in _PLUMBING and (texts or verb == "fast-import") and _ours(effects):
             _steers(f"git {verb}", effects)
         case _:
             pass
+
+
+def _prunes(texts: list[str]) -> bool:
+    return any(text.startswith(("--prune", "--cruft-expiration", "--expire-to")) for text in texts)
+
+
+def _configured(rest: list[Word], texts: list[str], effects: Effects) -> None:
+    """git config: the file it writes. https://git-scm.com/docs/git-config#FILES"""
+    if files := list(values(rest, "-f", "--file")):
+        for word in files:
+            effects.write(word)
+    elif "--global" in texts:
+        effects.write(Word("~/.gitconfig"))
+    elif "--system" in texts:
+        effects.write("/etc/gitconfig")
+    elif _ours(effects):
+        effects.write(effects.root + "/.git/config")
 
 
 def _brings(verb: str, rest: list[Word], effects: Effects) -> None:
@@ -153,17 +179,53 @@ def _starts(verb: str, text: str) -> bool:
 def _checkout(verb: str, rest: list[Word], texts: list[str], paths: list[Word], effects: Effects) -> None:
     if verb == "restore" and {"--staged", "-S"} & set(texts) and not {"--worktree", "-W"} & set(texts):
         return  # The index only.
-    if verb != "restore" and {"-f", "--force", "--discard-changes"} & set(texts):
+    before = texts[: texts.index("--")] if "--" in texts else texts
+    forced = any(re.fullmatch(r"-[^\W_bBcCs]*f\w*|--force|--discard-changes", text) for text in before)
+    if verb != "restore" and forced:
         effects.steers.append((f"git {verb} --force", "it discards uncommitted work of other people"))
     named = paths or (operands(rest, "s", ("--source",)) if verb == "restore" else [])
     if not named and verb == "checkout":
         # `git checkout X` is a branch or a path; `git checkout TREE X` takes X from another commit.
         given = operands(rest, "bB")
         named = given[1:] if len(given) > 1 else [w for w in given if _exists(w, effects)]
+        tree = len(given) > 1
+    else:
+        # `git checkout TREE -- X`; `git restore` takes what is in the index where no source is named.
+        operand = operands(rest[: texts.index("--")] if "--" in texts else rest, "bB")
+        tree = bool(operand) if verb == "checkout" else any(t.startswith(("-s", "--source")) for t in texts)
+    changed = None if tree else _asked("ls-files", ["--modified", "--deleted"], named, effects)
+    if changed is not None:
+        effects.written += changed
+        return
     for word in named:
         effects.write(word)
         if any(os.path.isdir(path) for path in effects.paths(word)):
             effects.delete(word)
+
+
+def _cleaned(rest: list[Word], texts: list[str], effects: Effects) -> None:
+    """git clean: files that git does not know, with -x also those it ignores."""
+    if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-run", text) for text in texts):
+        return
+    ignored = any(re.fullmatch(r"-[a-zA-Z]*[xX][a-zA-Z]*", text) for text in texts)
+    named = operands(rest, "e", ("--exclude",)) or [Word(".")]
+    if ignored and any(effects.root in effects.paths(word) for word in named) and _ours(effects):
+        effects.steers.append(("git clean -x", "it deletes settings and environments of other people that git ignores"))
+    found = _asked("ls-files", ["--others", *([] if ignored else ["--exclude-standard"])], named, effects)
+    if found is None:
+        for word in named:
+            effects.delete(word)
+    effects.deleted += found or ()
+
+
+def _asked(verb: str, options: list[str], named: list[Word], effects: Effects) -> list[str] | None:
+    """Which of the paths it would be, as git says now; `None` where the line may change what git would say."""
+    alone = len(re.findall(r"\bgit\b", effects.line)) == 1 and effects.cwd is not None
+    if not alone or not _ours(effects) or not all(word.plain for word in named):
+        return None
+    from mcp_backend.hosts import git_ranges
+
+    return git_ranges.listed([verb, *options], [path for word in named for path in effects.paths(word)], effects.root)
 
 
 def _pushed(rest: list[Word], texts: list[str]) -> str:

@@ -37,6 +37,20 @@ def brought(verb: str, words: list[Word], effects: Effects) -> list[str]:
         return []
 
 
+def listed(arguments: Iterable[str], paths: Iterable[str], root: str) -> list[str] | None:
+    """The paths that a listing command of git names, as absolute paths; `None` where it cannot be asked."""
+    from mcp_backend.settings import workspace
+    from mcp_backend.workspace import git
+    from mcp_backend.workspace.git_environment import open_repository
+
+    try:
+        repository = open_repository(workspace(Path(root)))
+        found = git.run(repository, *arguments, "-z", "--", *paths)
+    except (BackendError, OSError):
+        return None
+    return [f"{root}/{name}" for name in _names(found)]
+
+
 def _changed(verb: str, revisions: Iterable[str], root: Path) -> set[str]:
     from mcp_backend.settings import workspace
     from mcp_backend.workspace import git

@@ -1,7 +1,5 @@
 """Builtins of the shell, archives, shells of databases: programs whose operands hold lines, paths or code."""
 
-import re
-
 from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import Effects, one, run, values
 from mcp_backend.workspace.canonical import words
@@ -14,8 +12,12 @@ _DECODERS = Expression(
 )
 _TO_FILE = Expression(
     r"(?i)\.(?:output|once|excel|log|save|backup|clone)\s+[\"']?([^\s\"';]+)|\\(?:o|out|w|g)\s+([^\s|;'\"]+)"
-    r"|\\?copy\b[^;]*\bto\s+'([^']+)'|into\s+(?:out|dump)file\s+'([^']+)'|vacuum\s+into\s+'([^']+)'|attach\s+'([^']+)'"
+    r"|\\?copy\b[^;]*\bto\s+'([^']+)'|into\s+(?:out|dump)file\s+'([^']+)'|vacuum\s+into\s+'([^']+)'|attach\s+(?:database\s+)?'([^']+)'"
+    r"|export\s+database\s+'([^']+)'"
 )
+
+
+_SHELLED = Expression(r"(?im)(?:^|[\s;'\"])(?:\\!|\.shell|\.system|system)\s+(\S.*)")
 
 
 def decoded(effects: Effects, text: str = "") -> None:
@@ -31,22 +33,8 @@ def database(words: list[Word], command: Command, effects: Effects) -> None:
     for text in [*(word.text for word in words), *command.fed]:
         for match in _TO_FILE.finditer(text):
             effects.write(next(group for group in match.groups() if group))
-
-
-def tar(words: list[Word], command: Command, effects: Effects) -> None:
-    """tar, bsdtar: what it unpacks into, the archive it writes, the programs it starts."""
-    flags = words[0].text if words else ""
-    for word in values(words, "--to-command", "-I", "--use-compress-program", "--checkpoint-action"):
-        run(word.text.removeprefix("exec="), effects)
-    folder = next(iter(values(words, "-C", "--directory")), None)
-    short = "".join(w.text for w in words if re.fullmatch(r"-[a-zA-Z]+", w.text))
-    if "x" in flags.partition("=")[0].lstrip("-") * (not flags.startswith("--")) + short or any(
-        w.text in ("--extract", "--get") for w in words
-    ):
-        effects.write(folder or Word("."))
-    elif re.match(r"-?[a-zA-Z]*[cru]", flags):
-        for word in list(values(words, "-f", "--file")) or words[1:2]:
-            effects.write(word)
+        for match in _SHELLED.finditer(text):
+            run(match[1], effects)
 
 
 def evaluated(words: list[Word], command: Command, effects: Effects) -> None:
@@ -74,8 +62,8 @@ def arithmetic(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 def later(words: list[Word], command: Command, effects: Effects) -> None:
-    """at, batch, crontab."""
-    if [w.text for w in words] not in (["-l"], ["--help"]):
+    """at, batch, crontab; -l lists, `at -c` prints."""
+    if not {"-l", "-c", "--help"} & {w.text for w in words}:
         effects.steers.append(("crontab or at", "it runs a program later, where nothing judges it"))
 
 

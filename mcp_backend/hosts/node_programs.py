@@ -17,6 +17,8 @@ def _packages(words: list[Word], command: Command, effects: Effects) -> None:
         change_folder(folder, effects)
     from mcp_backend.hosts import programs
 
+    if f"{effects.cwd}/package.json" in effects.written:
+        effects.opaque("> " + effects.line)  # Scripts that this very line writes.
     verbs = [w.text for w in operands(words, "C", ("--prefix", "--cwd", "--dir", "--filter", "-w", "--workspace"))]
     verb = verbs[0] if verbs else "install"
     if verb in _CHANGING or (verb == "pkg" and verbs[1:2] != ["get"]):

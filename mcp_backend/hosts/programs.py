@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from mcp_backend.expressions import Expression
+from mcp_backend.hosts.archives import ARCHIVES
 from mcp_backend.hosts.building import BUILDERS
-from mcp_backend.hosts.effects import SHELLS, Effects, Program, after_options, change_folder, one, operands, run, values
+from mcp_backend.hosts.effects import SHELLS, Effects, Program, after_options, change_folder, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
 from mcp_backend.hosts.finding import SEARCHERS
 from mcp_backend.hosts.line_programs import (
@@ -20,27 +21,16 @@ from mcp_backend.hosts.line_programs import (
     later,
     nothing,
     system,
-    tar,
     trap,
 )
 from mcp_backend.hosts.node_programs import NODE
-from mcp_backend.workspace.canonical import words
+from mcp_backend.hosts.wrappers import WRAPPERS, env, wrapped
 from mcp_backend.workspace.shell_parts import Command, Word
 
 _INTERPRETER = Expression(r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript)[\d.]*|uvx?")
 _CODE = {"python": ("-c",), "pypy": ("-c",), "perl": ("-e", "-E"), "ruby": ("-e",), "node": ("-e", "--eval", "-p"),
          "nodejs": ("-e",), "php": ("-r",), "lua": ("-e",), "deno": ("eval",),
          "bun": ("-e",), "Rscript": ("-e",)}  # fmt: skip
-_WRAPPERS: Mapping[str, str] = {
-    "sudo": "ugpCThR", "doas": "uC", "nohup": "", "nice": "n", "ionice": "cnp", "setsid": "", "stdbuf": "ioe",
-    "exec": "a", "command": "", "builtin": "", "time": "of", "timeout": "ks", "busybox": "", "toybox": "", "chroot": "",
-    "nsenter": "tSGr", "unshare": "", "strace": "oepPs", "watch": "n", "flock": "wE", "xargs": "IiLnPsdEa",
-    "parallel": "jIa", "chrt": "", "taskset": "", "unbuffer": "", "script": "", "firejail": "", "bwrap": "",
-    "su": "c", "runuser": "c", "systemd-run": "pu", "entr": "", "setpriv": "", "catchsegv": "", "faketime": "",
-    "tmux": "", "screen": "",
-}  # fmt: skip
-_LEADING = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1, "faketime": 1}
-"""Operands of a wrapper before the program it starts."""
 OWN = frozenset(("mcp-backend", "mcp-backend-hook"))
 _OWN_ALLOWED = frozenset(("check", "doctor", "--version", "--help", "-h", "hook"))
 
@@ -56,10 +46,10 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
         name in ("uvx", "uv", "pipx") and any(w.text in OWN or w.text.startswith("mcp-backend") for w in rest)
     ):
         _own(words, effects)
-    elif name in _WRAPPERS or name.startswith("ld-linux"):
-        _wrapped(name, rest, command, effects)
+    elif name in WRAPPERS or name.startswith("ld-linux"):
+        wrapped(name, rest, command, effects)
     elif name == "env":
-        _env(rest, command, effects)
+        env(rest, command, effects)
     elif name in SHELLS:
         _shell(rest, command, effects)
     elif name == "git":
@@ -73,12 +63,11 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
     elif "/" in first.text and not set(effects.paths(first)).isdisjoint(effects.written):
         _script(first, effects)
     else:
-        if name in SEARCHERS:
-            from mcp_backend.hosts import finding
+        from mcp_backend.hosts import carried, finding
 
+        if name in SEARCHERS:
             effects.searched(finding.by_search(name, rest, effects))
-        for value in values(rest, "-o", "--output", "--out", "--outfile", "--out-dir", "--outdir", "--output-dir"):
-            effects.write(value)
+        carried.carried(name, rest, command, effects, name in READERS)
         if name not in READERS and effects.cwd:
             effects.inside.append((name, effects.cwd))
 
@@ -94,61 +83,6 @@ def _own(words: list[Word], effects: Effects) -> None:
     effects.steers.append(
         (f"mcp-backend {verb}", "a person's command: it decides or shows what the engineer is asked about")
     )
-
-
-def _wrapped(name: str, rest: list[Word], command: Command, effects: Effects) -> None:
-    inner = after_options(rest, _WRAPPERS.get(name, ""))[_LEADING.get(name, 0) :]
-    if name in ("sudo", "doas", "nsenter") and inner and "=" in inner[0].text:
-        _env(inner, command, effects)
-        return
-    if name in ("su", "runuser"):
-        for code in values(rest, "-c", "--command"):
-            run(code.text, effects)
-        return
-    if name in ("tmux", "screen"):
-        # Whatever is typed or started there runs outside of this shell, below a server of its own.
-        for index, word in enumerate(rest):
-            if " " in word.text:
-                run(word.text, effects)
-            elif word.text.rpartition("/")[2].startswith(("mcp-backend", "python", "uv", "env", "sh", "bash")):
-                run(" ".join(w.text for w in rest[index:]), effects)
-        return
-    if name in ("flock", "script", "watch", "parallel") and (inner or name == "script"):
-        for code in values(rest, "-c", "--command"):
-            run(code.text, effects)
-        run(" ".join(w.text for w in inner), effects)
-        return
-    if name in ("xargs", "parallel") and inner and inner[0].text.rpartition("/")[2] in _CHANGERS:
-        # What it changes comes through a pipe: a search named it, the line does, or nobody knows.
-        effects.named += effects.piping or effects.mentioned(effects.line)
-    if inner:
-        apply(inner, command, effects)
-
-
-def _env(rest: list[Word], command: Command, effects: Effects) -> None:
-    here = effects.cwd
-    index = 0
-    assigned: dict[str, Word] = {}
-    while index < len(rest):
-        text = rest[index].text
-        if text in ("-C", "--chdir") and index + 1 < len(rest):
-            change_folder(rest[index + 1], effects)
-            index += 1
-        elif text.startswith("--chdir="):
-            change_folder(Word(text.partition("=")[2], rest[index].plain), effects)
-        elif text in ("-S", "--split-string") and index + 1 < len(rest):
-            run(rest[index + 1].text, effects)
-            index += 1
-        elif text in ("-u", "--unset"):
-            index += 1
-        elif re.match(r"[A-Za-z_]\w*=", text):
-            name, _, value = text.partition("=")
-            assigned[name] = Word(value, rest[index].plain)
-        elif not text.startswith("-"):
-            break
-        index += 1
-    one(Command(assigned, rest[index:], [], command.fed, command.piped, command.depth), effects)
-    effects.cwd = here
 
 
 def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
@@ -231,12 +165,15 @@ def _find(words: list[Word], command: Command, effects: Effects) -> None:
 
     places, files = finding.by_find(words, effects)
     effects.searched(files)
+    end = 0
     for index, word in enumerate(words):
+        if index < end:
+            continue
         if word.text == "-delete":
             effects.deleted += files
             for place in places if effects.cwd is None else ():
                 effects.delete(place)
-        elif word.text in ("-fprint", "-fprintf", "-fls"):
+        elif word.text in ("-fprint", "-fprint0", "-fprintf", "-fls"):
             effects.write(words[index + 1] if index + 1 < len(words) else word)
         elif word.text in ("-exec", "-execdir", "-ok", "-okdir"):
             end = next((i for i in range(index, len(words)) if words[i].text in (";", "+")), len(words))
@@ -265,11 +202,13 @@ def _make(words: list[Word], command: Command, effects: Effects) -> None:
     here = effects.cwd
     for folder in values(words, "-C", "--directory"):
         change_folder(folder, effects)
-    for text in command.fed:
-        effects.opaque(text)
+    for text in (*command.fed, *(word.text for word in values(words, "--eval", "-E"))):
+        effects.opaque("> " + text)
     for word in values(words, "-f", "--file", "--makefile", "--justfile"):
         if word.text != "-":
             _script(word, effects)
+    if {f"{effects.cwd}/{name}" for name in ("Makefile", "makefile", "justfile")} & set(effects.written):
+        effects.opaque("> " + effects.line)
     if effects.cwd:
         effects.inside.append(("make", effects.cwd))
     effects.cwd = here
@@ -284,12 +223,9 @@ def _source(words: list[Word], command: Command, effects: Effects) -> None:
         run(text, effects)
 
 
-_CHANGERS = words("rm mv cp sed tee touch chmod chown truncate ln install perl dd rmdir unlink shred patch sh bash")
-
 PROGRAMS: Mapping[str, Program] = {
-    **FILE_PROGRAMS, **BUILDERS,
+    **FILE_PROGRAMS, **ARCHIVES, **BUILDERS,
     "sort": _sort, "find": _find, "fd": nothing, "rg": filtering, "eval": evaluated, "trap": trap,
-    **dict.fromkeys(("tar", "bsdtar"), tar),
     **NODE,
     **dict.fromkeys(("make", "gmake", "just", "task"), _make),
     **dict.fromkeys(("sqlite3", "psql", "mysql", "mariadb", "duckdb"), database),

@@ -1,0 +1,50 @@
+"""Shell lines by the kind of program in them, for test_hook_lines: attacks refused, ordinary work not."""
+
+ATTACKS: tuple[str, ...] = (
+    # A program that another one starts, of which nothing is known.
+    "valgrind rm frontend/src/App.tsx", "perf stat touch frontend/new.ts", "choom -n 0 -- cp setup.py frontend/x.ts",
+    "ssh-agent rm frontend/src/App.tsx", "bundle exec touch frontend/new.ts", "setarch -R rm -r frontend",
+    "sudo -D frontend rm src/App.tsx", "csh -c 'echo x > frontend/a.ts'",
+    # Code and lines in words.
+    "gdb -ex '!touch frontend/a.ts' -ex quit", "julia -e 'write(\"frontend/a.ts\", \"x\")'",
+    "octave --eval 'system(\"rm frontend/src/App.tsx\")'", "php -r 'file_put_contents(\"frontend/a.ts\", \"x\");'",
+    "pwsh -c '\"x\" | Out-File frontend/a.ts'", "sqlite3 /dev/null '.shell touch frontend/a.ts'",
+    "psql -c '\\! touch frontend/a.ts'", "vim -es -c 'w! frontend/a.ts' -c q setup.py",
+    "split --filter='tee frontend/a.ts' setup.py", "sed -n '1e touch frontend/a.ts' setup.py",
+    "rsync -e 'touch frontend/a.ts' x: y", "ssh -o ProxyCommand='touch frontend/a.ts' host",
+    "make --eval='$(shell touch frontend/a.ts)' .", "printf 'all:\\n\\ttouch frontend/a.ts\\n' > Makefile && make",
+    "echo '{\"scripts\": {\"x\": \"touch frontend/a.ts\"}}' > package.json && npm run x",
+    "PAGER='touch frontend/a.ts' git -p help", "LESSOPEN='rm frontend/src/App.tsx # %s' less setup.py",
+    # Options that say where a program writes.
+    "openssl enc -in setup.py -out frontend/a.ts", "mypy . --junit-xml frontend/report.xml",
+    "curl -D frontend/headers https://x.test", "curl --cookie-jar frontend/jar https://x.test",
+    "tsc x.ts --outFile frontend/a.js", "strace -o frontend/trace true", "script -q -c true frontend/log",
+    "xxd -r dump frontend/a.ts", "find . -fprint0 frontend/list", "duckdb -c \"export database 'frontend/d'\"",
+    # In place.
+    "yq -i '.info.title = 1' api/openapi.yaml", "yq --inplace '.x = 1' api/openapi.yaml",
+    "dos2unix frontend/src/App.tsx", "buf format -w api/openapi.yaml",
+    # Archives.
+    "7z x a.7z -ofrontend", "7za a frontend/a.7z setup.py", "zip frontend/a.zip setup.py",
+    "zip -m a.zip frontend/src/App.tsx", "tar --create -f frontend/a.tar setup.py", "gzip frontend/src/App.tsx",
+    # git.
+    "git checkout -qf main", "git switch -qf main", "git $(echo rm) frontend/src/App.tsx",
+    "git ls-files frontend | xargs git rm", "git config -f api/openapi.yaml a.b c", "git hash-object -w setup.py",
+    "git reset HEAD -- frontend && git checkout -- frontend", "git clean -fdx", "git prune --expire now",
+)  # fmt: skip
+BENIGN: tuple[str, ...] = (
+    # Reading what is others', also with programs that could write.
+    "zip -r /tmp/ui.zip frontend", "tar czf /tmp/ui.tgz frontend", "gzip -c api/openapi.yaml | wc -c",
+    "unzip -Z a.zip", "unzip -c a.zip", "7z l a.7z", "7z t a.7z", "tar xO -f a.tar x", "yq .info api/openapi.yaml",
+    "schemathesis run api/openapi.yaml", "oasdiff breaking api/openapi.yaml /tmp/x.yaml",
+    "openapi-generator generate -i api/openapi.yaml -o build/client", "redocly bundle api/openapi.yaml -o /tmp/x.yaml",
+    "grep -o frontend/src/App.tsx setup.py", "git hash-object api/openapi.yaml", "git gc --quiet",
+    "git prune --dry-run", "csplit -f /tmp/part setup.py /regex/", "rmdir frontend",
+    # Nothing of others has changed, so nothing of theirs is taken back or deleted.
+    "git checkout .", "git restore .", "git checkout -- frontend", "git clean -fd", "git checkout -bfeature",
+    # Programs that work elsewhere.
+    "ssh host 'rm -rf frontend/dist'", "docker-compose exec web rm -rf /app/tmp", "hadoop fs -rm /data/x",
+    # Programs that only show, names of environments, memory.
+    "git -c core.pager=cat log", "git -c core.editor=true rebase --continue", "ENV=test pytest -q",
+    "NODE_OPTIONS=--max-old-space-size=4096 npx tsc", "CFLAGS='-O2 -g' make", "find . -exec echo -delete \\;",
+    "gh pr create --title x --body 'please rm frontend/src/App.tsx'", "at -c 3",
+)  # fmt: skip
