@@ -74,7 +74,8 @@ def build(options: Options) -> Server[App]:
         try:
             if app.caller.scopes is not None:
                 await take_call(app.store, app.caller.principal, app.policy.http.calls_per_minute)
-            body = await conversed(ctx, app, tool, params)
+            with telling.beating(told):
+                body = await conversed(ctx, app, tool, params)
             return body if isinstance(body, types.InputRequiredResult) else _result(body, is_error=False)
         except BackendError as error:
             return _result({"error": error.as_json()}, is_error=True)

@@ -26,6 +26,7 @@ from mcp_backend.contracts.words import Deviation, Unverified
 from mcp_backend.errors import Unavailable
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace, hide_credentials
+from mcp_backend.telling import tell
 from mcp_backend.workspace import childenv, process
 from mcp_backend.workspace.fence.around import around
 
@@ -62,6 +63,7 @@ async def check(
     api: Api, workspace: Workspace, policy: Policy, url: str, base: str, headers: Mapping[str, str], checked: Checked
 ) -> None:
     """Adds what it finds at `url`, below `base`, to `checked`. Raises `FailedPrecondition`, `Unavailable`."""
+    await tell(f"asking {url} with schemathesis, for at most {policy.deep_seconds:g} s")
     with (
         tempfile.TemporaryDirectory(prefix="mb-", ignore_cleanup_errors=True) as name,
         door.opened(url, headers) as there,

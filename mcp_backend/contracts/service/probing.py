@@ -16,6 +16,7 @@ from mcp_backend.contracts.service.answers import Findings
 from mcp_backend.contracts.service.known import Known, is_list
 from mcp_backend.contracts.service.talking import Answer, Ask, Talk
 from mcp_backend.contracts.service.values import Bad, bad_texts, bad_values, good
+from mcp_backend.telling import tell
 
 REQUESTS = 600  # altogether
 FIELDS = 12
@@ -42,6 +43,7 @@ class Probe:
 
     async def run(self, operations: Sequence[Operation]) -> None:
         """Asks about every operation."""
+        await tell(f"asking for {len(operations)} operations of {self.api.path}")
         await self._authorise(operations)
         # Shorter paths first: collections give the ids that their members are asked for by.
         for operation in sorted(
