@@ -25,9 +25,11 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)
 	@$(BIN)/mcp-backend demo
 
-# Hundreds of servers start: without compiled modules each compiles the same ones again.
+# Hundreds of servers start: without compiled modules each compiles the same ones again. A worker more than the two
+# cores of CI, because tests also wait for other processes. Files in their own order: the number of tests, by which they
+# would be sorted, puts the long ones of a single test last.
 test: $(READY)
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types docs wheel
 
