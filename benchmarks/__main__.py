@@ -37,14 +37,19 @@ BENCHMARKS = {
     "code": ("changed_code", "the look at changed code"),
     "contracts": ("contracts", "the gate and the summary of large specifications"),
 }
+BY_NAME = ("first", "verdicts")
+"""Run when they are named: `peers` has the first answers too, and the corpus of migrations is no part of a clone."""
 SECONDS = 600
 """What one may take: several times what it takes on a quiet machine of two cores."""
+ENDING = 30
 
 
 def main() -> int:
     """Runs what was asked for, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures, prints, keeps.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default all but {' and '.join(BY_NAME)}"
+    )
     parser.add_argument("--seconds", type=int, default=SECONDS, help="what each may take (default %(default)s)")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -55,8 +60,11 @@ def main() -> int:
     HOME.mkdir(exist_ok=True)
     began = time.monotonic()
     print(*(f"{what}: {value}" for what, value in machine().items()), sep=", ", flush=True)
-    failed = [name for name in options.names or BENCHMARKS if not _apart(name, options.seconds)]
+    names = options.names or [name for name in BENCHMARKS if name not in BY_NAME]
+    failed = [name for name in names if not _apart(name, options.seconds)]
     print(f"\n{time.monotonic() - began:.0f} s in all; kept in {HOME / 'bench.json'}")
+    if not options.names:
+        print(f"only by name: {', '.join(BY_NAME)}; the table and the chart: python -m benchmarks.report")
     if failed:
         print(f"did not come to its end: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -74,9 +82,7 @@ def _apart(name: str, seconds: int) -> bool:
         try:
             process.wait(seconds)
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _stopped(process)
             if isinstance(error, KeyboardInterrupt):
                 raise
             print(f"not done in {seconds} s", flush=True)
@@ -84,6 +90,17 @@ def _apart(name: str, seconds: int) -> bool:
     if process.returncode:
         print(*log.read_text("utf-8", "replace").splitlines()[-3:], f"({log} has all)", sep="\n", flush=True)
     return process.returncode == 0
+
+
+def _stopped(process: "subprocess.Popen[bytes]") -> None:
+    """Interrupts it, so that it ends what it started; after a while it is killed."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(ENDING)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _here(name: str) -> int:
