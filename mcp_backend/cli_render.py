@@ -38,11 +38,9 @@ def _render(options: argparse.Namespace) -> int:
     files = host(options.host).files(site(place, settings))
     if not (options.write or options.check):
         for file in files:
-            text = (
-                file.content
-                if isinstance(file.content, str)
-                else json.dumps(file.content, indent=2, ensure_ascii=False)
-            )
+            text = f"(an image of {len(file.content)} bytes)" if isinstance(file.content, bytes) else file.content
+            if not isinstance(text, str):
+                text = json.dumps(text, indent=2, ensure_ascii=False)
             print(f"{paint(f'# {file.path}', 'bold')}\n{text.rstrip()}\n")
         return 0
     bad = False

@@ -168,6 +168,15 @@ def test_only_the_block_in_agents_md_is_ours(shop: Path) -> None:
     assert (shop / "AGENTS.md").read_text().endswith("Last words.\n")
 
 
+def test_an_image_of_the_persons_own_is_left_alone(shop: Path) -> None:
+    image = shop / "backend-engineer-mcpb/icon.png"
+    write("mcpb", shop)
+    assert image.read_bytes().startswith(b"\x89PNG")
+    image.write_bytes(b"\x89PNG mine")
+    assert write("mcpb", shop) == ["is there and not from mcp-backend: rename it, then render again"]
+    assert image.read_bytes() == b"\x89PNG mine"
+
+
 def test_a_link_is_not_written_through(shop: Path, tmp_path: Path) -> None:
     outside = tmp_path / "elsewhere.json"
     outside.write_text("{}")

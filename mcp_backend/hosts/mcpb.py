@@ -4,6 +4,7 @@
 """
 
 from mcp_backend import __version__
+from mcp_backend.hosts import icon
 from mcp_backend.hosts.site import MARK, Rendered, Site
 
 FOLDER = "backend-engineer-mcpb"
@@ -18,7 +19,7 @@ sys.exit(main())
 
 
 def files(site: Site) -> list[Rendered]:
-    """The bundle's folder: manifest, entry point, and what it depends on. The repository is chosen when installing."""
+    """The bundle's folder: manifest, icon, entry point, dependencies. The repository is chosen when installing."""
     role = site.persona.role
     manifest = {
         "manifest_version": "0.4",
@@ -28,6 +29,8 @@ def files(site: Site) -> list[Rendered]:
         "description": role.description,
         "author": {"name": "mcp-backend"},
         "license": "MIT",
+        "icon": "icon.png",
+        "icons": [{"src": "icon.png", "size": f"{icon.SIDE}x{icon.SIDE}"}],
         "keywords": ["backend", "database", "migrations", "messaging", "git"],
         "server": {
             "type": "uv",
@@ -58,6 +61,7 @@ def files(site: Site) -> list[Rendered]:
     )
     return [
         Rendered(f"{FOLDER}/manifest.json", "json", manifest),
+        Rendered(f"{FOLDER}/icon.png", "whole", icon.png()),
         Rendered(f"{FOLDER}/pyproject.toml", "whole", project),
         Rendered(f"{FOLDER}/server/main.py", "whole", MAIN),
     ]

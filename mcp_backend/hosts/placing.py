@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, AnyStr, cast
 
 from mcp_backend.hosts.site import MARK, Rendered
 
@@ -19,7 +19,7 @@ class Placed:
     """One file as it would be. `text` is `None` when it cannot be written; `conflicts` say what is somebody else's."""
 
     path: str
-    text: str | None
+    text: str | bytes | None
     stale: bool
     conflicts: tuple[str, ...] = ()
 
@@ -35,7 +35,7 @@ def write(file: Placed, root: Path) -> None:
     assert file.text is not None, "only what can be written is"
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_text(file.text, "utf-8", newline="\n")
+    beside.write_bytes(file.text if isinstance(file.text, bytes) else file.text.encode())
     if target.exists():
         os.chmod(beside, target.stat().st_mode & 0o777)
     os.replace(beside, target)
@@ -46,6 +46,8 @@ def _placed(file: Rendered, root: Path) -> Placed:
     if target.is_symlink():
         return Placed(file.path, None, True, ("is a symbolic link; what it leads to is not written",))
     try:
+        if isinstance(file.content, bytes):
+            return _whole(file.path, file.content, target.read_bytes() if target.exists() else None, MARK.encode())
         there = target.read_text("utf-8") if target.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         return Placed(file.path, None, True, (f"cannot be read: {type(error).__name__}",))
@@ -54,9 +56,13 @@ def _placed(file: Rendered, root: Path) -> Placed:
     if file.kind == "block":
         text = _block(file.content, there)
         return Placed(file.path, text, text != there)
-    if there is not None and MARK not in there:
-        return Placed(file.path, None, True, ("is there and not from mcp-backend: rename it, then render again",))
-    return Placed(file.path, file.content, file.content != there)
+    return _whole(file.path, file.content, there, MARK)
+
+
+def _whole(path: str, content: AnyStr, there: AnyStr | None, mark: AnyStr) -> Placed:
+    if there is not None and mark not in there:
+        return Placed(path, None, True, ("is there and not from mcp-backend: rename it, then render again",))
+    return Placed(path, content, content != there)
 
 
 def _block(content: str, there: str | None) -> str:

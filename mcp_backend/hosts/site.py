@@ -19,11 +19,11 @@ MARK = "mcp-backend render"
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One file. `content` is text, or for `json` the object that is merged in."""
+    """One file. `content` is text, for `json` the object that is merged in, or for `whole` an image."""
 
     path: str
     kind: Kind
-    content: str | dict[str, Any]
+    content: str | dict[str, Any] | bytes
 
 
 @dataclass(frozen=True, slots=True)
