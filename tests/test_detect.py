@@ -233,6 +233,14 @@ def test_one_of_two_folders_of_other_tools_is_not_guessed(tmp_path: Path) -> Non
             {"manage.py": "", "shop/tests.py": "", "pyproject.toml": 'exclude = [".pytest_cache"]'},
             "python3 manage.py test",
         ),
+        (
+            {
+                "manage.py": "",
+                "shop/tests.py": "",
+                ".github/workflows/ci.yml": "env:\n  DJANGO_SETTINGS_MODULE: shop.ci\n",
+            },
+            "DJANGO_SETTINGS_MODULE=shop.ci python3 manage.py test",
+        ),
         ({"package.json": NODE, "pnpm-lock.yaml": ""}, "pnpm test"),
         ({"package.json": NODE.replace("vitest run", 'echo \\"no test specified\\" && exit 1')}, None),
         ({"package.json": NODE.replace('"pg"', '"react"')}, None),

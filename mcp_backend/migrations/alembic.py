@@ -62,6 +62,7 @@ def place(folder: Path, root: Path) -> Place:
     ini, options = _settings(folder, root)
     base = ini.parent if ini else folder
     named = options.get("script_location", "")
+    where = _package(named, base, root)
     script = next((p for p in (folder, folder.parent) if (p / "env.py").is_file()), None)
     if script is None and named:
         script = _path(named, base, root)
@@ -76,7 +77,8 @@ def place(folder: Path, root: Path) -> Place:
     colon = options.get("path_separator", options.get("version_path_separator", "")) in ("os", ":")
     found = [_path(text, base, root) for text in re.split(r"[\s,;:]+" if colon else r"[\s,;]+", texts) if text]
     pattern = "**/*.py" if options.get("recursive_version_locations", "").lower() == "true" else "*.py"
-    return Place(script, ini, base, options.get("sqlalchemy.url", ""), tuple(found) or (script / "versions",), pattern)
+    cwd = where[0] if where else base  # a package is imported from there
+    return Place(script, ini, cwd, options.get("sqlalchemy.url", ""), tuple(found) or (script / "versions",), pattern)
 
 
 def _settings(folder: Path, root: Path) -> tuple[Path | None, Mapping[str, str]]:
@@ -97,13 +99,20 @@ def _settings(folder: Path, root: Path) -> tuple[Path | None, Mapping[str, str]]
 def _path(text: str, base: Path, root: Path) -> Path:
     """A place of the settings: a path, or `package:path` of a package that lies in the repository.
     https://alembic.sqlalchemy.org/en/latest/tutorial.html#editing-the-ini-file"""
-    package, _, inner = text.partition(":")
-    if inner and re.fullmatch(r"\w+(\.\w+)*", package):
-        above = [up for up in (base, *base.parents) if up.is_relative_to(root)]
-        packages = (up / source / package.replace(".", "/") for up in above for source in ("", "src"))
-        if (found := next((place for place in packages if place.is_dir()), None)) is not None:
-            return Path(os.path.normpath(found / inner))
+    if found := _package(text, base, root):
+        return found[1]
     return Path(os.path.normpath(base / text.replace("%(here)s", str(base))))
+
+
+def _package(text: str, base: Path, root: Path) -> tuple[Path, Path] | None:
+    """The folder that a package is imported from, and the place in it, of `package:path`."""
+    package, _, inner = text.partition(":")
+    if not inner or not re.fullmatch(r"\w+(\.\w+)*", package):
+        return None
+    above = [up for up in (base, *base.parents) if up.is_relative_to(root)]
+    sources = (up / source for up in above for source in ("", "src"))
+    found = next((place for place in sources if (place / package.replace(".", "/")).is_dir()), None)
+    return (found, Path(os.path.normpath(found / package.replace(".", "/") / inner))) if found else None
 
 
 def files(folder: Path, root: Path) -> tuple[File, ...]:

@@ -22,6 +22,7 @@ from mcp_backend.migrations.wiretap.program import URL, Command
 
 TABLE = "django_migrations"
 SETTINGS = "mcp_backend_tap_settings"
+ENGINE = "django.db.backends.postgresql"
 _MODULE = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
 _SKIPPED = frozenset({".git", ".venv", "venv", "env", "node_modules", "site-packages", "__pycache__"})
 TOLD = f'''
@@ -222,6 +223,8 @@ def _command(script: Path, root: Path, named: tuple[str, ...]) -> Command:
     told = " ".join(("manage.py migrate", *named))
     arguments = (script.name, "migrate", *named, "--no-input", f"--settings={SETTINGS}", "--pythonpath={files}")
     more = {"MCP_BACKEND_SETTINGS": module, "DJANGO_SETTINGS_MODULE": SETTINGS}
+    # Settings that take the engine from the environment end without it, before they are told another database.
+    more |= {name: os.environ.get(name, ENGINE) for name in ("DJANGO_DB_ENGINE", "SQL_ENGINE")}
     return Command((*arguments, "--no-color"), script.parent, told, more, {f"{SETTINGS}.py": TOLD})
 
 

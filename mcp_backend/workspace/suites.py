@@ -26,6 +26,7 @@ _LOCKS = {
     "bun.lockb": "bun run test",
 }
 _NO_SCRIPT = re.compile(r"no test specified|--watch(?!All=false)|^react-scripts test\b")
+_DJANGO_SETTINGS = re.compile(r"\bDJANGO_SETTINGS_MODULE\s*[:=]\s*[\"']?([A-Za-z_][\w.]*)")
 _PYTHON_TEST = re.compile(r"test_\w+\.py|\w+_test\.py|tests\.py")
 
 
@@ -79,9 +80,18 @@ def _python(root: Path, names: frozenset[str], tests: Iterator[str]) -> Iterator
             and f"{prefix}manage.py" in names
             and not _mentions(root, names, prefix)
         ):
-            yield Suite(folder, "python3 manage.py test", f"{prefix}manage.py, and no word of pytest")
+            settings = _settings_of_pipeline(root)
+            yield Suite(folder, f"{settings}python3 manage.py test", f"{prefix}manage.py, and no word of pytest")
         else:
             yield Suite(folder, "pytest", _configured(root, folder, names) or f"{count} test modules")
+
+
+def _settings_of_pipeline(root: Path) -> str:
+    """The settings that CI tests with, as the command sets them; empty where it names none, or several."""
+    flows = (path.relative_to(root).as_posix() for path in root.glob(".github/workflows/*.y*ml"))
+    pipelines = sorted((*flows, ".gitlab-ci.yml"))[:MOST_FILES]
+    found = {name for path in pipelines for name in _DJANGO_SETTINGS.findall(listing.text(root, path, HEAD) or "")}
+    return f"DJANGO_SETTINGS_MODULE={found.pop()} " if len(found) == 1 else ""
 
 
 def _go(names: frozenset[str], tests: Sequence[str]) -> Iterator[Suite]:

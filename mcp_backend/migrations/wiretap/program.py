@@ -21,13 +21,20 @@ URL = "MCP_BACKEND_TAP_URL"
 """The variable that has the tap's URL for our own launchers."""
 _POSTGRESQL = re.compile(r"(postgres(?:ql|is)?(?:\+\w+)?|psql|pgsql)://")
 _NAMED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*[\"']?(\S+)", re.MULTILINE)
+_BROKEN = re.compile(
+    r"[\w.]*(?:ImproperlyConfigured|KeyError|ValidationError|ImportError|AttributeError|NameError): [^|]+"
+    r"|\w+ \| Field required[^|]*"
+)
+"""What a program ends with whose own settings or modules cannot be loaded."""
 _PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "host": ("PGHOST", "DB_HOST", "DATABASE_HOST", "POSTGRES_HOST", "POSTGRES_SERVER", "SQL_HOST"),
-    "port": ("PGPORT", "DB_PORT", "DATABASE_PORT", "POSTGRES_PORT", "SQL_PORT"),
+    "host": ("PGHOST", "DB_HOST", "DATABASE_HOST", "POSTGRES_HOST", "POSTGRES_SERVER", "SQL_HOST",
+             "DJANGO_DB_HOST"),
+    "port": ("PGPORT", "DB_PORT", "DATABASE_PORT", "POSTGRES_PORT", "SQL_PORT", "DJANGO_DB_PORT"),
     "database": ("PGDATABASE", "DB_NAME", "DB_DATABASE", "DATABASE_NAME", "POSTGRES_DB", "POSTGRES_DATABASE",
-                 "SQL_DATABASE"),
-    "user": ("PGUSER", "DB_USER", "DB_USERNAME", "DATABASE_USER", "POSTGRES_USER", "SQL_USER"),
-    "password": ("PGPASSWORD", "DB_PASSWORD", "DB_PASS", "DATABASE_PASSWORD", "POSTGRES_PASSWORD", "SQL_PASSWORD"),
+                 "SQL_DATABASE", "DJANGO_DB_DATABASE", "DJANGO_DB_NAME"),
+    "user": ("PGUSER", "DB_USER", "DB_USERNAME", "DATABASE_USER", "DATABASE_USERNAME", "POSTGRES_USER", "SQL_USER", "DJANGO_DB_USER"),
+    "password": ("PGPASSWORD", "DB_PASSWORD", "DB_PASS", "DATABASE_PASSWORD", "POSTGRES_PASSWORD", "SQL_PASSWORD",
+                 "DJANGO_DB_PASSWORD"),
 })  # fmt: skip
 """Variables from which projects put an address together, when they take no URL."""
 
@@ -178,6 +185,12 @@ def why(ended: Ended, tap: Tap, told: str) -> str:
             "mcp-backend.toml"
         )
     if not tap.sessions:
+        if broken := _BROKEN.search(ended.last):
+            return (
+                f"{told} ended before it connected: {broken[0]}. What the project's settings want of the environment "
+                "(DJANGO_SETTINGS_MODULE, for one) has to be set for this server, and named by a person in [sandbox] "
+                "environment of mcp-backend.toml"
+            )
         hint = "it insisted on TLS, which loopback has not: let sslmode come from the URL. " if tap.wanted_tls else ""
         return (
             f"{told} never connected to the database that it was given (exit code {ended.exit_code}): {hint}The "
