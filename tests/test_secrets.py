@@ -34,6 +34,15 @@ def jwt(payload: object) -> str:
 
 
 TOKENS = {
+    "Azure client secret": made(3) + "8" + "Q~" + made(34, LETTERS, 9),
+    "Grafana token": "gl" + "sa_" + made(32) + "_" + made(8, HEX),
+    "Notion token": "nt" + "n_" + made(11, string.digits) + made(35),
+    "Fly token": "fo" + "1_" + made(43),
+    "Sourcegraph token": "sg" + "p_" + made(16, HEX) + "_" + made(40, HEX),
+    "Mailchimp key": made(32, HEX) + "-us" + "21",
+    "Sentry token": "sntry" + "u_" + made(64, HEX),
+    "Square token": "sq0" + "csp-" + made(43),
+    "npm registry token": ":_auth" + "Token=" + "-".join(made(n, HEX) for n in (8, 4, 4, 4, 12)),
     "AWS access key": "AK" + "IA" + made(16, string.ascii_uppercase + "234567"),
     "GitHub token": "gh" + "p_" + made(36),
     "GitLab token": "gl" + "pat-" + made(20),
@@ -113,6 +122,9 @@ def test_a_token_of_which_little_is_real_is_a_sample(kind: str) -> None:
         "https://x-access-token:%s@github.com/acme/x",
         "redis://:password@cache.acme.io:6379/0",
         "https://user:hunter22@api.example.com/",
+        f'publicToken = "{made(43)}"',
+        'token = "xoxp-572370529330-573807301142-572331691188-####################"',
+        'token = "xoxe.xoxp-1-SlackAppConfigurationAccessTokenHere"',
     ],
 )
 def test_placeholders_references_and_names_are_not_credentials(text: str) -> None:

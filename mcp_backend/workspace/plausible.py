@@ -9,7 +9,7 @@ from mcp_backend.expressions import Expression
 from mcp_backend.workspace.canonical import words
 
 _PLACEHOLDER = Expression(
-    r"(?i)example|change[\s_-]?(?:me|it|this)|placeholder|dummy|sample|(?:^|[^a-z])fake|your[\s_-]?|x{4,}|\*{3,}|\.{3}|redacted"
+    r"(?i)example|change[\s_-]?(?:me|it|this)|placeholder|dummy|sample|(?:^|[^a-z])fake|your[\s_-]?|x{4,}|\*{3,}|#{3,}|(?:string|token|key|secret|value)[\s_-]?here|\.{3}|redacted"
     r"|insert|replace|todo|insecure|not[\s_-]?(?:a|real|so)[\s_-]?|lorem|foobar|do[\s_-]?not[\s_-]?use|<[^>]*>|\$\{|\{\{|\$\(|%\("
     r"|%[sdv]|\{[\w.!:]*\}|^\$\w+$|^__\w+__$|^env[.:(]|(?:^|[^a-z])(?:test|mock|demo|local|dev)(?:[^a-z]|$)"
 )

@@ -29,7 +29,7 @@ _ASSIGNED = Expression(r"(?::=|=>|[:=])\s{0,4}[a-zA-Z]{0,2}[\"'`](?P<value>[^\"'
 _NAMES = ("pass", "pwd", "secret", "token", "key", "credential")
 """One of them is in everything that `_NAMED` matches."""
 _NAMED = Expression(
-    r"(?i)(?:pass(?:word|wd)|pwd|secret|token|(?:api|access|private|auth|secret)[_-]?key|credential)s?[\"'`]?\s*"
+    r"(?i)(?<!public)(?<!public[_-])(?:pass(?:word|wd)|pwd|secret|token|(?:api|access|private|auth|secret)[_-]?key|credential)s?[\"'`]?\s*"
     r"(?:\??:\s*(?:str|string|String|\w+\[str\])\s*)?$"
 )
 _DOTENV_LINE = Expression(

@@ -35,7 +35,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "Slack token",
         ("xox", "xapp-"),
-        r"\bxox[abeprs]-(?:\d+-){1,3}[A-Za-z0-9-]{16,}|\bxapp-\d-[A-Z0-9]+-\d+-[a-f0-9]{32,}",
+        r"\bxox[abeprs]-(?:\d+-){1,3}(?=[\d-]*[A-Za-z])[A-Za-z0-9-]{16,}|\bxapp-\d-[A-Z0-9]+-\d+-[a-f0-9]{32,}",
         "https://docs.slack.dev/authentication/tokens",
     ),
     Format(
@@ -146,5 +146,59 @@ FORMATS: tuple[Format, ...] = (
         ("AccountKey=",),
         r"AccountKey=[A-Za-z0-9+/]{86}==",
         "https://learn.microsoft.com/en-us/azure/storage/common/storage-configure-connection-string",
+    ),
+    Format(
+        "Azure client secret",
+        ("Q~",),
+        r"(?<![\w~.-])[\w~.-]{3}[78]Q~[\w~.-]{31,34}(?![\w~.-])",
+        "https://learn.microsoft.com/en-us/purview/sit-defn-azure-ad-client-secret",
+    ),
+    Format(
+        "Grafana token",
+        ("glsa_",),
+        r"\bglsa_[A-Za-z0-9]{32}_[A-Fa-f0-9]{8}\b",
+        "https://grafana.com/docs/grafana/latest/administration/service-accounts/",
+    ),
+    Format(
+        "Notion token",
+        ("ntn_",),
+        r"\bntn_\d{11}[A-Za-z0-9]{35}\b",
+        "https://developers.notion.com/reference/authentication",
+    ),
+    Format(
+        "Fly token",
+        ("fo1_", "fm1r_", "fm1a_", "fm2_"),
+        r"\bfo1_[\w-]{43}(?![\w-])|\bfm(?:1[ar]|2)_[A-Za-z0-9+/]{100,}",
+        "https://fly.io/docs/security/tokens/",
+    ),
+    Format(
+        "Sourcegraph token",
+        ("sgp_",),
+        r"\bsgp_(?:[a-fA-F0-9]{16}_)?[a-fA-F0-9]{40}\b",
+        "https://sourcegraph.com/docs/cli/how-tos/creating_an_access_token",
+    ),
+    Format(
+        "Mailchimp key",
+        ("-us",),
+        r"\b[a-f0-9]{32}-us\d{1,2}\b",
+        "https://mailchimp.com/developer/marketing/guides/quick-start/",
+    ),
+    Format(
+        "Sentry token",
+        ("sntrys_", "sntryu_"),
+        r"\bsntrys_eyJ[\w+/=-]{80,}|\bsntryu_[a-f0-9]{64}\b",
+        "https://docs.sentry.io/account/auth-tokens/",
+    ),
+    Format(
+        "Square token",
+        ("sq0atp-", "sq0csp-"),
+        r"\bsq0(?:atp-[\w-]{22}|csp-[\w-]{43})(?![\w-])",
+        "https://developer.squareup.com/docs/build-basics/access-tokens",
+    ),
+    Format(
+        "npm registry token",
+        ("_authToken=",),
+        r":_authToken=\s*[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}\b",
+        "https://docs.npmjs.com/cli/configuring-npm/npmrc",
     ),
 )

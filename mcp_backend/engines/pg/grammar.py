@@ -55,9 +55,9 @@ WRITE_NODES = _set(
 
 WRITE_FIELDS = _set(
     """
-    accessMethod action cols colNames colno commandType condition conname defaction defname defnamespace
+    accessMethod action collation cols colNames colno commandType condition conname defaction defname defnamespace
     if_not_exists indexElems infer into intoClause joinCondition lockedRels lockingClause matchKind mergeWhenClauses
-    ncolumns nulls_ordering objtype onCommit onConflictClause options ordering override rel returningClause
+    ncolumns nulls_ordering objtype onCommit onConflictClause options ordering opclass override rel returningClause
     selectStmt source skipData sourceRelation strength tableSpaceName values waitPolicy
     """
 )

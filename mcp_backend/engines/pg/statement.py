@@ -182,7 +182,7 @@ _WHY = {
 }
 
 
-_DISTINCT = ("distinctClause", [{}])
+_DISTINCT: tuple[str, list[dict[str, object]]] = ("distinctClause", [{}])
 
 
 def nodes(tree: Any) -> Iterator[tuple[str, Any]]:
