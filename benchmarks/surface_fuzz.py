@@ -49,6 +49,7 @@ RARE: Mapping[str, int] = {"run_tests": 1, "rehearse_migration": 2, "run_migrati
 """Tools that start programs or databases are drawn less often than the others (60)."""
 TREE = {
     "conftest.py": "",
+    "pyproject.toml": '[tool.pytest.ini_options]\ntestpaths = ["tests"]\n',
     "orders/app.py": "def total(lines):\n    return sum(lines)\n",
     "tests/test_app.py": "from orders.app import total\n\n\ndef test_total():\n    assert total([1]) == 1\n",
     "web/src/App.tsx": "export const App = () => null\n",
