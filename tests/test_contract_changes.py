@@ -128,6 +128,7 @@ def required(d: dict[str, Any], name: str, about: dict[str, Any]) -> None:
 
 
 CHANGES: list[tuple[str, Edit]] = [
+    ("request-property-unique-items-changed", lambda d: new("tags")(d).update(uniqueItems=True)),
     ("api-path-removed-without-deprecation", lambda d: d["paths"].clear()),
     ("api-removed-without-deprecation", lambda d: d["paths"]["/items/{id}"].pop("delete")),
     ("api-security-added", lambda d: d["paths"]["/items/{id}"]["delete"].pop("security")),
@@ -176,7 +177,6 @@ CHANGES: list[tuple[str, Edit]] = [
 RISKY: list[tuple[str, Edit]] = [
     ("request-parameter-removed", lambda d: get(d)["parameters"].pop(1)),
     ("request-property-removed", lambda d: schemas(d)["New"]["properties"].pop("tags")),
-    ("request-property-unique-items-changed", lambda d: new("tags")(d).update(uniqueItems=True)),
     ("response-optional-property-removed", lambda d: schemas(d)["Item"]["properties"].pop("price")),
     ("response-property-enum-value-added", lambda d: item("state")(d)["enum"].append("sold")),
 ]
@@ -242,6 +242,53 @@ def test_an_alternative_that_goes_breaks_requests_and_one_that_comes_breaks_resp
         )
     )
     assert compared(tmp_path, SHOP, wrapped)["breaking"] == {"response-property-one-of-added"}
+
+
+def test_an_alternative_without_demands_covers_only_those_whose_fields_it_has(tmp_path: Path) -> None:
+    pets = """
+openapi: 3.1.0
+info: {title: pets, version: '1'}
+paths:
+  /pets:
+    post:
+      requestBody: {content: {application/json: {schema: {oneOf: [{$ref: '#dog'}, {$ref: '#/components/schemas/Fish'}]}}}}
+      responses: {'200': {description: ok}}
+webhooks:
+  born:
+    post: {requestBody: {content: {application/json: {schema: {$ref: '#dog'}}}}, responses: {'200': {description: ok}}}
+components:
+  schemas:
+    Dog: {$anchor: dog, type: object, required: [name], properties: {name: {type: string}, tail: {type: integer}}}
+    Fish: {type: object, properties: {fins: {type: integer}}}
+"""
+    fewer = pets.replace(", {$ref: '#/components/schemas/Fish'}", ", {type: string}")
+    assert compared(tmp_path, pets, fewer)["breaking"] == {"request-property-one-of-removed"}
+    like = pets.replace("{fins:", "{tail:").replace("required: [name], ", "")
+    fewer = like.replace(", {$ref: '#/components/schemas/Fish'}", ", {type: string}")
+    assert compared(tmp_path, like, fewer) == {"breaking": set(), "risky": {"request-property-one-of-removed"}}
+    hidden = pets.replace(
+        "name: {type: string}", "name: {type: string, writeOnly: true}"
+    )  # the webhook sends it no more
+    assert compared(tmp_path, pets, hidden)["breaking"] == {"response-required-property-removed"}
+    stored = pets.replace("tail: {type: integer}", "tail: {type: integer, readOnly: true}")
+    assert compared(tmp_path, pets, stored)["risky"] == {"request-property-removed"}
+    asked = stored.replace("required: [name]", "required: [name, tail]")
+    again = asked.replace(", readOnly: true", "")
+    assert compared(tmp_path, asked, again)["breaking"] == {"new-required-request-property"}
+
+
+def test_operations_of_methods_without_a_field_of_their_own_are_compared(tmp_path: Path) -> None:
+    old = """
+openapi: 3.2.0
+info: {title: files, version: '1'}
+paths:
+  /files:
+    additionalOperations:
+      COPY: {operationId: copy, responses: {'201': {description: made}}}
+    get: {responses: {'200': {description: ok}}}
+"""
+    gone = old.replace("      COPY: {operationId: copy, responses: {'201': {description: made}}}\n", "      {}\n")
+    assert compared(tmp_path, old, gone)["breaking"] == {"api-removed-without-deprecation"}
 
 
 def test_the_base_path_of_version_2_is_part_of_every_address(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Documents:
         if len(data) > self._limit:
             raise Broken(f"{path}: larger than {self._limit // 1_000_000} MB")
         try:
-            return data.decode("utf-8-sig")
+            return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
         except UnicodeDecodeError as error:
             raise Broken(f"{path}: not UTF-8 at byte {error.start}") from error
 
@@ -105,7 +105,9 @@ class Documents:
     def target(self, path: str, reference: str) -> tuple[str, str]:
         """The document and pointer a reference written in `path` names. Raises `Broken`."""
         uri, fragment = urldefrag(urljoin(self.uri(path), reference))
-        return self.path_of(uri), unquote(fragment)
+        found, pointer = self.path_of(uri), unquote(fragment)
+        named = _anchored(self.load(found), pointer) if pointer and not pointer.startswith("/") else None
+        return found, pointer if named is None else named
 
 
 def at(document: Any, pointer: str, path: str) -> Any:
@@ -120,6 +122,21 @@ def at(document: Any, pointer: str, path: str) -> Any:
         else:
             raise Broken(f"{path}#{pointer}: there is no {key!r}")
     return node
+
+
+def _anchored(document: Any, name: str) -> str | None:
+    """The pointer to the schema that says `$anchor: name`: https://json-schema.org/draft/2020-12/json-schema-core#anchor"""
+    todo: list[tuple[str, Any]] = [("", document)]
+    while todo:
+        pointer, node = todo.pop()
+        if isinstance(node, dict):
+            inside = cast("dict[str, Any]", node)
+            if name in (inside.get("$anchor"), inside.get("$dynamicAnchor")):
+                return pointer
+            todo += [(child(pointer, str(key)), value) for key, value in inside.items()]
+        elif isinstance(node, list):
+            todo += [(child(pointer, str(at)), value) for at, value in enumerate(cast("list[Any]", node))]
+    return None
 
 
 def mapping(node: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any, cast
 
 from mcp_backend.contracts.openapi.comparing import Comparer, Key
+from mcp_backend.contracts.openapi.entering import scopes, ways
 from mcp_backend.contracts.openapi.flat import Flattener
 from mcp_backend.contracts.openapi.model import Api, Operation, Parameter, Response
 from mcp_backend.contracts.tree import Node
@@ -98,11 +99,20 @@ def _sunset(node: Node) -> date | None:
 
 
 def _webhooks(old: Api, new: Api, found: _Found) -> None:
-    """The requests that the API makes: https://spec.openapis.org/oas/v3.1.1#oas-webhooks"""
-    before, after = (api.child(api.root, "webhooks").map.keys() for api in (old, new))
-    for name in before - after:
-        found.say("webhook-removed", "breaking", f"webhook {name}", "sent", "removed", "")
-    for name in after - before:
+    """Requests that the API makes: who answers them receives what it sends."""
+    for name, operations in old.webhooks.items():
+        if name not in new.webhooks:
+            found.say("webhook-removed", "breaking", f"webhook {name}", "sent", "removed", "")
+        later = {o.method: o for o in new.webhooks.get(name, ())}
+        for one in operations:
+            two = later.get(one.method)
+            if one.body is None or two is None or two.body is None:
+                continue
+            after = _media(two.body.content)
+            for media, schema in _media(one.body.content).items():
+                if schema is not None and (now := after.get(media)) is not None:
+                    found.schema(schema, now, "response", f"webhook {name}", "")
+    for name in new.webhooks.keys() - old.webhooks.keys():
         found.say("webhook-added", "safe", f"webhook {name}", "not there", "sent", "")
 
 
@@ -128,7 +138,7 @@ def _operation(old: Api, new: Api, one: Operation, two: Operation, today: date, 
 
 
 def _security(old: Api, new: Api, one: Operation, two: Operation, found: _Found) -> None:
-    before, after = _ways(old, one), _ways(new, two)
+    before, after = ways(old, one), ways(new, two)
     open_before, open_after = not before or frozenset() in before, not after or frozenset() in after
     if open_before and not open_after:
         found.say(
@@ -143,29 +153,8 @@ def _security(old: Api, new: Api, one: Operation, two: Operation, found: _Found)
         words = " or ".join(" + ".join(sorted(w)) for w in lost)
         level: Level = "breaking" if len(lost) == len(before) else "risky"
         found.say("api-security-alternative-removed", level, two.name, words, "no longer enough", two.name)
-    elif not open_before and (more := _scopes(two) - _scopes(one)):
+    elif not open_before and (more := scopes(two) - scopes(one)):
         found.say("api-security-scope-added", "risky", two.name, "not asked for", ", ".join(sorted(more)), two.name)
-
-
-def _scopes(operation: Operation) -> set[str]:
-    """The scopes that every way in asks for."""
-    ways = [{str(scope) for scopes in way.values() for scope in scopes or ()} for way in operation.security or ()]
-    return {scope for scope in ways[0] if all(scope in way for way in ways)} if ways else set[str]()
-
-
-def _ways(api: Api, operation: Operation) -> list[frozenset[str]]:
-    """The alternatives by what the schemes are, not by their names, which no client sees."""
-    keys = ("securityDefinitions",) if api.swagger else ("components", "securitySchemes")
-    holder = api.child(api.root, *keys)
-    ways: list[frozenset[str]] = []
-    for requirement in operation.security or ():
-        names: set[str] = set()
-        for name in requirement:
-            says = api.child(holder, name).map
-            parts = [str(says.get(key) or "").lower() for key in ("type", "scheme", "in", "name")]
-            names.add(" ".join(part for part in parts if part) or name)
-        ways.append(frozenset(names))
-    return ways
 
 
 def _parameters(one: Operation, two: Operation, today: date, found: _Found) -> None:
@@ -242,7 +231,7 @@ def _body(one: Operation, two: Operation, found: _Found) -> None:
     where = f"{two.name} body"
     if two.body is None:
         if one.body is not None:
-            found.say("request-body-removed", "risky", where, "accepted", "removed", two.name)
+            found.say("request-body-removed", "breaking", where, "accepted", "removed", two.name)
         return
     if one.body is None:
         word, level = ("required", "breaking") if two.body.required else ("optional", "safe")

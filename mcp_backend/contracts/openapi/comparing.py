@@ -114,8 +114,10 @@ class Comparer:
             unseen = about.read if direction == "request" else about.write
             if name in two.properties:
                 later = self.new.flat(two.properties[name])
-                unseen = unseen or (later.read if direction == "request" else later.write)
-                if not unseen:
+                hidden = later.read if direction == "request" else later.write
+                if unseen or hidden:
+                    self._turned(pair, name, one, two, later, direction, where, unseen=unseen, hidden=hidden)
+                else:
                     if direction == "request" and name in two.required and name not in one.required:
                         default = "-with-default" if "default" in later.says else ""
                         say(f"request-property-became-required{default}", "breaking", name, "optional", "required")
@@ -127,12 +129,8 @@ class Comparer:
                     self._inner(pair, node, two.properties[name], direction, f"{where}.{name}", depth)
             elif unseen:
                 continue
-            elif direction == "request":
-                say("request-property-removed", "risky", name, "accepted", "no longer described")
-            elif name in one.required:
-                say("response-required-property-removed", "breaking", name, "always there", "removed")
             else:
-                say("response-optional-property-removed", "risky", name, "optional", "removed")
+                pair.changes.append(_gone(f"{where}.{name}", direction, name in one.required))
         for name, node in two.properties.items():
             if name in one.properties:
                 continue
@@ -143,6 +141,18 @@ class Comparer:
             elif not (about.read if direction == "request" else about.write):
                 was = "forbidden" if one.additional is False else "not there"
                 say(f"{direction}-property-added", "safe", name, was, "there" if name in two.required else "optional")
+
+    def _turned(
+        self, pair: Pair, name: str, one: Flat, two: Flat, later: Flat, direction: Direction, where: str,
+        *, unseen: bool, hidden: bool,
+    ) -> None:  # fmt: skip
+        """A field that became `readOnly` is none of requests any more, a `writeOnly` one none of responses."""
+        if hidden and not unseen:
+            word = "read-only" if direction == "request" else "write-only"
+            pair.changes.append(_gone(f"{where}.{name}", direction, name in one.required, word))
+        elif unseen and not hidden and direction == "request" and name in two.required:
+            word = f"new-required-request-property{'-with-default' if 'default' in later.says else ''}"
+            pair.changes.append(Change(word, "breaking", f"{where}.{name}", "read-only", "required"))
 
     def _options(
         self, pair: Pair, one: Flat, two: Flat, direction: Direction, where: str, role: Role, depth: int
@@ -160,11 +170,16 @@ class Comparer:
                 self._names(self.new, second),
             )
             return
-        matched, gone, come = self._matched(first, second, direction)
+        matched, gone, come, alike = self._matched(first, second, direction)
         for a, b in matched:
             if one.options and two.options:
                 self._inner(pair, a, b, direction, where, depth)
         if one.options and two.options:
+            if one.discriminator and two.discriminator and one.discriminator != two.discriminator:
+                say(f"{direction}-property-discriminator-changed", "risky", one.discriminator, two.discriminator)
+            for node in alike:
+                f, word = (self.old, "removed") if direction == "request" else (self.new, "added")
+                say(f"{direction}-property-one-of-{word}", "risky", self._name(f, node), f"{word}, like another one")
             for node in gone:
                 say(
                     f"{direction}-property-one-of-removed",
@@ -189,24 +204,39 @@ class Comparer:
 
     def _matched(
         self, first: tuple[Node, ...], second: tuple[Node, ...], direction: Direction
-    ) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
-        """Alternatives that stand for each other: by name or mark first, then what goes over without breaking."""
+    ) -> tuple[list[tuple[Node, Node]], list[Node], list[Node], list[Node]]:
+        """Alternatives that stand for each other: by name or mark first, then what goes over without breaking; those
+        that are gone, that came, and named ones of these that another one covers."""
         left, right = list(first), list(second)
         matched: list[tuple[Node, Node]] = []
         for certain in (True, False):
             for a in list(left):
                 for b in right:
-                    if self._same(a, b) if certain else self._covers(a, b, direction):
+                    if self._same(a, b) if certain else self._stands(a, b, direction):
                         matched.append((a, b))
                         left.remove(a)
                         right.remove(b)
                         break
         # What is left may still be covered by an alternative that already stands for another one.
         if direction == "request":
-            left = [a for a in left if not any(self._covers(a, b, direction) for b in second)]
+            known, side = self.old, left
+            covered = [a for a in left if any(self._tells(a, b) and self._covers(a, b, direction) for b in second)]
         else:
-            right = [b for b in right if not any(self._covers(a, b, direction) for a in first)]
-        return matched, left, right
+            known, side = self.new, right
+            covered = [b for b in right if any(self._tells(a, b) and self._covers(a, b, direction) for a in first)]
+        for node in covered:
+            side.remove(node)
+        return matched, left, right, [node for node in covered if known.api.component(node)]
+
+    def _tells(self, a: Node, b: Node) -> bool:
+        """Whether the later alternative describes every field of the earlier one: fields that are all optional are no
+        reason to take any object for it."""
+        return self.old.flat(a).properties.keys() <= self.new.flat(b).properties.keys()
+
+    def _stands(self, a: Node, b: Node, direction: Direction) -> bool:
+        """Whether an alternative stands for one of another name, or without one."""
+        named = self.old.api.component(a) and self.new.api.component(b)
+        return (not named or self._tells(a, b)) and self._covers(a, b, direction)
 
     def _covers(self, a: Node, b: Node, direction: Direction) -> bool:
         """Whether one alternative goes over into the other without breaking anybody: never where a field with one
@@ -231,6 +261,15 @@ class Comparer:
 
     def _names(self, f: Flattener, nodes: tuple[Node, ...] | list[Node]) -> str:
         return " | ".join(self._name(f, node) for node in nodes)
+
+
+def _gone(where: str, direction: Direction, required: bool, now: str = "") -> Change:
+    """A field that is not there any more for those who look from this side."""
+    if direction == "request":
+        return Change("request-property-removed", "risky", where, "accepted", now or "no longer described")
+    if required:
+        return Change("response-required-property-removed", "breaking", where, "always there", now or "removed")
+    return Change("response-optional-property-removed", "risky", where, "optional", now or "removed")
 
 
 def _default(one: Flat, two: Flat) -> str:

@@ -98,6 +98,12 @@ class Api(Tree):
         return tuple(self._read())
 
     @cached_property
+    def webhooks(self) -> dict[str, tuple[Operation, ...]]:
+        """The requests that the API makes, by name: https://spec.openapis.org/oas/v3.1.1#oas-webhooks"""
+        holder = self.child(self.root, "webhooks")
+        return {name: tuple(self._item(name, self.child(holder, name))) for name in holder.map}
+
+    @cached_property
     def schemas(self) -> dict[str, Node]:
         """The named schemas of the document."""
         keys = ("definitions",) if self.swagger else ("components", "schemas")
@@ -118,11 +124,16 @@ class Api(Tree):
             item = self.child(self.root, "paths", path)
             if not path.startswith("/"):
                 continue
-            shared = self._parameters(item)
-            for method in METHODS:
-                node = self.child(item, method)
-                if isinstance(node.value, dict) and not node.broken and method in item.map:
-                    yield self._operation(method, path, node, shared)
+            yield from self._item(path, item)
+
+    def _item(self, path: str, item: Node) -> Iterator[Operation]:
+        """The operations of a path item, those of any other method (3.2) too."""
+        shared = self._parameters(item)
+        more = [("additionalOperations", method) for method in self.child(item, "additionalOperations").map]
+        for keys in [(method,) for method in METHODS if method in item.map] + more:
+            node = self.child(item, *keys)
+            if isinstance(node.value, dict) and not node.broken:
+                yield self._operation(keys[-1].lower(), path, node, shared)
 
     def _operation(self, method: str, path: str, node: Node, shared: dict[tuple[str, str], Parameter]) -> Operation:
         own = {**shared, **self._parameters(node)}

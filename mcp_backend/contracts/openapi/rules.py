@@ -91,7 +91,8 @@ def scalars(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -
                 f"{prefix}-enum-value-removed", "breaking" if direction == "request" else "safe", _list(gone), "removed"
             )
         if come:
-            say(f"{prefix}-enum-value-added", "risky" if direction == "response" else "safe", "not there", _list(come))
+            other: Level = "breaking" if len(gone) == len(one.enum) else "risky"  # none of the values there were
+            say(f"{prefix}-enum-value-added", other if direction == "response" else "safe", "not there", _list(come))
     elif two.enum is not None and direction == "request":
         say(f"{prefix}-became-enum", "breaking", "any value", _list(list(two.enum)))
     elif one.enum is not None and direction == "response":
@@ -135,15 +136,23 @@ OTHERS = {
 }  # fmt: skip
 
 
+_DEMANDS = frozenset({
+    "multipleOf", "uniqueItems", "not", "contains", "propertyNames", "patternProperties", "dependentRequired",
+    "dependentSchemas", "prefixItems",
+})  # fmt: skip
+"""Keywords that shut something out by themselves, whatever they say."""
+
+
 def others(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) -> None:
-    """Notes that a keyword changed whose meaning is not worked out here: never silently, and never as certain. What is
-    not demanded of requests any more, or newly kept by responses, does no harm."""
+    """Notes that a keyword changed whose meaning is not worked out here: never silently, and as certain only where one
+    is newly demanded of requests, or not kept by responses any more. The other way round does no harm."""
     for key, word in OTHERS.items():
         old, new = one.says.get(key) or None, two.says.get(key) or None
         if old == new or "$ref" in f"{old}{new}" or (key == "multipleOf" and one.types != two.types):
             continue
-        harmless = new is None if direction == "request" else old is None
-        say(f"{prefix}-{word}-changed", "safe" if harmless else "risky", old, new)
+        before, after = (old, new) if direction == "request" else (new, old)
+        level: Level = "safe" if after is None else "breaking" if before is None and key in _DEMANDS else "risky"
+        say(f"{prefix}-{word}-changed", level, old, new)
 
 
 def _in(value: Any, values: tuple[Any, ...]) -> bool:
