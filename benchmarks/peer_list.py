@@ -160,7 +160,7 @@ PEERS: tuple[Peer, ...] = (
     Peer("server-filesystem", ("node", _NPM + "_modelcontextprotocol_server-filesystem/node_modules/.bin/"
                                "mcp-server-filesystem", "{work}"),
          {"read": (("read_text_file", {"path": "{work}/README.md"}),),
-          "names": (("search_files", {"path": "{work}", "pattern": "**/*request*.py"}),)},
+          "names": (("search_files", {"path": "{work}", "pattern": "**/*base.py"}),)},
          note="Node; its search_files looks at names, not at contents",
          packages=(Package("npm", "@modelcontextprotocol/server-filesystem", "2026.8.31"),)),
     Peer("mcp-ripgrep", ("node", _NPM + "mcp-ripgrep/node_modules/.bin/mcp-ripgrep"),
@@ -172,7 +172,7 @@ PROGRAMS = {
     "status": ("git", "status", "--porcelain=v2", "--branch"),
     "log": ("git", "log", "-10"),
     "search": ("{ripgrep}/rg", "--hidden", "--glob=!.git", "-nF", "-e", WORD, "./"),
-    "names": ("{ripgrep}/rg", "--files", "--glob", "*request*.py"),
+    "names": ("{ripgrep}/rg", "--files", "--glob", "*base.py"),
 }
 """What the bare program takes to answer the same."""
 
