@@ -165,10 +165,14 @@ def test_a_commit_that_carries_its_tests_or_needs_none_is_allowed(known: dict[st
         ({"newest": "r1", "newest_passed": True, "stale": ("src/orders",)}, "other content of src/orders"),
         (
             {"newest": "r1", "newest_passed": True, "stale": ("src/orders", "src/left")},
-            "This commit leaves src/left out: commit what is yours of it too, or take it back",
+            "other content of src/orders, src/left, and src/left this commit leaves out: commit what is yours",
+        ),
+        (
+            {"newest": "r1", "newest_passed": True, "stale": ("src/left",)},
+            "other content of src/left, which this commit leaves out: commit what is yours of it too, or take it back",
         ),
     ],
-    ids=["never run", "failed", "changed since", "left out"],
+    ids=["never run", "failed", "changed since", "also left out", "left out"],
 )
 def test_a_commit_of_an_untested_tree_names_the_step_that_is_missing(known: dict[str, object], reason: str) -> None:
     said = verdict(commit("src/orders"), evidence(**known))

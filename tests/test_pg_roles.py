@@ -43,6 +43,7 @@ async def test_every_answer_says_how_far_the_role_could_go(
     assert said["reader"] == f"{reader[0]}: hardened"
     assert "owns" in said["owner"]
     assert "default_transaction_read_only is off" in said["owner"]
+    assert "may" not in said["owner"], "what follows from owning is not said with every answer"
     assert said["admin"].endswith(": superuser")
 
 

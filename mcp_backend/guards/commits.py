@@ -27,7 +27,8 @@ def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict
         content = f"other content of {_some(tests.stale)}" if tests.stale else "a tree that is no longer kept"
         reason = f"the tests that passed ({tests.newest}) ran on {content}"
         if left := tuple(path for path in tests.stale if path not in action.paths):
-            reason += f". This commit leaves {_some(left)} out: commit what is yours of it too, or take it back"
+            which = "which" if left == tests.stale else f"and {_some(left)}"
+            reason += f", {which} this commit leaves out: commit what is yours of it too, or take it back"
     return Verdict(constraint.outcome, constraint.id, reason, step="run_tests")
 
 

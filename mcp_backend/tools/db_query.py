@@ -136,7 +136,7 @@ def _vouched_for(app: App) -> frozenset[str]:
 async def _layers(engine: "Postgresql", shape: "Shape") -> Json:
     """What stood between the statement and the data."""
     try:
-        role = str(await engine.role())
+        role = (await engine.role()).brief
     except BackendError as error:
         role = f"unknown: {error.reason}"
     return {

@@ -76,6 +76,15 @@ class Role:
     def __str__(self) -> str:
         return f"{self.name}: {'hardened' if self.hardened else '; '.join(self.faults)}"
 
+    @property
+    def brief(self) -> str:
+        """The same for every answer: of what follows from owning relations only that."""
+        owns = any(fault.startswith("owns ") for fault in self.faults)
+        kept = [
+            fault for fault in self.faults if not (owns and fault.startswith(("member of pg_database_owner", "may ")))
+        ]
+        return f"{self.name}: {'hardened' if self.hardened else '; '.join(kept)}"
+
 
 def read_report(reply: Reply) -> Role:
     """The answer to `report`, about a role that exists."""
