@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from mcp_backend.hosts import HOOKED, claude_code, judging
+from mcp_backend.hosts import HOOKED, answering, claude_code, judging
 from tests.conftest import CORPORA, Committed
 from tests.shell_corpus import IDENTITY, Stage
 
@@ -199,11 +199,11 @@ EVENTS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("host", "event", "key"), EVENTS)
 def test_each_host_gets_a_refusal_in_its_own_form(shop: Path, host: str, event: dict[str, Any], key: str) -> None:
-    done = run(host, {**event, "cwd": str(shop), "workspace_roots": [str(shop)]})
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    placed = {**event, "cwd": str(shop), "workspace_roots": [str(shop)]}
+    said = answering.answer(host, json.dumps(placed).encode(), answering.left) or ""
+    answer = json.loads(said)
     assert key in answer
-    assert "allow" not in done.stdout.partition("no-frontend")[0]
+    assert "allow" not in said.partition("no-frontend")[0]
     assert "deny" in json.dumps(answer)
     assert "no-frontend" in json.dumps(answer)
 
