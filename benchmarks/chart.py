@@ -50,7 +50,7 @@ def _panels(data: Mapping[str, Any]) -> list[tuple[str, list[Row]]]:
         ("list of tools, bytes", _rows(of("list_bytes"), "{:,.0f}")),
         ("select 1 on PostgreSQL, p50 of a call, ms", _rows({n: row["p50"] for n, row in asked.items()}, "{:.1f}")),
         ("memory after the first answer, MB", _rows(of("memory_mb"), "{:.0f}")),
-        ("which of 5,000 tables there are, bytes", _rows(whole, "{:,.0f}")),
+        ("which of 5,000 tables there are, bytes of the answer", _rows(whole, "{:,.0f}")),
     ]
 
 

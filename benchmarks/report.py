@@ -6,6 +6,7 @@ No figure between the marks is typed by hand. `--check` fails where the file's f
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from benchmarks.chart import chart
@@ -28,7 +29,7 @@ def made(found: Mapping[str, Any], state: str) -> str:
 
 
 def _machine(machine: Mapping[str, Any], state: str) -> str:
-    return (
+    return _filled(
         f"{state}{machine['at'][:10]}, {machine['system']}, {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_gib']} GiB, {machine['python']}, SDK {machine['mcp']}, load {machine['load']} at the "
         "beginning."
@@ -69,12 +70,20 @@ def _http(http: Mapping[str, Any]) -> str:
 
 
 def _notes(peers: Mapping[str, Any], http: Mapping[str, Any]) -> str:
-    notes = [f"{name}: {one['note']}" for name, one in peers["servers"].items() if one["note"]]
+    whose: dict[str, list[str]] = {}
+    for name, one in peers["servers"].items():
+        whose.setdefault(one["note"], []).append(name)
+    notes = [f"{' and '.join(names)}: {note}" for note, names in whose.items() if note]
     left = {**peers["left_out"], **http.get("left_out", {})}
     return (
-        f"What they do for an answer: {'. '.join(notes)}.\n\n"
-        f"Not measured: {'. '.join(f'{name}: {why}' for name, why in left.items())}."
+        _filled(f"What they do for an answer: {'. '.join(notes)}.")
+        + "\n\n"
+        + _filled(f"Not measured: {'. '.join(f'{name}: {why}' for name, why in left.items())}.")
     )
+
+
+def _filled(text: str) -> str:
+    return fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
