@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,16 @@ pytestmark = pytest.mark.skipif(
 plain = pytest.mark.skipif(not os.access(SYSTEM_PYTHON, os.X_OK), reason="no interpreter for everybody")
 
 
+@pytest.fixture
+def open_place() -> Generator[Path]:
+    """A folder for everybody. Not one of pytest's, whose root every pytest that starts shuts for others again."""
+    with tempfile.TemporaryDirectory(prefix="mcp-backend-tests-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
 def holds(folder: Path, *words: str, before: tuple[str, ...] = (), python: str = sys.executable) -> dict[str, Any]:
     """What blocked_fence.py found."""
-    temporary = Path(tempfile.gettempdir())
-    for path in folder.parents:
-        if path.is_relative_to(temporary) and path != temporary:
-            path.chmod(0o711)
-    folder.chmod(0o777)
     command = [*before, python, str(TESTS / "blocked_fence.py"), str(folder), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     if done.returncode == 77:
@@ -43,26 +47,26 @@ def holds(folder: Path, *words: str, before: tuple[str, ...] = (), python: str =
 
 
 @plain
-def test_a_plain_user_has_namespaces(tmp_path: Path) -> None:
-    found = holds(tmp_path, before=("/usr/bin/setpriv", *AS_NOBODY), python=SYSTEM_PYTHON)
+def test_a_plain_user_has_namespaces(open_place: Path) -> None:
+    found = holds(open_place, before=("/usr/bin/setpriv", *AS_NOBODY), python=SYSTEM_PYTHON)
     assert (found["uid"], found["tier"]) == (NOBODY, "namespaces")
 
 
 @plain
-def test_a_plain_user_without_namespaces_has_landlock(tmp_path: Path) -> None:
+def test_a_plain_user_without_namespaces_has_landlock(open_place: Path) -> None:
     before = (*NO_NAMESPACES, "/usr/bin/setpriv", *AS_NOBODY, *NO_RIGHTS)
-    found = holds(tmp_path, before=before, python=SYSTEM_PYTHON)
+    found = holds(open_place, before=before, python=SYSTEM_PYTHON)
     assert (found["uid"], found["tier"]) == (NOBODY, "landlock")
     assert set(found["failed"]) >= {"namespaces", "bubblewrap"}
 
 
-def test_root_without_rights_and_namespaces_has_landlock(tmp_path: Path) -> None:
-    found = holds(tmp_path, before=(*NO_NAMESPACES, "/usr/bin/setpriv", *NO_RIGHTS))
+def test_root_without_rights_and_namespaces_has_landlock(open_place: Path) -> None:
+    found = holds(open_place, before=(*NO_NAMESPACES, "/usr/bin/setpriv", *NO_RIGHTS))
     assert (found["uid"], found["tier"]) == (0, "landlock")
 
 
-def test_where_everything_is_blocked_no_layer_is_claimed(tmp_path: Path) -> None:
-    found = holds(tmp_path, "nothing")
+def test_where_everything_is_blocked_no_layer_is_claimed(open_place: Path) -> None:
+    found = holds(open_place, "nothing")
     assert found["tier"] == "none"
     assert "Operation not permitted" in found["failed"]["namespaces"]
     assert "Landlock version 3" in found["failed"]["landlock"]
