@@ -109,7 +109,7 @@ PEERS: tuple[Peer, ...] = (
           "table": (("list_tables", {"table_names": TABLE, "output_format": "detailed"}),)},
          {"POSTGRES_HOST": "{host}", "POSTGRES_PORT": "{pg_port}", "POSTGRES_DATABASE": "{database}",
           "POSTGRES_USER": "{user}", "POSTGRES_PASSWORD": "{password}"},
-         "compiled from Go and started by the Python of its wheel, pool", (Package("pypi", "toolbox-server", "1.15.0"),),
+         "compiled from Go, started by its wheel's Python, pool", (Package("pypi", "toolbox-server", "1.15.0"),),
          http=("{home}/py/toolbox-server/bin/toolbox-server", "--prebuilt", "postgres", "--port", "{port}"),
          http_environment={"POSTGRES_HOST": "{host}", "POSTGRES_PORT": "{pg_port}", "POSTGRES_DATABASE": "{database}",
                            "POSTGRES_USER": "{user}", "POSTGRES_PASSWORD": "{password}"}),
