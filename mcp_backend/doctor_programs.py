@@ -19,6 +19,7 @@ SECONDS = 10.0
 def tests(settings: Policy, place: Workspace) -> Finding:
     """Whether the programs of the test command are there, and which environment they run in."""
     from mcp_backend.workspace import childenv, process, runners
+    from mcp_backend.workspace.fence import probe
 
     written = settings.commands.get("test", "")
     if not written:
@@ -34,12 +35,25 @@ def tests(settings: Policy, place: Workspace) -> Finding:
         program = command.argv[0]
         if not process.found(program, command.cwd, environment):
             return Finding("tests", "bad", f"{written}: {program} is not found (on the PATH of this server)", facts)
+        problem = _out_of_sight(program, command.cwd, environment, place.root)
+        if problem and probe.found(place).tier in ("namespaces", "bubblewrap"):
+            return Finding("tests", "bad", f"{written}: {problem}", facts)
         if command.kind != "pytest":
             continue
         if problem := _without_pytest(command.argv, command.cwd, environment):
             return Finding("tests", "bad", f"{written}: {problem}", facts)
         notes += _strange(program, command.cwd, place.root)
     return Finding("tests", "note" if notes else "ok", "; ".join([written, *notes]), facts)
+
+
+def _out_of_sight(program: str, cwd: Path, environment: dict[str, str], root: Path) -> str:
+    """Why a program that is there is not seen in the fence; empty when it is."""
+    there = cwd / program if "/" in program else Path(shutil.which(program, path=environment.get("PATH")) or program)
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        real = there.resolve()
+        if real.is_relative_to(folder) and not real.is_relative_to(root):
+            return f"{program} is {real}, and the fence has a {folder} of its own: install it elsewhere"
+    return ""
 
 
 def _without_pytest(argv: Sequence[str], cwd: Path, environment: dict[str, str]) -> str:

@@ -161,6 +161,7 @@ async def test_an_extension_that_the_server_of_the_target_does_not_have_is_refus
     result = await shop.rehearse(sql="create extension if not exists nowhere_to_be_found")
     assert result["verdict"] == "reject"
     assert "the target's server has no extension nowhere_to_be_found" in reasons(result, "fails_in_rehearsal")
+    assert "MCP_BACKEND_POSTGRESQL_BIN" in str(result["hazards"])
 
 
 async def test_what_takes_the_place_of_something_else_is_told_as_that(shop: Case) -> None:

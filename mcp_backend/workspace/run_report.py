@@ -35,10 +35,11 @@ def checked(run: Run, *, coverage: bool, scope: Scope, seconds: float) -> Run:
     if coverage and "--cov" in problem and outcome.trouble != "broke off":
         raise FailedPrecondition(NO_COVERAGE)
     if outcome.trouble == "not started":
-        remedy = (
-            "correct that (the tests' packages and their runner belong in a .venv beside the project's manifest, which "
-            "is found by itself), or a person sets commands.test"
+        go = problem.startswith("go ")
+        python = (
+            "" if go else " (its packages belong in a .venv beside the project's manifest, which is found by itself)"
         )
+        remedy = f"correct that{python}, or a person sets commands.test"
         raise FailedPrecondition(f"{problem}. {remedy}", details={"log": str(run.log)})
     if outcome.trouble == "refused":
         name = "selection" if scope == "selection" else "commands.test"

@@ -43,6 +43,13 @@ def judge(played: Played, installable: frozenset[str]) -> Iterator[Hazard]:
         yield hazard("uncommitted_transaction", number, "reject", "begins a transaction and never commits it")
 
 
+_EXTENSION = (
+    "who runs the server installs it; for a local one (embedded:postgresql) a person sets MCP_BACKEND_POSTGRESQL_BIN "
+    "to the programs of a PostgreSQL that has it (/usr/lib/postgresql/…/bin of the system's packages), or the "
+    "engine's url to a server that does"
+)
+
+
 def failed(error: Failed, seen: Seen, installable: frozenset[str]) -> Iterator[Hazard]:
     """The hazards of one error."""
     reason = f"{_said(error)} (SQLSTATE {error.sqlstate})"
@@ -72,6 +79,8 @@ def failed(error: Failed, seen: Seen, installable: frozenset[str]) -> Iterator[H
             reason = (
                 f"the target's server has no extension {parsed.tree.get('extname')}: who runs it installs its files"
             )
+            yield hazard("fails_in_rehearsal", number, "reject", reason, evidence=evidence, remedy=_EXTENSION)
+            return
         case "42501" if parsed.node == "CreateExtensionStmt":
             return
         case state if identifier := _OTHER.get(state):

@@ -32,7 +32,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "port": ("PGPORT", "DB_PORT", "DATABASE_PORT", "POSTGRES_PORT", "SQL_PORT", "DJANGO_DB_PORT"),
     "database": ("PGDATABASE", "DB_NAME", "DB_DATABASE", "DATABASE_NAME", "POSTGRES_DB", "POSTGRES_DATABASE",
                  "SQL_DATABASE", "DJANGO_DB_DATABASE", "DJANGO_DB_NAME"),
-    "user": ("PGUSER", "DB_USER", "DB_USERNAME", "DATABASE_USER", "DATABASE_USERNAME", "POSTGRES_USER", "SQL_USER", "DJANGO_DB_USER"),
+    "user": ("PGUSER", "DB_USER", "DB_USERNAME", "DATABASE_USER", "DATABASE_USERNAME", "POSTGRES_USER",
+             "SQL_USER", "DJANGO_DB_USER"),
     "password": ("PGPASSWORD", "DB_PASSWORD", "DB_PASS", "DATABASE_PASSWORD", "POSTGRES_PASSWORD", "SQL_PASSWORD",
                  "DJANGO_DB_PASSWORD"),
 })  # fmt: skip
@@ -186,8 +187,9 @@ def why(ended: Ended, tap: Tap, told: str) -> str:
         )
     if not tap.sessions:
         if broken := _BROKEN.search(ended.last):
+            said = ended.last[broken.start() :][:300]
             return (
-                f"{told} ended before it connected: {broken[0]}. What the project's settings want of the environment "
+                f"{told} ended before it connected: {said}. What the project's settings want of the environment "
                 "(DJANGO_SETTINGS_MODULE, for one) has to be set for this server, and named by a person in [sandbox] "
                 "environment of mcp-backend.toml"
             )
