@@ -45,8 +45,12 @@ async def measure() -> Report:
                 peer: await stack.enter_async_context(_spawned(peer, names))
                 for peer in peers if peer.name not in missing
             }  # fmt: skip
-            for host in hosts.values():
-                await host.begin()
+            for peer, host in [*hosts.items()]:
+                try:
+                    await host.begin()
+                except (Refused, TimeoutError):
+                    missing[peer.name] = "did not start a second time here"
+                    del hosts[peer]
             plain = [name for name in QUESTIONS if name not in ("tables", "table")]
             questions = {name: await _asked(name, hosts, names) for name in plain}
             for before, size in zip((SIZES[0], *SIZES), SIZES, strict=False):
