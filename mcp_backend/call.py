@@ -37,8 +37,8 @@ from mcp_backend.tools.repairs import fields, repaired
 log = logging.getLogger("mcp_backend")
 DEPTH = 64
 """How deep arguments may be nested."""
-TOLD_AT_ONCE, TOLD_AGAIN = 3, 10
-"""Results that tell of one answer."""
+TOLD_AT_ONCE, TOLD_AGAIN, TOLD_MOST = 3, 10, 10_000
+"""Results that tell of one answer, and of how many answers and sessions it is known."""
 FORMS: Mapping[str, str] = {
     "string_type": "a string", "int_type": "a whole number", "int_parsing": "a whole number",
     "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number",
@@ -273,6 +273,8 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
 def _due(app: App, row: Row) -> bool:
     """Whether a session is told of an answer now: in the first results after it, then in every tenth until it reads
     it."""
+    if len(app.told) > TOLD_MOST:
+        app.told.clear()  # Told once more is better than kept for ever.
     key = (app.caller.principal, app.caller.session, str(row["id"]), str(row["status"]))
     app.told[key] += 1
     return app.told[key] <= TOLD_AT_ONCE or app.told[key] % TOLD_AGAIN == 0
