@@ -3,7 +3,8 @@
 A hook that starts Python, reads the judges and asks them takes three times as long as Python alone. The process here is
 forked off the server before that has a thread, so it is never busy with a call. It reads the judges when the first hook
 comes, forks for each hook, takes on the hook's environment and folder there, and does exactly what the hook would have
-done (hosts/answering.py): nothing is kept from one judgement to the next. It ends with its server.
+done (hosts/answering.py): nothing is kept from one judgement to the next, and nothing depends on whose server it is, so
+any server of this user answers for any of the user's workspaces. It ends with its server.
 
 Only this user comes to its socket, and only who can read the key beside it: a program behind the fence sees neither.
 A hook that gets no answer, or one it does not understand, judges by itself. Standard library only, little of it here:

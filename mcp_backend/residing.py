@@ -30,7 +30,7 @@ def reside(ended: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)
-    folder, program = resident.place(), resident.program()
+    folder, program = os.path.abspath(resident.place()), resident.program()
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if not resident.owned(folder):
         return
