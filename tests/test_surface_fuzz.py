@@ -33,8 +33,11 @@ async def test_lines_and_arguments_of_no_sense_get_answers_and_leave_the_server_
         call = {"name": name, "arguments": crossed(dice, pools[name])}
         method, params = ("tools/call", call) if number % 3 else other(dice)
         answers.append(await wire.ask(method, params, cancel=False))
+    answers.append(await wire.ask("tools/call", {"name": "escalate", "arguments": {"title": "\ud83c"}}, cancel=False))
+    unanswered = await wire.unanswered()
     ended, said = wire.ended(), await wire.close()
     assert not ended
+    assert unanswered == []
     assert "Traceback" not in said
     assert all(answer is not None and ("result" in answer) != ("error" in answer) for answer in answers)
     text = json.dumps(answers)

@@ -1,13 +1,10 @@
 """Requests that the SDK drops are answered; whatever it takes is left alone."""
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.surface_wires import StdioWire
 from mcp_backend import unread
 
 GOOD: dict[str, Any] = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "escalate"}}
@@ -48,14 +45,3 @@ def test_a_request_that_the_sdk_cannot_read_is_answered(line: str, code: int, sa
 )
 def test_what_can_be_read_or_asks_nothing_is_not_answered(line: str) -> None:
     assert unread.answer(line) == ""
-
-
-async def test_half_of_an_emoji_gets_an_answer_over_stdio_and_the_next_call_goes_on(repository: Path) -> None:
-    wire = await StdioWire.open(repository, "2025-11-25", os.environ)
-    cut = await wire.ask("tools/call", {"name": "escalate", "arguments": {"title": "cut \ud83c"}}, cancel=False)
-    after = await wire.ask("tools/call", {"name": "check_escalation", "arguments": {}}, cancel=False)
-    assert await wire.close() == ""
-    assert cut is not None
-    assert cut["error"]["code"] == -32700
-    assert after is not None
-    assert "error" not in after
