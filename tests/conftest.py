@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any, Literal, TypeAlias
@@ -67,11 +68,19 @@ def quick_folder() -> Generator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="session")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """New folders. `mktemp` looks through all that there are for a number that is free, which takes milliseconds."""
+    place = tmp_path_factory.mktemp("states", numbered=False)
+    return (place / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def state(states: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, and an environment without the settings of whoever runs the tests. The stores
     that servers in this process open there do not wait for the disk: no test cuts the power."""
-    folder = tmp_path_factory.mktemp("state")
+    folder = next(states)
+    folder.mkdir(0o700)
     monkeypatch.setattr(sqlite, "SYNCHRONOUS", {True: "off", False: "off"})
     monkeypatch.setenv("MCP_BACKEND_STATE", str(folder))
     # A client that gives up on a slow start goes back to the older handshake: on a loaded machine that is no failure.
