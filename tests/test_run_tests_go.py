@@ -1,10 +1,14 @@
 """run_tests with `go test`: its events, and packages that only seem to pass."""
 
+import json
 import shlex
 from pathlib import Path
 
 import pytest
 
+from mcp_backend.workspace import go_runner
+from mcp_backend.workspace.process import Finished
+from mcp_backend.workspace.runners import Command
 from tests.conftest import SOME_ERAS, Connect, Era, git
 from tests.service import GO, ask, refused, write
 
@@ -95,6 +99,25 @@ async def test_a_module_that_is_broken_is_no_test_result(module: Path, connect: 
         error = await refused(client, "run_tests")
     assert error["code"] == "failed_precondition"
     assert "go.mod" in error["reason"]
+
+
+def test_modules_that_are_not_there_are_named_with_what_fetches_them(tmp_path: Path) -> None:
+    package, events = "example.org/orders/total", go_runner.Events()
+    for line in (
+        "go: downloading github.com/gin-gonic/gin v1.12.0",
+        json.dumps({"ImportPath": "github.com/gin-gonic/gin", "Action": "build-output", "Output": f"# {package}\n"}),
+        json.dumps({"ImportPath": "github.com/gin-gonic/gin", "Action": "build-output",
+                    "Output": "total/total.go:3:2: mkdir /root/go/pkg/mod/cache: read-only file system\n"}),
+        json.dumps({"Action": "output", "Package": package, "Output": f"FAIL\t{package} [setup failed]\n"}),
+        json.dumps({"Action": "fail", "Package": package}),
+    ):  # fmt: skip
+        events.take(line.encode())
+    command = Command("go", ("go", "test", "./..."), tmp_path / "backend")
+    outcome = go_runner.outcome(events, Finished(1, False, 1.0, "", False), command, b"", tmp_path, complete=True)
+    [failure] = outcome.failures
+    assert "github.com/gin-gonic/gin" in failure.message
+    assert "`go mod download` in backend" in failure.message
+    assert "read-only file system" in failure.excerpt
 
 
 async def test_coverage_is_measured(module: Path, connect: Connect) -> None:

@@ -18,6 +18,8 @@ FAILURES = 200
 _NARROWS = re.compile(r"--?(test\.)?(run|skip|list|short|c|o|exec)(=.*)?")
 _MARK = re.compile(r"\s*(===|---|FAIL|PASS)")
 _PLACE = re.compile(r"^\s+([^\s:]+\.go):(\d+): (.*)")
+_WANTED = re.compile(r"^go: downloading (\S+)", re.MULTILINE)
+NAMED = 3
 
 
 @dataclass(slots=True)
@@ -127,6 +129,16 @@ def _test_failure(key: tuple[str, str], events: Events, folders: Mapping[str, Pa
 def _package_failure(package: str, events: Events, cwd: Path, root: Path) -> Failure:
     """A package that failed without a failing test: it does not compile, panicked, or its TestMain ended it."""
     build = next((text for path, text in events.builds.items() if path.split(" ")[0] == package), "")
+    # What a dependency lacks is told under its own name, with the package that wanted it above.
+    build = build or "".join(text for text in events.builds.values() if text.startswith(f"# {package}\n"))
+    if "[setup failed]" in events.output.get((package, ""), "") and (missing := _WANTED.findall(events.other)):
+        where = relative(cwd, root)
+        named = ", ".join(missing[:NAMED])
+        message = (
+            f"modules are not in the module cache ({named}), and the fence has no way to fetch them: a person runs "
+        )
+        message += f"`go mod download` in {where}"
+        return Failure(package, message, f"{where}/go.mod", None, build)
     text = build or events.output.get((package, ""), "") or events.other
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("#", "FAIL", "ok"))]
     place = re.match(r"([^\s:]+\.go):(\d+)", lines[0]) if lines else None
