@@ -133,6 +133,41 @@ func made() gin.HandlerFunc {
 	return gin.WrapF(outside.Handler(checked))
 }
 """
+GENERATED = """\
+package main
+
+import "github.com/labstack/echo/v4"
+
+type Note struct {
+	ID   int64  `json:"id"`
+	Text string `json:"text"`
+}
+type Problem struct {
+	Errors string `json:"errors"`
+}
+
+func problem(err error) Problem { return Problem{} }
+
+func (Unimplemented) FindNotes(c echo.Context) error { return c.JSON(418, nil) }
+
+func (s *Server) FindNotes(c echo.Context) error {
+	if _, err := strconv.Atoi(c.QueryParam("limit")); err != nil {
+		return c.JSON(http.StatusInternalServerError, problem(err))
+	}
+	return c.JSON(200, []Note{})
+}
+
+func (s *Server) AddNote(c echo.Context) error { return c.NoContent(http.StatusCreated) }
+
+func RegisterHandlersWithBaseURL(router *echo.Echo, s *Server, base string) {
+	RegisterHandlersWithOptions(router, s, Options{BaseURL: base})
+}
+
+func RegisterHandlersWithOptions(router *echo.Echo, s *Server, options Options) {
+	router.GET(options.BaseURL+"/notes", s.FindNotes, options.Middlewares["a"]...)
+	router.POST(options.BaseURL+"/notes", s.AddNote, options.Middlewares["b"]...)
+}
+"""
 PROTO = """\
 syntax = "proto3";
 package jobs.v1;
@@ -271,6 +306,19 @@ async def test_what_go_source_does_not_tell_is_unverified_not_missing(repository
         assert "GET /notes" in places
         assert any("cmd/main.go:13" in where for where in places)
         assert [(d["id"], d["where"]) for d in found["deviations"]] == [("status-undocumented", "POST /notes 202")]
+
+
+async def test_servers_that_a_generator_makes_are_read_with_the_code_behind_them(
+    repository: Path, connect: Connect
+) -> None:
+    write(repository, {"api.yaml": SPEC, "main.go": GENERATED, "go.mod": "module example.com/notes\n"})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation=".")
+        assert not found["deviations"]  # not the stand-in's answers, not the error's struct for that of success
+        assert {u["where"] for u in found["unverified"]} == {"*"}
+        write(repository, {"main.go": GENERATED.replace("BaseURL: base}", 'BaseURL: "/v2"}')})
+        found = await ask(client, "check_contract", implementation=".")
+        assert {d["id"] for d in found["deviations"]} == {"route-missing", "route-extra"}
 
 
 async def test_gin_puts_the_slash_and_what_is_handed_on_is_not_missing(repository: Path, connect: Connect) -> None:

@@ -33,6 +33,9 @@ _HELP = 2
 _LOOKS_UP = re.compile(r"(?i)get|query|param|form|value|int|str|bool|parse|read|lookup|has|time|page|limit|opt|filter")
 _BINDS = re.compile(r"\.(ShouldBindQuery|BindQuery|QueryParser|ShouldBind|Bind)\(|RawQuery|range \w+\.URL\.Query\(\)")
 _REQUESTS = frozenset({"r", "req", "request", "c.Request", "ctx.Request", "c.Request()", "ctx.Request()"})
+_BROKE = re.compile(
+    r"5\d\d|\w+\.Status(InternalServerError|NotImplemented|BadGateway|ServiceUnavailable|GatewayTimeout)"
+)
 _TAG = re.compile(r'(\w+):"([^"]*)"')
 
 
@@ -260,7 +263,7 @@ class Handlers:
                 continue
             if re.search(r"(?i)bind|decode|unmarshal|parse|read|valid", called):  # it takes a body
                 continue
-            if any(code >= 300 for code in statuses(node)):
+            if any(code >= 300 for code in statuses(node)) or any(_BROKE.fullmatch(text(a)) for a in arguments):
                 continue
             if kind := self._type_of(arguments[-1], body, array):
                 return kind

@@ -158,6 +158,8 @@ class Routes:
             self._helper(name, arguments, routers, base, depth)
             return
         verb = name.upper()
+        if len(arguments) > 2 and arguments[-1].type == "variadic_argument":  # echo: middleware behind the handler
+            arguments = arguments[:-1]
         if verb in VERBS and name in (verb, verb.title()) and arguments:
             self._route(verb, owner, arguments[0], arguments[-1], node, path)
         elif name in ("Method", "MethodFunc", "Add") or (name == "Handle" and len(arguments) == 3):

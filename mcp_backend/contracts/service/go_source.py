@@ -57,12 +57,15 @@ class Module:
     files: list[str] = field(default_factory=list[str])
     twice: set[str] = field(default_factory=set[str])
     """Types whose name several packages have."""
+    bases: list[str | None] = field(default_factory=list[str | None])
+    """What stands before the paths of generated servers, once it was looked for."""
     pending: list[tuple[str, GoNode, str]] = field(default_factory=list["tuple[str, GoNode, str]"])
     """Names, values and types of constants and variables."""
 
     def function(self, name: str, receiver: str = "") -> Function | None:
         """The function of that name, of that receiver where several have it."""
-        found = self.functions.get(name, [])
+        every = self.functions.get(name, [])
+        found = [f for f in every if f.receiver != "Unimplemented"] or every  # oapi-codegen's own stand-in
         return next((f for f in found if receiver and f.receiver == receiver), found[0] if found else None)
 
     def string(self, node: GoNode) -> str | None:
@@ -80,10 +83,32 @@ class Module:
             return None if left is None or right is None else left + right
         if node.type in ("identifier", "selector_expression"):
             name = text(node).rpartition(".")[2]
-            return _METHODS.get(name) or self.constants.get(name)
+            known = _METHODS.get(name) or self.constants.get(name)
+            return self._generated_base() if known is None and text(node).endswith(".BaseURL") else known
         return None
 
+    def _generated_base(self) -> str | None:
+        """What servers that oapi-codegen makes are told to put before every path: nothing where nobody says; `None`
+        where it is computed, or said in several ways. https://github.com/oapi-codegen/oapi-codegen"""
+        if not self.bases:
+            said: set[str | None] = set()
+            for function in (f for some in self.functions.values() for f in some if b"BaseURL" in f.node.text):
+                own = {name for name, _ in function.parameters}
+                for node in walk(function.node):
+                    if node.type == "keyed_element" and text(node.named_children[0]) == "BaseURL":
+                        given = children(node.named_children[-1])[:1]
+                    elif node.type == "call_expression" and _WITH_BASE.search(
+                        text(node.child_by_field_name("function"))
+                    ):
+                        given = children(node.child_by_field_name("arguments"))[-1:]
+                    else:
+                        continue
+                    said |= {self.string(value) for value in given if text(value) not in own}
+            self.bases.append(said.pop() if len(said) == 1 else None if said else "")
+        return self.bases[0]
 
+
+_WITH_BASE = re.compile(r"\b(HandlerFromMux|RegisterHandlers)WithBaseURL$")
 _METHODS = {f"Method{m.title()}": m for m in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 
 
