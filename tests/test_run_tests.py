@@ -472,7 +472,7 @@ async def test_what_the_environment_of_the_tests_lacks_is_named_and_is_not_the_f
              ("an import of the test run fails", "tests/conftest.py", "No module named 'nowhere'", sys.executable)),
             ({"tests/conftest.py": "", "pytest.ini": "[pytest]\naddopts = --cov=orders -n 2\n"},
              ("pytest's settings ask for", "lacks pytest-cov, pytest-xdist")),
-            ({"pytest.ini": "[pytest]\naddopts = -p nowhere.plugin\n"}, ("an import", "nowhere")),
+            *([({"pytest.ini": "[pytest]\naddopts = -p nowhere.plugin\n"}, ("an import", "nowhere"))] if ALL else []),
         ):  # fmt: skip
             write(service, files)
             error = await refused(client, "run_tests", selection="tests/test_totals.py")
@@ -487,12 +487,12 @@ async def test_a_command_line_is_taken_apart_or_run_as_written(service: Path, co
     for name in ("ok.sh", "many.sh"):
         (service / name).chmod(0o755)
     git(service, "add", ".")
+    twins = ((f"cd sub && {PYTEST} -k 'sub or (none)'", 1, "pytest"), (f"{PYTEST} sub | cat", 1, "pytest"))
     for line, passed, runner in (
         (f"{PYTEST} tests && cd sub && {PYTEST}", 2, "pytest"),
-        (f"cd sub && {PYTEST} -k 'sub or (none)'", 1, "pytest"),
         ("./many.sh", 2, "pytest"),
-        (f"{PYTEST} sub | cat", 1, "pytest"),
         ("./ok.sh", 1, "counted as one test"),
+        *(twins if ALL else ()),
     ):
         command(service, line)
         async with connect(service) as client:
