@@ -26,6 +26,9 @@ ATTACKS: tuple[str, ...] = (
     # Archives.
     "7z x a.7z -ofrontend", "7za a frontend/a.7z setup.py", "zip frontend/a.zip setup.py",
     "zip -m a.zip frontend/src/App.tsx", "tar --create -f frontend/a.tar setup.py", "gzip frontend/src/App.tsx",
+    # Read by the shell a second time.
+    "echo $((`rm -rf frontend` + 1))", "cat <<E\n`ls` and `rm frontend/src/App.tsx`\nE", "[[ x < $(rm -r frontend) ]]",
+    "echo ${x:-$(echo $(rm -r frontend))}",
     # git.
     "git checkout -qf main", "git switch -qf main", "git $(echo rm) frontend/src/App.tsx",
     "git ls-files frontend | xargs git rm", "git config -f api/openapi.yaml a.b c", "git hash-object -w setup.py",
@@ -41,6 +44,10 @@ BENIGN: tuple[str, ...] = (
     "git prune --dry-run", "csplit -f /tmp/part setup.py /regex/", "rmdir frontend",
     # Nothing of others has changed, so nothing of theirs is taken back or deleted.
     "git checkout .", "git restore .", "git checkout -- frontend", "git clean -fd", "git checkout -bfeature",
+    # Text of a here-document, and tests that are not read to their end.
+    "cat > NOTES.md <<E\nSee \\`frontend/src/App.tsx\\` and \\`api/openapi.yaml\\`.\nE",
+    "cat > NOTES.md <<E\nMade `date` by `whoami`; see frontend/src/App.tsx\nE",
+    "[[ x == @($(echo a; echo b)) ]] && true",
     # Programs that work elsewhere.
     "ssh host 'rm -rf frontend/dist'", "docker-compose exec web rm -rf /app/tmp", "hadoop fs -rm /data/x",
     # Programs that only show, names of environments, memory.

@@ -3,7 +3,7 @@
 from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import Effects, one, run, values
 from mcp_backend.workspace.canonical import words
-from mcp_backend.workspace.shell_line import Reader
+from mcp_backend.workspace.shell_line import Reader, Unreadable
 from mcp_backend.workspace.shell_parts import Command, Word
 
 _DECODERS = Expression(
@@ -57,7 +57,12 @@ def arithmetic(words: list[Word], command: Command, effects: Effects) -> None:
     """`[[` and `let` read their operands as arithmetic, where a quoted `$(…)` runs all the same."""
     for word in words:
         if "$(" in word.text or "`" in word.text:
-            for inner in Reader("", dict(effects.variables)).substitutions(word.text):
+            try:
+                found = Reader("", dict(effects.variables)).substitutions(word.text, escapes=False)
+            except Unreadable:
+                effects.opaque("> " + word.text)
+                continue
+            for inner in found:
                 one(inner, effects)
 
 

@@ -8,7 +8,7 @@ import re
 
 from mcp_backend.expressions import Expression
 from mcp_backend.workspace.canonical import words
-from mcp_backend.workspace.shell_parts import Command, Word, braces, closed, escaped
+from mcp_backend.workspace.shell_parts import Command, Word, braces, closed, unescaped
 
 _BREAKS = " \t\n;|&()<>"
 _OPERATOR = Expression(r"\d*(?:&>>|&>|>&|<&|>>|>\||<>|<<<|<<-|<<|>|<)|&&|\|\||;;&?|;&|\|&|[;|&()\n]")
@@ -17,6 +17,7 @@ _NAME = Expression(r"[A-Za-z_]\w*")
 _SIMPLE = Expression(r"\$(?:\{(\w+)\}|(\w+)|([$?#!@*-]))")
 _FUNCTION = Expression(r"\s*[^\s(){}]*")
 _KEYWORDS = words("if then else elif fi do done while until for case esac in { } ! select function coproc")
+_SECOND = Expression(r"(?s)\\.|\$\(|`")
 DEEPEST = 12
 
 
@@ -59,8 +60,7 @@ class Reader:
         return self.commands
 
     def _operator(self) -> str | None:
-        match = _OPERATOR.match(self.text, self.at)
-        return match[0] if match else None
+        return match[0] if (match := _OPERATOR.match(self.text, self.at)) else None
 
     def _operate(self, operator: str) -> None:
         self.at += len(operator)
@@ -268,16 +268,10 @@ class Reader:
         return "$", True
 
     def _ansi(self) -> str:
-        match = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self.text, self.at)
-        if not match:
+        if not (match := re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL).match(self.text, self.at)):
             raise Unreadable("a quote that does not end")
         self.at = match.end()
-        return re.sub(
-            r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|.)",
-            escaped,
-            match[1],
-            flags=re.DOTALL,
-        )
+        return unescaped(match[1])
 
     def _until_closed(self, opening: str, closing: str) -> str:
         """What stands between the bracket here and the one that closes it."""
@@ -287,11 +281,17 @@ class Reader:
         self.at = end + 1
         return self.text[start:end]
 
-    def substitutions(self, text: str) -> list[Command]:
-        """Adds the commands in a text that the shell reads a second time: arithmetic, parameters, here-documents."""
-        for match in re.finditer(r"\$\(|`", text):
+    def substitutions(self, text: str, *, escapes: bool = True) -> list[Command]:
+        """Adds the commands in a text read a second time; `escapes`: whether a backslash hides what follows it."""
+        at = 0
+        while match := _SECOND.search(text, at):
+            at = match.end()
+            if match[0][0] == "\\":
+                at -= not escapes
+                continue
             reader = Reader(text[match.start() :], dict(self.variables), self.level + 1)
             reader._dollar(True)
+            at = match.start() + reader.at
             self.commands += reader.commands
         return self.commands
 

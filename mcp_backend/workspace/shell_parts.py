@@ -32,8 +32,15 @@ class Command:
     depth: int = 0
 
 
-def escaped(match: re.Match[str]) -> str:
-    """A character of `$'…'`."""
+_ESCAPE = r"(?s)\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|.)"
+
+
+def unescaped(text: str) -> str:
+    """What stands between the quotes of `$'…'`, as the shell reads it."""
+    return re.sub(_ESCAPE, _character, text)
+
+
+def _character(match: re.Match[str]) -> str:
     code = match[1]
     if code[0] in "xuU" and len(code) > 1:
         return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x110000 else ""
