@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from socket import socket as Socket
 
 READ_BEFORE = (
-    "policy", "persona", "hosts.judging", "hosts.effects", "hosts.programs", "hosts.git_line", "hosts.building",
-    "hosts.file_programs", "hosts.finding", "hosts.line_programs", "hosts.node_programs", "workspace.current",
-    "workspace.generated", "workspace.listing", "workspace.manifests", "workspace.secrets_scan", "workspace.shell_line",
-    "workspace.writes",
+    "policy", "persona", "hosts.answering", "hosts.judging", "hosts.effects", "hosts.programs", "hosts.git_line",
+    "hosts.git_ranges", "hosts.building", "hosts.file_programs", "hosts.finding", "hosts.line_programs",
+    "hosts.node_programs", "workspace.current", "workspace.generated", "workspace.git_environment", "workspace.listing",
+    "workspace.manifests", "workspace.secrets_scan", "workspace.shell_line", "workspace.writes",
 )  # fmt: skip
 """What judges import when they are first asked."""
 LONGEST = 30
