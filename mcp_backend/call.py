@@ -98,19 +98,26 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
 
 def parse(tool: type[Tool], arguments: Mapping[str, Any]) -> Tool:
     """The request. Raises `InvalidArgument` naming each wrong field and what was expected, never its value."""
+    _readable(arguments)
+    try:
+        return tool.model_validate(dict(arguments))
+    except ValidationError as error:
+        wrong = {str(e["loc"][0]) for e in error.errors(include_url=False, include_input=False) if e["loc"]}
+    meant = repaired(tool, arguments, wrong)
+    _readable(meant)  # JSON in a string can hold what the string does not.
+    try:
+        return tool.model_validate(meant)
+    except ValidationError as error:
+        raise InvalidArgument(_problems(tool, error)) from None
+
+
+def _readable(arguments: Mapping[str, Any]) -> None:
+    """Raises `InvalidArgument` where a text has what no text of a call has, or the nesting is too deep."""
     for path, text in () if _clean(arguments, 0) else _strings(arguments):
         if "\0" in text:
             raise InvalidArgument(f"{_shown(path)}: a NUL character is not allowed")
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             raise InvalidArgument(f"{_shown(path)}: not valid Unicode (a lone surrogate)")
-    try:
-        return tool.model_validate(dict(arguments))
-    except ValidationError as error:
-        wrong = {str(e["loc"][0]) for e in error.errors(include_url=False, include_input=False) if e["loc"]}
-    try:
-        return tool.model_validate(repaired(tool, arguments, wrong))
-    except ValidationError as error:
-        raise InvalidArgument(_problems(tool, error)) from None
 
 
 def _problems(tool: type[Tool], error: ValidationError) -> str:

@@ -126,6 +126,8 @@ UNCLEAR: list[tuple[str, dict[str, Any], str]] = [
     ("run_command", {"command": ["ls"]}, "command: expected a string"),
     ("run_tests", {"selection": 5}, "selection: expected a list or expected a string"),
     ("edit_file", {"path": "a", "edits": []}, "edits: expected at least 1 item"),
+    ("git_commit", {"message": "m", "paths": r'["a\u0000b"]'}, "paths.0: a NUL character is not allowed"),
+    ("escalate", {"details": "[" * 300 + "]" * 300}, f"{('details' + '.0' * 65)[:100]}…: nested deeper than 64 levels"),
     ("find_symbol", {"kind": "reference"}, "kind: expected 'definition', 'references' or 'outline'"),
     (
         "publish_message",

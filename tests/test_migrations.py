@@ -306,6 +306,8 @@ def test_pending_migrations_run_in_order() -> None:
     state = order.state(some("1", "2", "3"), ("1",))
     assert [f.version for f in order.up(state, None)] == ["2", "3"]
     assert [f.version for f in order.up(state, "2")] == ["2"]
+    assert [f.version for f in order.up(state, "2_x.sql")] == ["2"], "by its file"
+    assert order.meant(state.pending, "elsewhere") == "elsewhere"
     assert order.up(state, "1") == ()
     with pytest.raises(FailedPrecondition, match=r"2_x\.sql is pending before 3"):
         order.up(state, "3")
