@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from mcp_backend import installing
 from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace
@@ -169,6 +170,6 @@ def _installed(settings: EngineSettings) -> EngineSettings:
     if module and module not in sys.modules and find_spec(module) is None:
         raise Unavailable(
             f"engine {settings.name} ({settings.kind}): the package of its client is not installed. Ask for "
-            f"`pip install 'mcp-backend[{settings.kind}]'`; nothing was sent"
+            f"`{installing.command(settings.kind)}`; nothing was sent"
         )
     return settings

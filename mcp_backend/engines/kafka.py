@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from mcp_backend import installing
 from mcp_backend.engines.away import away
 from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.policy import EngineSettings
@@ -127,7 +128,7 @@ class Kafka:
             if self._process and self._process.returncode is None and not (self._lease and self._lease.lost):
                 return self._process
             if find_spec("confluent_kafka") is None:
-                raise self.unavailable("confluent-kafka is not installed: pip install 'mcp-backend[kafka]'", "missing")
+                raise self.unavailable(f"confluent-kafka is not installed: {installing.command('kafka')}", "missing")
             await self._stop()
             settings = await self._client_settings()
             process = await asyncio.create_subprocess_exec(
