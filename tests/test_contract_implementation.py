@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from mcp_backend.contracts import sources
+from mcp_backend.contracts.service.go_pointers import always_set
+from mcp_backend.contracts.service.go_source import read
+from mcp_backend.settings import Workspace
 from tests.conftest import CORPORA, ERAS, Connect, Era
 from tests.service import ask, refused, write
 
@@ -319,6 +323,16 @@ async def test_servers_that_a_generator_makes_are_read_with_the_code_behind_them
         write(repository, {"main.go": GENERATED.replace("BaseURL: base}", 'BaseURL: "/v2"}')})
         found = await ask(client, "check_contract", implementation=".")
         assert {d["id"] for d in found["deviations"]} == {"route-missing", "route-extra"}
+
+
+def test_a_pointer_that_every_literal_sets_is_never_nil(tmp_path: Path) -> None:
+    code = "package main\ntype A struct { N int }\ntype B struct { At int; One *A }\n"
+    code += "func made() *B { a := new(A); return &B{1, a} }\n"
+    write(tmp_path, {"main.go": code})
+    place = Workspace(tmp_path, tmp_path / "state", False)
+    assert always_set(read(sources.work_tree(place), ""), "B", "one")
+    write(tmp_path, {"other.go": "package main\nfunc none(a *A) *B { return &B{2, a} }\n"})
+    assert not always_set(read(sources.work_tree(place), ""), "B", "one")
 
 
 async def test_gin_puts_the_slash_and_what_is_handed_on_is_not_missing(repository: Path, connect: Connect) -> None:
