@@ -1,7 +1,6 @@
 """What a tool may reach. Opened once, closed once, handed to every call."""
 
 import secrets
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -56,8 +55,6 @@ class App:
     """Calls of servers that died before they could record an outcome; emptied once told."""
     live: set[str] = field(default_factory=set[str])
     """The calls that run in this process now."""
-    told: Counter[tuple[str, str, str, str]] = field(default_factory=Counter[tuple[str, str, str, str]])
-    """How many results of a session could tell of an answer: principal, session, escalation, status."""
     recent: Recent = field(default_factory=Recent)
     """What this process recorded lately."""
 

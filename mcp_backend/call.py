@@ -37,8 +37,6 @@ from mcp_backend.tools.repairs import fields, repaired
 log = logging.getLogger("mcp_backend")
 DEPTH = 64
 """How deep arguments may be nested."""
-TOLD_AT_ONCE, TOLD_AGAIN, TOLD_MOST = 3, 10, 10_000
-"""Results that tell of one answer, and of how many answers and sessions it is known."""
 FORMS: Mapping[str, str] = {
     "string_type": "a string", "int_type": "a whole number", "int_parsing": "a whole number",
     "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number",
@@ -272,19 +270,9 @@ async def _told(app: App, result: Result, warnings: tuple[Verdict, ...]) -> Resu
         unread = [] if "notices" in result else await app.store.rows("notices", asker=app.caller.principal)
         if app.caller.scopes is None:  # Hooks of this machine are its user's, and hear nothing of other principals.
             answers.keep(app.workspace.state, unread, told=True)
-    if due := [row for row in unread if _due(app, row)]:
-        result["notices"] = [_notice(row) for row in due]
+    if unread:
+        result["notices"] = [_notice(row) for row in unread]
     return result
-
-
-def _due(app: App, row: Row) -> bool:
-    """Whether a session is told of an answer now: in the first results after it, then in every tenth until it reads
-    it."""
-    if len(app.told) > TOLD_MOST:
-        app.told.clear()  # Told once more is better than kept for ever.
-    key = (app.caller.principal, app.caller.session, str(row["id"]), str(row["status"]))
-    app.told[key] += 1
-    return app.told[key] <= TOLD_AT_ONCE or app.told[key] % TOLD_AGAIN == 0
 
 
 def _notice(row: Row) -> dict[str, Json]:
