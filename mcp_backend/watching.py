@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-import anyio
 import mcp_types as types
 from mcp.server import ServerRequestContext
 from mcp.server.session import ServerSession
@@ -64,12 +63,19 @@ class Audience:
         if uri.startswith(WATCHED) and not any(_same(ctx.session, known) for known in self._sessions.get(uri, ())):
             await self._begin(ctx.lifespan_context, [uri])
             self._sessions.setdefault(uri, []).append(ctx.session)
+            # Telling a session that has gone raises nothing, and the context of a request has no public way to the end.
+            ending = ctx.session._connection.exit_stack  # pyright: ignore[reportPrivateUsage]
+            ending.callback(self._forget, uri, ctx.session)
         return types.EmptyResult()
 
     async def unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
         """`resources/unsubscribe`."""
         self._forget(str(params.uri), ctx.session)
         return types.EmptyResult()
+
+    def watched(self) -> frozenset[str]:
+        """The addresses that somebody watches now."""
+        return frozenset(self._wanted)
 
     async def watch(self, app: App) -> None:
         """Looks at what somebody watches, and tells of changes; never ends by itself."""
@@ -119,10 +125,7 @@ class Audience:
         for uri in [uri for uri in self._wanted if topic in _topics([uri])]:
             await self._bus.publish(ResourceUpdated(uri))
             for session in list(self._sessions.get(uri, ())):
-                try:
-                    await session.send_resource_updated(uri)
-                except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-                    self._forget(uri, session)
+                await session.send_resource_updated(uri)
 
     def _forget(self, uri: str, session: ServerSession) -> None:
         known = self._sessions.pop(uri, [])

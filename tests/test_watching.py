@@ -8,7 +8,7 @@ import pytest
 from mcp.client import Client
 from mcp_types import ResourceUpdatedNotification
 
-from mcp_backend import watching
+from mcp_backend import server, watching
 from mcp_backend.server import Options, build
 from tests.asking import result
 from tests.conftest import Connect
@@ -53,6 +53,18 @@ async def test_a_session_of_the_former_era_is_told_until_it_unsubscribes(shop: P
             owner.execute(b"alter table customers drop column joined")
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(told.get(), 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:resources/:mcp.shared.exceptions.MCPDeprecationWarning")
+async def test_a_session_of_the_former_era_that_has_gone_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audience = watching.Audience()
+    monkeypatch.setattr(server, "Audience", lambda: audience)
+    async with Client(build(Options(tmp_path)), mode="legacy") as client:
+        await client.subscribe_resource("escalation://open")  # pyright: ignore[reportDeprecated]
+        assert audience.watched() == {"escalation://open"}
+    assert audience.watched() == frozenset()
 
 
 async def test_what_is_no_database_can_be_subscribed_to_and_stays_silent(shop: Path, connect: Connect) -> None:
