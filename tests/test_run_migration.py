@@ -358,8 +358,8 @@ async def test_a_file_in_another_tools_form_is_not_guessed_at(project: Project) 
 @pytest.mark.parametrize(
     ("arguments", "code", "word"),
     [({"engine": "nope"}, "not_found", "main"), ({"engine": ""}, "invalid_argument", "engine"),
-     ({"version": "x y"}, "invalid_argument", "version"), ({"version": "1" * 1000}, "invalid_argument", "version"),
-     ({"version": "x"}, "not_found", "no migration x"), ({"version": 5}, "invalid_argument", "version"),
+     ({"version": "x y"}, "not_found", "no migration x y"), ({"version": "1" * 1000}, "invalid_argument", "version"),
+     ({"version": "x"}, "not_found", "no migration x"), ({"version": 5}, "not_found", "no migration 5"),
      ({"direction": "sideways"}, "invalid_argument", "direction"),
      ({"lock_timeout_ms": 60_000}, "invalid_argument", "lock_timeout_ms"),
      ({"statement_timeout_seconds": 0}, "invalid_argument", "statement_timeout_seconds"),

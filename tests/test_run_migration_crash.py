@@ -249,7 +249,7 @@ async def test_an_engine_that_is_down_is_named_and_recovers(project: Project) ->
         first = await call(client)
         again = await call(client)
         assert first["code"] == again["code"] == "unavailable"
-        assert "postgresql engine 'main'" in first["reason"]
+        assert "engine main (postgresql)" in first["reason"]
         assert first["details"]["since"] == again["details"]["since"]
         wire.refusing = False
         assert [m["version"] for m in (await call(client))["applied"]] == ["1"]

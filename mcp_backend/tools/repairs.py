@@ -22,7 +22,8 @@ def repaired(tool: "type[Tool]", given: Mapping[str, Any], wrong: Iterable[str])
     kept = dict(given)
     for name in set(wrong) & kept.keys() & schema["properties"].keys():
         value, field = kept[name], schema["properties"][name]
-        if value in (None, "") and name not in schema.get("required", ()):
+        left_out = value is None or (value == "" and tool.read_only)  # What changes something is told exactly where.
+        if left_out and name not in schema.get("required", ()):
             del kept[name]
         else:
             kept[name] = _meant(value, field)
