@@ -1,6 +1,7 @@
 """A request that does not come to its end in time ends its connection; how long an answer takes is another matter."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from mcp_backend import http_limits
+from mcp_backend.over_http import listener
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
 
@@ -71,3 +73,17 @@ def test_a_server_keeps_descriptors_for_itself(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(http_limits.resource, "setrlimit", limit)
     assert http_limits.connections() == 4096 - http_limits.KEPT
     assert limits[-1] == (4096, 4096)
+
+
+async def test_no_answer_waits_for_an_acknowledgement_of_the_one_before() -> None:
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listener("127.0.0.1", 0) as listening:
+        async with await asyncio.start_server(take, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            assert await accepted
+            writer.close()

@@ -178,7 +178,7 @@ def test_server_code_of_a_full_stack_framework_is_the_backends() -> None:
                  "web/src/features/orders/server/router.ts", "web/prisma/schema.prisma"):  # fmt: skip
         assert owner(path, app) == "backend", path
     for path in ("web/src/middleware.ts", "web/src/queries/orders.ts", "web/src/lib/mail.server.ts",
-                 "web/lib/api/orders.ts"):  # fmt: skip
+                 "web/lib/api/orders.ts", "web/src/lib/prisma.ts"):  # fmt: skip
         assert owner(path, app) == "grey_js", path
     for path in ("web/src/app/orders/page.tsx", "web/src/lib/format.ts", "web/src/components/server/list.ts",
                  "web/src/server/Mail.tsx", "web/src/hooks/queries/orders.ts"):  # fmt: skip

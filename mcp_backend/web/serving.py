@@ -21,7 +21,7 @@ def serve(options: argparse.Namespace) -> int:
         raise PermissionDenied("the link of the inbox is shown on a terminal only: standard output must be one")
     if not 0 <= options.port <= 65535:
         raise InvalidArgument(f"--port: expected 0 to 65535, not {options.port}")
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY on these alone.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", options.port))

@@ -13,6 +13,8 @@ from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.roots import Roots
 
 _DATA_FOLDERS = words("server db database queries repositories prisma drizzle migrations jobs workers cron trpc")
+_DATA_FILES = words("db database prisma drizzle postgres clickhouse redis kafka mongodb queue")
+"""Modules of `lib/` that hold a server's connection, by their names: the pages have no use for them."""
 _PAGE_FOLDERS = words("app pages components hooks ui views store stores styles layouts")
 _NOT_DRAWN = kinds.SCRIPT | {".json", ".graphql", ".yaml", ".yml", ".toml"}
 _EITHER_SERVES = Expression(r".+\.server\.\w+|(middleware|instrumentation|actions)\.\w+|\+(page|layout)\.server\.\w+")
@@ -41,6 +43,7 @@ def server_code(path: str, roots: Roots, below: str) -> Ownership | None:
         if inner[:1] in (["features"], ["modules"]) and inner[2:3] == ["server"]:
             return Ownership("backend", f"{below}, but it is {of}")
         data = not _DATA_FOLDERS.isdisjoint(inner) and _PAGE_FOLDERS.isdisjoint(inner)
+        data = data or (inner == ["lib"] and name.partition(".")[0] in _DATA_FILES)
         if data or inner[:1] == ["api"] or inner[:2] == ["lib", "api"] or _EITHER_SERVES.fullmatch(name):
             return Ownership("grey_js", f"{below}, but it may be {of}")
     return None
