@@ -44,6 +44,7 @@ create function hidden(t text) returns int language sql stable as 'select write_
 create function in_default(a int default write_log('x')) returns int language sql immutable as 'select a';
 create function dynamic(q text) returns int language plpgsql stable as
   $$declare n int; begin execute q into n; return n; end$$;
+create function many(variadic a int[]) returns int language plpgsql as $$begin return write_log(a::text); end$$;
 create function sets() returns int language sql stable set lock_timeout = '1s' as 'select 1';
 create function atomic(t text) returns int language sql stable begin atomic select write_log(t); end;
 create function of_row(c customers) returns int language plpgsql as $$begin return write_log('row'); end$$;
@@ -78,7 +79,7 @@ set trap.off = '0';
 
 HIDDEN = [
     "select write_log('x')", "select hidden('x')", "select in_default(1)", "select dynamic('select 1')",
-    "select sets()",
+    "select sets()", "select many(1, 2)",
     "select atomic('x')", "select c.of_row from customers c", "select * from trap", "select * from deeper",
     "select trap_sum(1)", "select 1 |+| 2", "select 1 operator(public.|+|) 2", "select 'x'::text::pair",
     "select pair('x'::text)", "select 1::checked", "select row(1)::holds", "select array[1]::checked[]",
@@ -183,6 +184,8 @@ create function with_record(a int) returns int language plpgsql as $$
   declare r record; "Other" record; n int = 1;
   begin r := row(1); select a as b into "Other"; n := "Other".b; return n; end$$;
 create function returning_one(a int) returns int language sql return a + 1;
+create function largest(variadic a int[]) returns int language plpgsql as $$
+  declare found int := a[1]; begin foreach found in array a loop exit when found > 2; end loop; return found; end$$;
 """
 
 
@@ -190,6 +193,7 @@ HONEST: dict[str, Any] = {
     "select plain(1)": 2, "select unmarked(1)": "12.50", "select c.as_row from customers c where id = 1": "ADA",
     "select a.archive from archived a": "box", "select glued(name order by id) from customers": "AdaGrace",
     "select 5::positive": 5, "select modern(2)": 4, "select returning_one(2)": 3, "select with_record(4)": 4,
+    "select largest(1, 3)": 3,
     "select length(ts_rewrite('a'::tsquery, 'a'::tsquery, 'c'::tsquery)::text)": 3,
     "select total from paid": "12.50",
     "table customers": 1, "values (1)": 1, "(select 1) union all (select 2)": 1,

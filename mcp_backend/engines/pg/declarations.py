@@ -77,9 +77,14 @@ def readable(head: str, body: str) -> tuple[str, str]:
 
 
 def _qualified(head: Sequence[Word]) -> Iterator[tuple[int, int, str]]:
-    """Schemas of the types of arguments and results, and arrays, as the parser knows them."""
+    """Schemas of the types of arguments and results, and arrays, as the parser knows them; without VARIADIC, which it
+    does not take for one of an array that it knows."""
     at = 0
     while at < len(head):
+        if head[at].text.lower() == "variadic":
+            yield head[at].start, head[at].end, ""
+            at += 1
+            continue
         dotted = head[at + 1].text == "." if at + 1 < len(head) - 1 else False
         last = at + 2 if dotted else at
         array = [word.text for word in head[last + 1 : last + 3]] == ["[", "]"]
