@@ -137,6 +137,18 @@ async def test_an_engine_that_is_killed_comes_back_for_those_who_hold_a_lease(lo
     lease.close()
 
 
+def test_a_local_clickhouse_that_crashed_inside_ends_so_that_its_keeper_starts_another() -> None:
+    program = """
+from mcp_backend.keeper.chdb.process import DEAD, told
+def query():
+    raise RuntimeError(f"Code: 236. DB::Exception: {DEAD}. (ABORTED)")
+told(query)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert "has crashed" in ended.stdout
+
+
 async def test_an_orphan_that_does_not_end_is_killed_before_the_next_engine_starts(local_place: Workspace) -> None:
     first = await embedded.lease("nats", local_place)
     os.kill(first.pid, signal.SIGSTOP)

@@ -19,6 +19,8 @@ ALWAYS = {"implicit_select": "0", "http_max_tries": "1"}
 """As a server, not as a local program; and no patience with a network that is not there."""
 FENCED = re.compile(r"Poco::\w*(IO|Net|Connection)|errno: 13\b|errno: 1\b|NETWORK_ERROR|DNS_ERROR")
 """How the engine words what the kernel refused it."""
+DEAD = "The server is shutting down due to a fatal error"
+"""What it says to everything after one of its threads has crashed."""
 
 
 class Gone(Exception):
@@ -67,9 +69,9 @@ class Process:
     @contextlib.contextmanager
     def answer(self, statement: Statement, asked: Asked, client: socket.socket) -> Generator[Answer]:
         """Runs the statement for as long as the client is there. Raises `Refused`, `Gone`."""
-        connection, mark = _told(self._connect), asked.query_id or os.urandom(8).hex()
+        connection, mark = told(self._connect), asked.query_id or os.urandom(8).hex()
         try:
-            _told(lambda: self._prepare(connection, asked, mark))
+            told(lambda: self._prepare(connection, asked, mark))
             with contextlib.ExitStack() as stack:
                 sql = statement.sql
                 if statement.data is not None:
@@ -85,9 +87,9 @@ class Process:
 
     def unpacked(self, body: bytes, compression: str) -> bytes:
         """A body as it was before an HTTP client compressed it; Python alone has no means for lz4. Raises `Refused`."""
-        with _file(body) as path, contextlib.closing(_told(self._connect)) as connection:
+        with _file(body) as path, contextlib.closing(told(self._connect)) as connection:
             source = f"file({literal('/proc/self/cwd/' + path)}, 'RawBLOB', 'body String', {literal(compression)})"
-            whole: bytes = _told(lambda: connection.query(f"SELECT body FROM {source}", "RawBLOB")).bytes()
+            whole: bytes = told(lambda: connection.query(f"SELECT body FROM {source}", "RawBLOB")).bytes()
             return whole
 
     def close(self) -> None:
@@ -161,7 +163,7 @@ class Run:
 
         def run() -> None:
             try:
-                outcome.append(_told(work))
+                outcome.append(told(work))
             except (Refused, NotStreamed) as error:
                 failure.append(error)
             finally:
@@ -196,12 +198,16 @@ def _file(data: bytes) -> Generator[str]:
         os.unlink(path)
 
 
-def _told(work: Callable[[], T]) -> T:
+def told(work: Callable[[], T]) -> T:
     """The result of a call of chdb, whose errors are told apart by their text only."""
     try:
         return work()
     except RuntimeError as error:
         text = str(error)
+    if DEAD in text:
+        # It stays like this for ever, and the keeper starts another one.
+        print(f"the engine has crashed: {text}", flush=True)
+        os._exit(1)
     if "Streaming query is not supported" in text:
         raise NotStreamed
     if FENCED.search(text):
