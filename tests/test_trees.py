@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcp_backend.settings import Workspace, workspace
-from mcp_backend.workspace import trees
+from mcp_backend.workspace import since, trees
 from mcp_backend.workspace.git_environment import open_repository
 from mcp_backend.workspace.trees import Trees
 from tests.conftest import git
@@ -29,6 +29,20 @@ def test_it_is_the_commit_where_nothing_changed_and_leaves_no_trace(place: Works
     write(place.root, {"orders/new.py": "x\n"})
     opened(place).of_work_tree()
     assert (index(place.root), objects(place.root)) == before
+
+
+def test_many_earlier_trees_are_compared_at_once_as_one_by_one(place: Workspace) -> None:
+    found, earlier = opened(place), list[str]()
+    for number in range(4):
+        earlier.append(found.of_work_tree().id)
+        write(place.root, {f"orders/n{number}.py": "x\n", "orders/totals.py": f"{number}\n"})
+    # A name that looks like the line which tells of the next pair.
+    write(place.root, {f"{earlier[1]} {earlier[2]}\nx.py": "x\n", 'ü "x".py': "x\n"})
+    now = found.of_work_tree().id
+    earlier += [now, earlier[0], "1" * 40]
+    look = since.differing(found, earlier)
+    assert [look(old, now) for old in earlier] == [found.paths_between(old, now) for old in earlier]
+    assert (look(now, now), look("1" * 40, now)) == (frozenset(), None)
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])

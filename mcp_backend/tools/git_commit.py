@@ -171,17 +171,18 @@ def _secrets(prepared: "Prepared", changes: "list[Changed]") -> list[Secret]:
 
 
 def _tests(prepared: "Prepared", app: App, recent: "list[Receipt]", changes: "list[Changed]") -> TestEvidence:
-    from mcp_backend.workspace import evidence, runners
+    from mcp_backend.workspace import evidence, runners, since
     from mcp_backend.workspace.changes import shown
 
     migrations = [s.migrations for s in app.policy.engines.values() if s.migrations]
     needs = [c.path for c in changes if evidence.should_have_test(c, migrations, app.policy.no_tests_needed)]
     command = runners.declared(app.policy, app.workspace)
+    receipts = [receipt for receipt in recent if receipt.command == command]
     found = evidence.judged(
         prepared.tree,
         changes,
-        [receipt for receipt in recent if receipt.command == command],
-        prepared.trees.paths_between,
+        receipts,
+        since.differing(prepared.trees, [receipt.tree for receipt in receipts if receipt.tree]),
         lambda paths: evidence.deciding(paths, app.workspace, app.policy),
         needs,
     )

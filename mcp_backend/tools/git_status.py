@@ -122,7 +122,7 @@ def _diff(repository: "Repository", base: str | None, paths: Sequence[str]) -> R
 
 def _receipt(repository: "Repository", app: App, recent: "Sequence[Receipt]") -> Json:
     """The receipt that git_commit would accept for everything as it is now, or else the newest run."""
-    from mcp_backend.workspace import evidence, runners
+    from mcp_backend.workspace import evidence, runners, since
     from mcp_backend.workspace.changes import shown
     from mcp_backend.workspace.trees import Trees
 
@@ -130,11 +130,12 @@ def _receipt(repository: "Repository", app: App, recent: "Sequence[Receipt]") ->
         return None
     trees = Trees(repository, app.workspace.state)
     command = runners.declared(app.policy, app.workspace)
+    receipts = [receipt for receipt in recent if receipt.command == command]
     found = evidence.judged(
         trees.of_work_tree().id,
         (),
-        [receipt for receipt in recent if receipt.command == command],
-        trees.paths_between,
+        receipts,
+        since.differing(trees, [receipt.tree for receipt in receipts if receipt.tree]),
         lambda paths: evidence.deciding(paths, app.workspace, app.policy),
         ["everything"],
     )
