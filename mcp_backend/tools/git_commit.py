@@ -183,7 +183,7 @@ def _tests(prepared: "Prepared", app: App, recent: "list[Receipt]", changes: "li
         changes,
         receipts,
         since.differing(prepared.trees, [receipt.tree for receipt in receipts if receipt.tree]),
-        lambda paths: evidence.deciding(paths, app.workspace, app.policy),
+        evidence.decider(app.workspace, app.policy),
         needs,
     )
     return TestEvidence(

@@ -136,7 +136,7 @@ def _receipt(repository: "Repository", app: App, recent: "Sequence[Receipt]") ->
         (),
         receipts,
         since.differing(trees, [receipt.tree for receipt in receipts if receipt.tree]),
-        lambda paths: evidence.deciding(paths, app.workspace, app.policy),
+        evidence.decider(app.workspace, app.policy),
         ["everything"],
     )
     receipt = next((r for r in recent if r.id == (found.receipt or found.newest)), recent[0])

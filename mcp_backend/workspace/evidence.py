@@ -12,10 +12,12 @@ from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace.canonical import canonical, words
 from mcp_backend.workspace.changes import classified
+from mcp_backend.workspace.current import roots_before, roots_of
 from mcp_backend.workspace.globs import fits
 from mcp_backend.workspace.go_source import tokens
-from mcp_backend.workspace.ownership import owners
+from mcp_backend.workspace.ownership import decided
 from mcp_backend.workspace.receipts import Receipt
+from mcp_backend.workspace.roots import Roots
 
 _SOURCE = words(
     "py go rs java kt kts scala groovy rb php cs fs ts mts cts js mjs cjs ex exs erl clj cljs hs ml c cc cpp cxx h hpp "
@@ -176,9 +178,18 @@ def _is_docstring(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def deciding(paths: Iterable[str], workspace: Workspace, policy: Policy) -> frozenset[str]:
-    """The paths that the tests of a backend depend on, by their owners."""
-    read = {classified(path): path for path in paths}
-    if not read:
-        return frozenset()
-    return frozenset(read[text] for text, found in owners(read, workspace, policy).items() if found.owner in DECIDES)
+def decider(workspace: Workspace, policy: Policy) -> Callable[[Iterable[str]], frozenset[str]]:
+    """Keeps of paths those that the tests of a backend depend on, by their owners. Whose what is, is looked up at the
+    first question: the trees of forty test runs are compared in one call."""
+    roots: list[tuple[Roots, Roots | None]] = []
+
+    def decides(paths: Iterable[str]) -> frozenset[str]:
+        read = {classified(path): path for path in paths}
+        if not read:
+            return frozenset()
+        if not roots:
+            roots.append((roots_of(workspace, policy), roots_before(workspace, policy)))
+        found = decided(read, workspace, *roots[0])
+        return frozenset(read[text] for text, about in found.items() if about.owner in DECIDES)
+
+    return decides
