@@ -199,6 +199,6 @@ FORMATS: tuple[Format, ...] = (
         "npm registry token",
         ("_authToken=",),
         r":_authToken=\s*[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}\b",
-        "https://docs.npmjs.com/cli/configuring-npm/npmrc",
+        "https://github.com/npm/cli/blob/latest/docs/lib/content/configuring-npm/npmrc.md",
     ),
 )
