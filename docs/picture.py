@@ -1,7 +1,7 @@
 """`python docs/picture.py RECORDING > docs/demo.svg`: what a terminal showed, as a picture.
 
-The recording is made by `script -qec "mcp-backend demo" RECORDING`. Only lines and colours are drawn: the demo does not
-move its cursor.
+The recording is made by `script -qec "mcp-backend demo 2>/dev/null" RECORDING`, without the line on standard error that
+says what goes on. Only lines and colours are drawn: the demo does not move its cursor.
 """
 
 import re
