@@ -11,6 +11,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 from urllib.parse import quote as escaped
 
+from mcp_backend.installing import run_by_uvx
+
 if TYPE_CHECKING:
     from mcp_backend.policy import Policy
 
@@ -21,7 +23,7 @@ def launcher() -> tuple[str, ...]:
     Hosts with a window start servers with the short path of the desktop, so the program is named in full. A program
     that `uvx` runs lies in a cache that may be emptied: there the host runs `uvx` too.
     """
-    if "archive-v0" in Path(sys.prefix).parts:
+    if run_by_uvx():
         return (shutil.which("uvx") or "uvx", "--from", "mcp-backend[all]", "mcp-backend")
     beside = Path(sys.executable).with_name("mcp-backend")
     if os.access(beside, os.X_OK):

@@ -27,10 +27,15 @@ def needs(what: str, extra: str) -> str:
     return f'{what} needs the extra "{extra}": {command(extra)}'
 
 
+def run_by_uvx() -> bool:
+    """Whether this program runs from uv's cache, which may be emptied any time."""
+    return "archive-v0" in Path(sys.prefix).parts
+
+
 @cache
 def _form() -> str:
     prefix = Path(sys.prefix)
-    if "archive-v0" in prefix.parts:
+    if run_by_uvx():
         return "uvx --from {} mcp-backend"
     if (prefix / "uv-receipt.toml").is_file():
         return "uv tool install {}"

@@ -2,7 +2,6 @@
 
 import argparse
 import ipaddress
-import socket
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,9 +26,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_backend.app import App, read_policy
-from mcp_backend.errors import BackendError, InvalidArgument, Unavailable
+from mcp_backend.errors import BackendError, InvalidArgument
 from mcp_backend.health import Draining, Health
 from mcp_backend.http_limits import IDLE_SECONDS, Impatient, connections
+from mcp_backend.listening import listener
 from mcp_backend.serving_policy import Http
 from mcp_backend.settings import workspace
 from mcp_backend.transports import CHANGES
@@ -67,21 +67,6 @@ def serve(server: Server[App], options: argparse.Namespace) -> int:
     )  # fmt: skip
     Draining(config, health).run(sockets=[listening])
     return 0
-
-
-def listener(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `Unavailable` when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named: without it each answer waits 40 ms for a delayed ACK.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(128)
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise Unavailable(f"--port: cannot listen on {host}:{port}: {error}") from error
-    return listening
 
 
 def loopback(host: str) -> bool:

@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterator, Mapping
 
 from mcp_backend.expressions import Expression
-from mcp_backend.hosts.effects import SHELLS, Effects, run
+from mcp_backend.hosts.effects import CHANGERS, SHELLS, Effects, run
 from mcp_backend.hosts.finding import SEARCHERS
 from mcp_backend.workspace.canonical import words as names
 from mcp_backend.workspace.shell_parts import Command, Word
 
-_CHANGERS = names("rm mv cp sed tee touch chmod chown chgrp truncate ln dd rmdir unlink shred rsync") | SHELLS
+_CHANGERS = CHANGERS | names("chgrp rsync") | SHELLS
 _LINE = Expression(
-    r"(?:^|(?<=[\s;&|(){}!`'\"/=:,]))(?:(?:rm|mv|cp|sed|tee|touch|chmod|chown|truncate|ln|dd|rmdir|unlink|shred|rsync"
-    r"|git|(?:ba|da|z|k)?sh)\s+[^;&|`()\n]*|>{1,2}\s*[\w./~-]+)"
+    rf"(?:^|(?<=[\s;&|(){{}}!`'\"/=:,]))(?:(?:{'|'.join(sorted(CHANGERS))}|rsync|git|(?:ba|da|z|k)?sh)\s+[^;&|`()\n]*"
+    r"|>{1,2}\s*[\w./~-]+)"
 )
 _CODE = Expression(r"-(e|E|c|x|ex|r|p|-eval|-exec\w*|-expression|-command|Command|-bind|[a-z-]*-c(?:md|ommand))")
 _CODED = Expression(r"[()!>|;\"'`]")

@@ -15,6 +15,8 @@ from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_line import Reader, Unreadable
 from mcp_backend.workspace.shell_parts import Command, Word
 
+CHANGERS = words("rm mv cp sed tee touch chmod chown truncate ln dd rmdir unlink shred")
+"""Programs that change the files among their words, as they are asked to most often."""
 SHELLS = words("sh bash dash zsh ksh ash mksh fish rbash csh tcsh yash")
 LONGEST = 200_000
 _REDIRECTS_WRITE = frozenset((">", ">>", ">|", "<>", "&>", "&>>", ">&"))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from mcp_backend.hosts.effects import Effects, after_options, change_folder, one, operands, run, values
+from mcp_backend.hosts.effects import CHANGERS, Effects, after_options, change_folder, one, operands, run, values
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_parts import Command, Word
 
@@ -23,7 +23,7 @@ _LOGS: Mapping[str, tuple[str, ...]] = {
 _LEADING = {"timeout": 1, "chroot": 1, "flock": 1, "taskset": 1, "chrt": 1, "faketime": 1}
 """Operands of a wrapper before the program it starts."""
 _GIT_CHANGERS = words("rm checkout restore mv clean apply")
-_CHANGERS = words("rm mv cp sed tee touch chmod chown truncate ln install perl dd rmdir unlink shred patch sh bash")
+_CHANGERS = CHANGERS | words("install perl patch sh bash")
 
 
 def wrapped(name: str, rest: list[Word], command: Command, effects: Effects) -> None:

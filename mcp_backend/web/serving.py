@@ -6,7 +6,8 @@ import socket
 import sys
 
 from mcp_backend import seat
-from mcp_backend.errors import InvalidArgument, PermissionDenied, Unavailable
+from mcp_backend.errors import InvalidArgument, PermissionDenied
+from mcp_backend.listening import listener
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -21,14 +22,7 @@ def serve(options: argparse.Namespace) -> int:
         raise PermissionDenied("the link of the inbox is shown on a terminal only: standard output must be one")
     if not 0 <= options.port <= 65535:
         raise InvalidArgument(f"--port: expected 0 to 65535, not {options.port}")
-    listening = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY on these alone.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(("127.0.0.1", options.port))
-    except OSError as error:
-        listening.close()
-        raise Unavailable(f"--port: cannot listen on 127.0.0.1:{options.port}: {error}") from error
-    with listening:
+    with listener("127.0.0.1", options.port) as listening:
         return asyncio.run(_serve(options, listening))
 
 
