@@ -5,9 +5,7 @@ both alike. Work one: `select 1` on a pooled connection in a read-only transacti
 JetStream publish, an effect, for which the audit waits for the disk once. Work three: one entry of a Redis stream.
 """
 
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,9 +15,8 @@ import mcp_types as types
 from mcp.client import Client
 from mcp.server import Server, ServerRequestContext
 
-from mcp_backend.engines import embedded
+from benchmarks.local import served
 from mcp_backend.server import Options, build
-from mcp_backend.settings import workspace
 
 CALLS = 400
 WARM = 40
@@ -28,22 +25,8 @@ WARM = 40
 async def measure() -> list[str]:
     """p50 in milliseconds of both sides and their difference; processor time of this process tells a busy machine
     from slow code."""
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
-        root = Path(name, "work")
-        root.mkdir()
-        (root / "mcp-backend.toml").write_text("[engines.postgresql]\n[engines.nats]\n[engines.redis]\n")
-        place = workspace(root)
-        database = await embedded.lease("postgresql", place)
-        broker = await embedded.lease("nats", place)
-        keys = await embedded.lease("redis", place)
-        try:
-            return await _measure(root, database.url, broker.url, keys.url)
-        finally:
-            for lease in (database, broker, keys):
-                lease.close()
-            for kind in ("postgresql", "nats", "redis"):
-                await embedded.stop(kind, place, force=True)
+    async with served("postgresql", "nats", "redis") as (root, (database, broker, keys)):
+        return await _measure(root, database, broker, keys)
 
 
 async def _measure(root: Path, database_url: str, broker_url: str, keys_url: str) -> list[str]:

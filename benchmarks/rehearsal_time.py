@@ -3,39 +3,25 @@
 `python -m benchmarks rehearsal`. Each is one call of rehearse_migration through a client, with another statement.
 """
 
-import os
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from mcp.client import Client
 
+from benchmarks.local import served
 from benchmarks.schema import fill
-from mcp_backend.engines import embedded
 from mcp_backend.server import Options, build
-from mcp_backend.settings import workspace
 
 TABLES, LATER = 500, 5
 
 
 async def measure() -> list[str]:
     """Seconds of whole calls, and of the shadow in them."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
-        root = Path(name, "work")
-        root.mkdir()
-        (root / "mcp-backend.toml").write_text("[engines.postgresql]\n")
-        place = workspace(root)
-        database = await embedded.lease("postgresql", place)
-        try:
-            fill(database.url, 0, TABLES)
-            async with Client(build(Options(root))) as client:
-                times = [await _rehearsed(client, number) for number in range(LATER + 1)]
-        finally:
-            database.close()
-            await embedded.stop("postgresql", place, force=True)
+    async with served("postgresql") as (root, (url,)):
+        fill(url, 0, TABLES)
+        async with Client(build(Options(root))) as client:
+            times = [await _rehearsed(client, number) for number in range(LATER + 1)]
     (first, made), later = times[0], times[1:]
     return [
         f"one statement rehearsed on a database of {TABLES} tables",

@@ -7,7 +7,6 @@ naive tool would; ours sends the first page.
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Any
 import psycopg
 from mcp.client import Client
 
+from benchmarks.local import served
 from benchmarks.overhead import bare_server
-from mcp_backend.engines import embedded
 from mcp_backend.server import Options, build
-from mcp_backend.settings import workspace
 
 TABLES = int(os.environ.get("BENCH_TABLES", "5000"))
 CALLS = 30
@@ -31,19 +29,9 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname not in ('pg_catalog',
 
 async def measure() -> list[str]:
     """p50 in milliseconds and bytes of each question."""
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
-        root = Path(name, "work")
-        root.mkdir()
-        (root / "mcp-backend.toml").write_text("[engines.postgresql]\n")
-        place = workspace(root)
-        database = await embedded.lease("postgresql", place)
-        try:
-            fill(database.url, 0, TABLES)
-            return await _measure(root, database.url)
-        finally:
-            database.close()
-            await embedded.stop("postgresql", place, force=True)
+    async with served("postgresql") as (root, (url,)):
+        fill(url, 0, TABLES)
+        return await _measure(root, url)
 
 
 def fill(url: str, start: int, end: int) -> None:

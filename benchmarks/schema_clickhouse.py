@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import clickhouse_connect
 from mcp.client import Client
 
+from benchmarks.local import served
 from benchmarks.overhead import bare_server
 from benchmarks.schema import timed
-from mcp_backend.engines import embedded
 from mcp_backend.server import Options, build
-from mcp_backend.settings import workspace
 
 TABLES = int(os.environ.get("BENCH_CLICKHOUSE_TABLES", "1000"))
 BARE = """
@@ -29,18 +27,8 @@ CREATE TABLE t{}_events (id UInt64, tenant UInt32, at DateTime, kind LowCardinal
 
 async def measure() -> list[str]:
     """p50 in milliseconds and bytes of each question, after the first."""
-    with tempfile.TemporaryDirectory() as name:
-        os.environ["MCP_BACKEND_STATE"] = f"{name}/state"
-        root = Path(name, "work")
-        root.mkdir()
-        (root / "mcp-backend.toml").write_text("[engines.clickhouse]\n")
-        place = workspace(root)
-        server = await embedded.lease("clickhouse", place)
-        try:
-            return await _measure(root, server.url)
-        finally:
-            server.close()
-            await embedded.stop("clickhouse", place, force=True)
+    async with served("clickhouse") as (root, (url,)):
+        return await _measure(root, url)
 
 
 async def _measure(root: Path, url: str) -> list[str]:

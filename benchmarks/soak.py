@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from mcp.client import Client
 
+from benchmarks.local import restarted
 from mcp_backend.engines import embedded
 from mcp_backend.server import Options, build
 from mcp_backend.settings import Workspace, workspace
@@ -88,10 +89,7 @@ async def soak(kind: str, seconds: float) -> list[str]:
 
 
 async def _restarted(kind: str, place: Workspace, lease: embedded.Lease, seen: Seen) -> embedded.Lease:
-    lease.close()
-    await embedded.stop(kind, place, force=True)
-    fresh = await embedded.lease(kind, place)
-    assert fresh.url == lease.url, "somebody took the port"
+    fresh = await restarted(kind, place, lease)
     seen.restarts += 1
     seen.started_at = time.monotonic()
     return fresh

@@ -24,6 +24,7 @@ from typing import Any, cast
 
 import psycopg
 
+from benchmarks.local import restarted
 from benchmarks.soak_steps import STEPS, Day
 from benchmarks.surface_fuzz import WIRES, plant
 from benchmarks.surface_report import Row, add, faults, read, report
@@ -112,7 +113,7 @@ async def _day(
             day.kinds, day.wrong = Counter(), []
             if index % (PARTS // (RESTARTS + 1)) == 0 and index < PARTS:
                 kind = "postgresql" if index // (PARTS // (RESTARTS + 1)) % 2 else "nats"
-                leases[kind] = await _restarted(kind, place, leases[kind])
+                leases[kind] = await restarted(kind, place, leases[kind])
                 day.away = AWAY
         last, left = await timed(day), _size(root)
         lines.append(f"{name}: ms of the same read (of the processor) at the start and the end: "
@@ -136,14 +137,6 @@ async def _stream(url: str) -> None:
     client = await cast("Any", nats).connect(url)
     await client.jetstream().add_stream(name="orders", subjects=["orders.>"])
     await client.close()
-
-
-async def _restarted(kind: str, place: Workspace, lease: embedded.Lease) -> embedded.Lease:
-    lease.close()
-    await embedded.stop(kind, place, force=True)
-    fresh = await embedded.lease(kind, place)
-    assert fresh.url == lease.url, "somebody took the port"
-    return fresh
 
 
 def _connections(database: str) -> int:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.local import engine
 from benchmarks.peer_install import PEER_HOME
 from benchmarks.search import repository
-from mcp_backend.engines import embedded
-from mcp_backend.settings import Workspace, workspace
+from mcp_backend.settings import workspace
 from mcp_backend.workspace import ripgrep
 
 FILES, COMMITS, LETTERS = 1_000, 20, 10
@@ -43,22 +43,12 @@ async def stage() -> AsyncGenerator[dict[str, str]]:
         repository(work, FILES)
         place = workspace(work)
         kinds = ("postgresql", "clickhouse", "redis")
-        urls = [await stack.enter_async_context(_engine(kind, place)) for kind in kinds]
+        urls = [await stack.enter_async_context(engine(kind, place)) for kind in kinds]
         names = _names(Path(name), work, *urls)
         (work / "mcp-backend.toml").write_text(POLICY)
         _git(work)
         await _letters(names["redis_url"])
         yield names
-
-
-@asynccontextmanager
-async def _engine(kind: str, place: Workspace) -> AsyncGenerator[str]:
-    lease = await embedded.lease(kind, place)
-    try:
-        yield lease.url
-    finally:
-        lease.close()
-        await embedded.stop(kind, place, force=True)
 
 
 def _names(state: Path, work: Path, url: str, columns: str, keys: str) -> dict[str, str]:
