@@ -16,6 +16,7 @@ from typing import Any
 
 from mcp_backend.engines import binaries
 from mcp_backend.errors import Unavailable
+from mcp_backend.keeper.peer import gone
 from mcp_backend.settings import Workspace, hide_credentials, private
 from mcp_backend.telling import tell
 
@@ -47,12 +48,7 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether the lease was closed, or the keeper is gone (killed, or stopped by `engines stop --force`)."""
-        try:
-            return self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return gone(self._connection)
 
     def close(self) -> None:
         """Gives the lease back; the engine stops shortly after if it was the last one. Harmless a second time."""

@@ -21,6 +21,7 @@ from mcp_backend.keeper.clickhouse import Clickhouse
 from mcp_backend.keeper.engine import Engine, Failure
 from mcp_backend.keeper.kafka import Kafka
 from mcp_backend.keeper.nats import Nats
+from mcp_backend.keeper.peer import gone
 from mcp_backend.keeper.postgresql import Postgresql
 from mcp_backend.keeper.valkey import Valkey
 
@@ -108,16 +109,6 @@ def _holds(process: str, file: os.stat_result) -> bool:
     return False
 
 
-def _gone(connection: socket.socket) -> bool:
-    """Whether the other side has ended or closed it."""
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
 class Keeper:
     """The engine, the connections of those who asked for something, and whether the engine is pinned."""
 
@@ -199,7 +190,7 @@ class Keeper:
             self._reply(connection, {"error": error})
         elif connection in self.received:
             # Who gave up while the engine started wants none that stays.
-            self.pinned = self.pinned or (what == "pin" and not _gone(connection))
+            self.pinned = self.pinned or (what == "pin" and not gone(connection))
             if what == "lease":
                 self.leases.add(connection)
             self._reply(connection, self._status())
