@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from mcp_backend.call import parse
 from mcp_backend.errors import BackendError, InvalidArgument
 from mcp_backend.tools import TOOLS
+from mcp_backend.tools.arguments import parse
 from tests.conftest import ERAS, Connect, Era, git
 
 CODES = {cls.code for cls in BackendError.__subclasses__()}
