@@ -14,6 +14,17 @@ ENVIRONMENTS: tuple[Environment, ...] = ("development", "staging", "production")
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a guard says about one action. `step` names what is missing when doing it makes the call right."""
+
+    outcome: Outcome
+    constraint: str
+    reason: str
+    remedy: str = ""
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Constraint:
     """A promise of the persona, in its own words, and the guard that keeps it.
 
@@ -39,6 +50,10 @@ class Constraint:
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     disabled_because: str = ""
 
+    def verdict(self, reason: str, remedy: str = "", *, step: str = "") -> Verdict:
+        """What a guard says of an action that this promise is about: its outcome, and why."""
+        return Verdict(self.outcome, self.id, reason, remedy, step)
+
 
 @dataclass(frozen=True, slots=True)
 class Promises:
@@ -49,17 +64,6 @@ class Promises:
     def constraint(self, identifier: str) -> Constraint | None:
         """The constraint of that id, if there is one."""
         return next((c for c in self.constraints if c.id == identifier), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a guard says about one action. `step` names what is missing when doing it makes the call right."""
-
-    outcome: Outcome
-    constraint: str
-    reason: str
-    remedy: str = ""
-    step: str = ""
 
 
 _SECONDS = MappingProxyType({"s": 1, "m": 60, "h": 3600, "d": 86400})

@@ -13,13 +13,11 @@ def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict |
     if not isinstance(action, (MoveBranch, PushCommits)):
         return None
     if facts.refs is None:
-        return Verdict(constraint.outcome, constraint.id, "it was not looked up which branches are protected")
+        return constraint.verdict("it was not looked up which branches are protected")
     kept = facts.refs.protected
     match action:
         case PushCommits(ref=ref) if ref in kept:
-            return Verdict(
-                constraint.outcome,
-                constraint.id,
+            return constraint.verdict(
                 f"{ref.removeprefix(HEADS)} is protected on {action.remote}",
                 "push a branch of your own (git_branch creates one) and ask for a review of it",
             )
@@ -28,12 +26,10 @@ def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict |
             what = f"{action.ref.removeprefix(HEADS)} on {action.remote} would lose commits that are there"
             return Verdict(outcome, constraint.id, f"a person approves a forced push: {what}")
         case MoveBranch(branch=branch, after=None) if HEADS + branch in kept:
-            return Verdict(constraint.outcome, constraint.id, f"{branch} is protected", "leave it where it is")
+            return constraint.verdict(f"{branch} is protected", "leave it where it is")
         case MoveBranch() if facts.refs.rewritten:
             some = ", ".join(commit[:12] for commit in facts.refs.rewritten[:SHOWN])
-            return Verdict(
-                constraint.outcome,
-                constraint.id,
+            return constraint.verdict(
                 f"{len(facts.refs.rewritten)} commit(s) of a protected branch would be made anew: {some}",
                 "rebase onto that branch instead, so that its commits stay",
             )

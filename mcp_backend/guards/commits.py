@@ -16,7 +16,7 @@ def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict
     if not isinstance(action, CreateCommit):
         return None
     if (tests := facts.tests) is None:
-        return Verdict(constraint.outcome, constraint.id, "it was not looked up what tests say about this commit")
+        return constraint.verdict("it was not looked up what tests say about this commit")
     if tests.receipt is not None or not (tests.needs_tests or tests.needs_run):
         return None
     if tests.newest is None:
@@ -29,7 +29,7 @@ def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict
         if left := tuple(path for path in tests.stale if path not in action.paths):
             which = "which" if left == tests.stale else f"and {_some(left)}"
             reason += f", {which} this commit leaves out: commit what is yours of it too, or take it back"
-    return Verdict(constraint.outcome, constraint.id, reason, step="run_tests")
+    return constraint.verdict(reason, step="run_tests")
 
 
 def carries_tests(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
@@ -38,9 +38,7 @@ def carries_tests(action: Action, constraint: Constraint, facts: Facts) -> Verdi
         return None
     if not facts.tests.needs_tests or facts.tests.carries_tests:
         return None
-    return Verdict(
-        constraint.outcome,
-        constraint.id,
+    return constraint.verdict(
         f"backend code changes without a test: {_some(facts.tests.needs_tests)}",
         "add or change a test that would fail without this change, and commit it together",
     )

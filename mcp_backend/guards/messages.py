@@ -23,24 +23,18 @@ def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
                 "publish JSON, Avro or protobuf",
             )
         if fit.contract and not fit.fits:
-            return Verdict(
-                constraint.outcome,
-                constraint.id,
+            return constraint.verdict(
                 f"payload does not fit {fit.contract}: {'; '.join(fit.problems[:5])}",
                 "send what the contract says, or ask the architect (kind spec_clarification)",
             )
         if not fit.contract and fit.expired:
-            return Verdict(
-                constraint.outcome,
-                constraint.id,
+            return constraint.verdict(
                 fit.expired,
                 "declare the contract (AsyncAPI, JSON Schema, Avro or protobuf), or justify anew what changed",
             )
         if not fit.contract and len((fit.justification or "").strip()) < MINIMUM_JUSTIFICATION:
             missing = "; ".join(fit.problems[:5]) or f"no contract is declared for {fit.destination}"
-            return Verdict(
-                constraint.outcome,
-                constraint.id,
+            return constraint.verdict(
                 f"{missing}: a message format of one's own needs `justification` "
                 f"({MINIMUM_JUSTIFICATION} characters or more: why no declared contract fits, who reads it)",
                 "declare the contract (AsyncAPI, JSON Schema, Avro or protobuf), or say why in `justification`: the "
@@ -63,4 +57,4 @@ def destroyed(action: Action, constraint: Constraint, facts: Facts) -> Verdict |
             f"{lost[0].target} destroys {lost[0].destroys}, beside {len(facts.changes) - 1} other change(s)",
             "make the changes that destroy something in calls of their own, one each",
         )
-    return Verdict(constraint.outcome, constraint.id, f"{lost[0].target} destroys {lost[0].destroys}")
+    return constraint.verdict(f"{lost[0].target} destroys {lost[0].destroys}")

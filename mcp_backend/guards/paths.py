@@ -36,9 +36,7 @@ def _listed(paths: list[str], facts: Facts) -> str:
 def frontend(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
     """Frontend paths are refused; grey zones (templates, stray scripts) only warn, a person looks at the diff."""
     if mine := _owned(action, facts, ("frontend",)):
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"belongs to the frontend engineer: {_listed(mine, facts)}",
             "leave these paths out; agree the contract you need with the frontend engineer (kind frontend_contract)",
         )
@@ -57,18 +55,14 @@ def spec(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None
     edited, and the architect approves exactly what is committed."""
     mine = _owned(action, facts, ("spec",))
     if any(path not in facts.decided for path in mine):
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"the architect designs the specification: {_listed(mine, facts)}",
             "implement what the specification says, or ask the architect to change it (kind spec_clarification)",
         )
     if not isinstance(action, CreateCommit):
         return _by_decision(action, constraint, facts, mine) if mine else None
     if held := [d for d in facts.contracts if d.held]:
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"this commit makes the implementation deviate from the specification: {deviations(held)}",
             f"make it do what {held[0].spec} says; if the specification should change, ask the architect (escalate, "
             f'kind spec_clarification, spec_ref "{held[0].spec} {held[0].operation}") and leave this out of the commit',
@@ -106,23 +100,17 @@ def protected(action: Action, constraint: Constraint, facts: Facts) -> Verdict |
     """Policy, persona, host settings, hooks, CI and `.git` internals decide what the agent may do: a person edits
     them. Links and nested repositories in a commit are refused too: they point outside what was judged."""
     if unseen := [path for path in written(action) if path not in facts.owners]:
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"it was not looked up whose these are: {', '.join(unseen[:SHOWN])}",
             "this is a fault of the server: report it",
         )
     if mine := _owned(action, facts, ("policy", "git")):
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"decides what this server and its host may do: {_listed(mine, facts)}",
             "leave these paths out and tell the person what you would change",
         )
     if isinstance(action, (CreateCommit, PushCommits)) and facts.special_files:
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"symbolic links and nested repositories are not committed: {', '.join(facts.special_files[:SHOWN])}",
             "commit the real files",
         )

@@ -23,4 +23,4 @@ def approved(action: Action, constraint: Constraint, facts: Facts) -> Verdict | 
             return None
     if environment == "development":
         return None
-    return Verdict(constraint.outcome, constraint.id, f"a person approves {what}")
+    return constraint.verdict(f"a person approves {what}")

@@ -9,9 +9,7 @@ def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict 
     """A read whose statement is not wholly understood as a read is refused; what was not parsed is not a read. A
     running service is only asked with safe methods, unless the tool is there to write (`facts.service`)."""
     if isinstance(action, CallApi) and facts.service is None and action.method not in SAFE_METHODS:
-        return Verdict(
-            constraint.outcome,
-            constraint.id,
+        return constraint.verdict(
             f"{action.method} may change something at {action.url}",
             "check a running service by requests that only read, or its implementation where it can be started",
         )
@@ -21,9 +19,7 @@ def reads_only(action: Action, constraint: Constraint, facts: Facts) -> Verdict 
     if statement is not None and statement.reads_only:
         return None
     why = statement.why if statement else "the statement was not analysed"
-    return Verdict(
-        constraint.outcome,
-        constraint.id,
+    return constraint.verdict(
         f"db_query only reads: {why}",
         "schema changes go through run_migration, data changes through the application's own code path",
     )

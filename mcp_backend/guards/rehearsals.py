@@ -20,5 +20,5 @@ def rehearsed(action: Action, constraint: Constraint, facts: Facts) -> Verdict |
     if found.verdict == "reject":
         return Verdict("deny", constraint.id, f"the rehearsal rejects it: {why}", instead or "change the migration")
     if found.verdict == "needs_approval":
-        return Verdict(constraint.outcome, constraint.id, f"a person decides: {why}", instead)
+        return constraint.verdict(f"a person decides: {why}", instead)
     return None

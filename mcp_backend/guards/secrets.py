@@ -23,9 +23,7 @@ def no_secrets(action: Action, constraint: Constraint, facts: Facts) -> Verdict 
     if not found:
         return None
     places = ", ".join(f"{s.kind} at {s.path}:{s.line}" for s in found[:SHOWN])
-    return Verdict(
-        constraint.outcome,
-        constraint.id,
+    return constraint.verdict(
         f"would publish a credential: {places}",
         "read it from the environment or a secret store; a real key that was already shared must be revoked",
     )

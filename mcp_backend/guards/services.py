@@ -9,9 +9,7 @@ def known(action: Action, constraint: Constraint, facts: Facts) -> Verdict | Non
     """A request to an address that is neither this machine's nor a service's of the policy is refused."""
     if not isinstance(action, CallApi) or facts.service is None or not facts.service.refused:
         return None
-    return Verdict(
-        constraint.outcome,
-        constraint.id,
+    return constraint.verdict(
         facts.service.refused,
         "call the service where it runs on this machine, or ask a person to name it in the policy as [services.NAME]",
     )
