@@ -38,36 +38,66 @@ class Options:
 
 def build(options: Options) -> Server[App]:
     """The server of one workspace. Nothing outside this process is opened before the first connection."""
-    tools = enabled(options.toolsets, read_only=options.read_only)
-    engineer = persona.load()
-    audience = Audience()
-    fixed = [r for r in RESOURCES if not r.template]
-    templates = [r for r in RESOURCES if r.template]
-    prompts = (engineer.role, *engineer.prompts)
+    served = _Served(options, enabled(options.toolsets, read_only=options.read_only), persona.load(), Audience())
+    server = Server(
+        NAME,
+        version=__version__,
+        title="Backend Engineer",
+        description="A backend engineer with guarded tools for databases, messaging, git and tests.",
+        instructions=persona.offered(served.engineer.instructions, served.tools),
+        lifespan=served.lifespan,
+        on_list_tools=served.list_tools,
+        on_call_tool=served.call_tool,
+        on_list_resources=_list_resources,
+        on_list_resource_templates=_list_templates,
+        on_read_resource=_read_resource,
+        on_list_prompts=served.list_prompts,
+        on_get_prompt=served.get_prompt,
+        on_completion=_complete,
+        on_subscribe_resource=served.subscribe,
+        on_unsubscribe_resource=served.audience.unsubscribe,
+        on_subscriptions_listen=served.listen,
+    )
+    server.middleware = [telemetry.traced]
+    server.extensions = {ui.EXTENSION: {}}
+    return server
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What one server offers, and its answers to requests that depend on that."""
+
+    options: Options
+    tools: Mapping[str, type[Tool]]
+    engineer: persona.Persona
+    audience: Audience
 
     @asynccontextmanager
-    async def lifespan(_: Server[App]) -> AsyncGenerator[App]:
-        async with open_app(options.workspace) as app:
-            watching = asyncio.create_task(audience.watch(app))
+    async def lifespan(self, _: Server[App]) -> AsyncGenerator[App]:
+        """The app of each connection, and who watches it."""
+        async with open_app(self.options.workspace) as app:
+            watching = asyncio.create_task(self.audience.watch(app))
             try:
                 yield app
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
 
-    async def list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        """The tools that this caller may use."""
         scopes, able = _caller(ctx).scopes, ctx.session.client_capabilities
         views = able is not None and ui.wanted(able.extensions)
-        return types.ListToolsResult(
-            tools=[_tool(tool, views) for tool in tools.values() if scopes is None or not lacking(scopes, tool)]
-        )
+        allowed = [tool for tool in self.tools.values() if scopes is None or not lacking(scopes, tool)]
+        return types.ListToolsResult(tools=[_tool(tool, views) for tool in allowed])
 
     async def call_tool(
-        ctx: Context, params: types.CallToolRequestParams
+        self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        tool = tools.get(params.name)
+        """One call; what goes wrong in it is a result, too."""
+        tool = self.tools.get(params.name)
         if tool is None:
-            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {', '.join(tools)}")
+            known = ", ".join(self.tools)
+            raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {params.name}; known: {known}")
         told = telling.Told(ctx.session.report_progress)
         telling.here(told)
         app = _app(ctx, progress=told.progress)
@@ -80,69 +110,15 @@ def build(options: Options) -> Server[App]:
         except BackendError as error:
             return _result({"error": error.as_json()}, is_error=True)
 
-    async def list_resources(
-        ctx: Context,
-        params: types.PaginatedRequestParams | None,
-    ) -> types.ListResourcesResult:
-        return types.ListResourcesResult(
-            resources=[
-                types.Resource(uri=r.uri, name=r.name, title=r.title, description=r.description, mime_type=r.mime_type)
-                for r in fixed
-            ]
-        )
+    async def list_prompts(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
+        """The engineer's role and the prompts for single jobs."""
+        return types.ListPromptsResult(prompts=[_prompt(prompt) for prompt in self._prompts])
 
-    async def list_templates(
-        ctx: Context,
-        params: types.PaginatedRequestParams | None,
-    ) -> types.ListResourceTemplatesResult:
-        return types.ListResourceTemplatesResult(
-            resource_templates=[
-                types.ResourceTemplate(
-                    uri_template=r.uri,
-                    name=r.name,
-                    title=r.title,
-                    description=r.description,
-                    mime_type=r.mime_type,
-                )
-                for r in templates
-            ]
-        )
-
-    async def read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-        uri = str(params.uri)
-        resource, values = _find(uri)
-        try:
-            app = _app(ctx)
-            check_resource(app.caller.scopes, uri)
-            text = await resource.read(app, values)
-        except NotFound as error:
-            raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data={"uri": uri}) from error
-        except BackendError as error:
-            raise MCPError(code=types.INTERNAL_ERROR, message=error.reason, data=error.as_json()) from error
-        return types.ReadResourceResult(
-            contents=[types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text, _meta=resource.meta)]
-        )
-
-    async def list_prompts(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
-        return types.ListPromptsResult(
-            prompts=[
-                types.Prompt(
-                    name=p.name,
-                    title=p.title,
-                    description=p.description,
-                    arguments=[
-                        types.PromptArgument(name=a.name, description=a.description, required=a.required)
-                        for a in p.arguments
-                    ],
-                )
-                for p in prompts
-            ]
-        )
-
-    async def get_prompt(ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-        prompt = next((p for p in prompts if p.name == params.name), None)
+    async def get_prompt(self, ctx: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+        """A prompt with what was given filled in."""
+        prompt = next((p for p in self._prompts if p.name == params.name), None)
         if prompt is None:
-            known = ", ".join(p.name for p in prompts)
+            known = ", ".join(p.name for p in self._prompts)
             raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown prompt: {params.name}; known: {known}")
         given = params.arguments or {}
         for argument in prompt.arguments:
@@ -153,57 +129,92 @@ def build(options: Options) -> Server[App]:
                 )
         if "{{picture}}" in prompt.body:
             given = {**given, "picture": await _picture(_app(ctx), given.get("base", ""))}
-        text = persona.render(prompt, given, engineer, tools)
+        text = persona.render(prompt, given, self.engineer, self.tools)
         return types.GetPromptResult(
             description=prompt.description,
             messages=[types.PromptMessage(role="user", content=types.TextContent(type="text", text=text))],
         )
 
-    async def complete(ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
-        values: list[str] = []
-        if isinstance(params.ref, types.ResourceTemplateReference):
-            resource = next((r for r in templates if r.uri == params.ref.uri), None)
-            if resource and resource.complete:
-                known = (params.context.arguments if params.context else None) or {}
-                app = _app(ctx)
-                with suppress(PermissionDenied):  # Who may not read it gets no names of it either.
-                    check_resource(app.caller.scopes, resource.uri)
-                    values = await resource.complete(app, params.argument.name, known)
-        fitting = [v for v in values if v.startswith(params.argument.value)]
-        return types.CompleteResult(
-            completion=types.Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
-        )
+    @property
+    def _prompts(self) -> tuple[persona.Prompt, ...]:
+        return (self.engineer.role, *self.engineer.prompts)
 
-    async def subscribe(ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+    async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        """Tells this session from now on when a resource changes (up to 2025-11-25)."""
         _may_watch(ctx, [str(params.uri)])
-        return await audience.subscribe(ctx, params)
+        return await self.audience.subscribe(ctx, params)
 
-    async def listen(ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
+    async def listen(self, ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
+        """The same as a stream of notifications (from 2026-07-28 on)."""
         _may_watch(ctx, params.notifications.resource_subscriptions or [])
-        return await audience.listen(ctx, params)
+        return await self.audience.listen(ctx, params)
 
-    server = Server(
-        NAME,
-        version=__version__,
-        title="Backend Engineer",
-        description="A backend engineer with guarded tools for databases, messaging, git and tests.",
-        instructions=persona.offered(engineer.instructions, tools),
-        lifespan=lifespan,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-        on_list_resources=list_resources,
-        on_list_resource_templates=list_templates,
-        on_read_resource=read_resource,
-        on_list_prompts=list_prompts,
-        on_get_prompt=get_prompt,
-        on_completion=complete,
-        on_subscribe_resource=subscribe,
-        on_unsubscribe_resource=audience.unsubscribe,
-        on_subscriptions_listen=listen,
+
+async def _list_resources(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+    return types.ListResourcesResult(
+        resources=[
+            types.Resource(uri=r.uri, name=r.name, title=r.title, description=r.description, mime_type=r.mime_type)
+            for r in RESOURCES
+            if not r.template
+        ]
     )
-    server.middleware = [telemetry.traced]
-    server.extensions = {ui.EXTENSION: {}}
-    return server
+
+
+async def _list_templates(
+    ctx: Context, params: types.PaginatedRequestParams | None
+) -> types.ListResourceTemplatesResult:
+    return types.ListResourceTemplatesResult(
+        resource_templates=[
+            types.ResourceTemplate(
+                uri_template=r.uri, name=r.name, title=r.title, description=r.description, mime_type=r.mime_type
+            )
+            for r in RESOURCES
+            if r.template
+        ]
+    )
+
+
+async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    uri = str(params.uri)
+    resource, values = _find(uri)
+    try:
+        app = _app(ctx)
+        check_resource(app.caller.scopes, uri)
+        text = await resource.read(app, values)
+    except NotFound as error:
+        raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data={"uri": uri}) from error
+    except BackendError as error:
+        raise MCPError(code=types.INTERNAL_ERROR, message=error.reason, data=error.as_json()) from error
+    return types.ReadResourceResult(
+        contents=[types.TextResourceContents(uri=uri, mime_type=resource.mime_type, text=text, _meta=resource.meta)]
+    )
+
+
+async def _complete(ctx: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+    values: list[str] = []
+    if isinstance(params.ref, types.ResourceTemplateReference):
+        resource = next((r for r in RESOURCES if r.template and r.uri == params.ref.uri), None)
+        if resource and resource.complete:
+            known = (params.context.arguments if params.context else None) or {}
+            app = _app(ctx)
+            with suppress(PermissionDenied):  # Who may not read it gets no names of it either.
+                check_resource(app.caller.scopes, resource.uri)
+                values = await resource.complete(app, params.argument.name, known)
+    fitting = [v for v in values if v.startswith(params.argument.value)]
+    return types.CompleteResult(
+        completion=types.Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
+    )
+
+
+def _prompt(prompt: persona.Prompt) -> types.Prompt:
+    return types.Prompt(
+        name=prompt.name,
+        title=prompt.title,
+        description=prompt.description,
+        arguments=[
+            types.PromptArgument(name=a.name, description=a.description, required=a.required) for a in prompt.arguments
+        ],
+    )
 
 
 async def _picture(app: App, base: str) -> str:
