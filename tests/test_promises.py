@@ -22,7 +22,6 @@ from mcp_backend.policy import Constraint, Policy
 from tests import test_guards
 
 TESTS = Path(__file__).parent
-PACKAGE = TESTS.parent / "mcp_backend"
 PROMISES = persona.load().constraints
 OUTCOMES = ("refused", "allowed")
 

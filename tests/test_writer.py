@@ -24,7 +24,6 @@ from tests.service import ask
 
 ATTEMPTS = int(os.environ.get("RACE_ATTEMPTS", "1000"))
 COUNTS = int(os.environ.get("RACE_COUNTS", "60"))
-EXCHANGE = 2
 SWAPPER = """
 import ctypes, sys
 a, b = (p.encode() for p in sys.argv[1:3])

@@ -51,7 +51,7 @@ class _Reading:
     """One file while it is read."""
 
     def __init__(self, path: str, data: bytes, root: "Node") -> None:
-        self._path, self._data, self._root = path, data, root
+        self._path, self._root = path, root
         self._imports = clients.imported(data)
         self._manual = _MANUAL.search(data) is not None
         group = _GROUP.search(data)

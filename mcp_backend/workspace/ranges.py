@@ -20,7 +20,6 @@ from mcp_backend.workspace.trees import Trees
 COMMITS = 2000
 LARGEST = 4_000_000
 """Bytes of one file that are looked at for credentials."""
-GONE = "000000"
 
 
 @dataclass(frozen=True, slots=True)

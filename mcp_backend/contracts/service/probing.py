@@ -37,7 +37,6 @@ class Probe:
         self.refused: set[str] = set()
         """Parameters and properties whose bad values were refused, as far as some were tried."""
         self._known = Known(self._f)
-        self._authorised = not headers
         self.first: dict[str, int] = {}
         """The status of the first answer of each operation."""
 
@@ -71,7 +70,6 @@ class Probe:
                 self._headers = headers
                 answer = await self._send(operation)
                 if answer.status not in (0, 401, 403):
-                    self._authorised = True
                     return
             self._headers = self._candidates[0] if self._candidates else {}
 

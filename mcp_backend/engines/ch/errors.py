@@ -17,7 +17,6 @@ TOO_MUCH = frozenset({158, 191, 241, 307, 396, 422})
 """Rows, bytes, memory or result over a limit."""
 GIVEN_UP = frozenset({3, 202, 203, 210, 236, 242, 373, 439, 745, 999})
 """The server is overloaded, ends, or has no keeper: later perhaps."""
-SYNTAX = frozenset({62, 26, 27, 73})
 MOST_MESSAGE = 600
 
 

@@ -33,7 +33,6 @@ RENEW_SECONDS = 15.0
 LOOK_SECONDS = 0.25
 CHANGE_SECONDS = 30.0
 EXISTS = 57
-GONE = 60
 
 
 @asynccontextmanager
