@@ -352,7 +352,8 @@ FORMS: dict[str, dict[str, str]] = {
     "goose": {"20260101_a.sql": "-- +goose Up\ncreate table a();\n-- +goose Down\n"},
     "sql-migrate": {"1_a.sql": "-- +migrate Up\nselect 1;\n"},
     "Flyway": {"V1__a.sql": "select 1;", "R__view.sql": "select 1;"},
-    "golang-migrate": {"000001_a.up.sql": "select 1;", "000001_a.down.sql": "select 1;"},
+    # Atlas writes it, too, with its sums beside it.
+    "golang-migrate": {"000001_a.up.sql": "select 1;", "000001_a.down.sql": "select 1;", "atlas.sum": ""},
     "Alembic": {"env.py": "", "script.py.mako": "", "versions/abc_a.py": "revision = 'a'\ndown_revision = None\n"},
     "Django": {"__init__.py": "", "0001_initial.py": "from django.db import migrations\nclass Migration: pass\n"},
     "Prisma": {"20260101_a/migration.sql": "select 1;", "migration_lock.toml": ""},

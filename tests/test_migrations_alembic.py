@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -17,7 +17,8 @@ from mcp_backend.app import open_app
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrations import alembic as reading
 from mcp_backend.migrations import planning
-from mcp_backend.migrations.wiretap import interrupted
+from mcp_backend.migrations.wiretap import interrupted, program
+from mcp_backend.migrations.wiretap.tap import Tap
 from tests.compiled import compiled
 from tests.conftest import ERAS, Era, git, long_proof
 from tests.migration_fixtures import NOBODY, WAITING, Project, call
@@ -156,6 +157,23 @@ async def test_a_project_that_does_not_take_its_address_from_us_is_told_so(alemb
     assert refused["code"] == "failed_precondition"
     assert "never connected to the database that it was given" in refused["reason"]
     assert "secret-word" not in json.dumps(refused)
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("OSError: [Errno 30] Read-only file system: '/app'", "ended before it connected: OSError: [Errno 30] Read-on"),
+        ("app.errors.NotSetError: no SECRET_KEY", "ended before it connected: app.errors.NotSetError: no SECRET_KEY."),
+        ("Exception: DB URL not set in config", "ended before it connected: Exception: DB URL not set in config."),
+        ("sqlalchemy.exc.OperationalError: [Errno 111] Connection refused", "never connected to the database"),
+        ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "never connected to the database"),
+        ("it has nothing to do", "never connected to the database"),
+    ],
+)
+def test_what_a_project_lacks_before_it_connects_is_told_apart_from_another_address(printed: str, told: str) -> None:
+    tap = Tap(cast("Any", None), cast("Any", None), cast("Any", None))  # nothing connected to it
+    said = program.why(program.Ended(1, False, f"Traceback\n  File x\n{printed}\n"), tap, "alembic upgrade")
+    assert said.startswith(f"alembic upgrade {told}")
 
 
 async def test_a_run_that_was_killed_is_told_by_the_next_one(alembic: Alembic) -> None:

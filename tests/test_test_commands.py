@@ -121,6 +121,24 @@ def test_a_selection_may_be_given_from_the_folder_that_the_command_runs_in(
     assert bool(found.notes) == bool(note)
 
 
+def test_the_end_of_a_path_is_enough_where_one_file_ends_like_that(root: Path) -> None:
+    write(root, {"tests/unit/test_one.py": "", "tests/unit/test_two.py": "", "tests/e2e/test_two.py": ""})
+    known = ["tests/e2e/test_two.py", "tests/test_gone.py", "tests/unit/test_one.py", "tests/unit/test_two.py"]
+
+    def chosen(item: str) -> tuple[list[str], tuple[str, ...]]:
+        found = select([item], commands("pytest", root), root, lambda: known)
+        return [" ".join(command.argv) for command in found.commands], found.notes
+
+    note = "selection test_one.py: taken for tests/unit/test_one.py"
+    assert chosen("test_one.py") == (["pytest tests/unit/test_one.py"], (note,))
+    assert chosen("e2e/test_two.py::test_x")[0] == ["pytest tests/e2e/test_two.py::test_x"]
+    with pytest.raises(InvalidArgument, match=r"may be tests/e2e/test_two\.py, tests/unit/test_two\.py: name the one"):
+        chosen("test_two.py")
+    for none in ("two.py", "test_gone.py", "/test_one.py"):
+        with pytest.raises(InvalidArgument, match=r"is no path|outside the workspace"):
+            chosen(none)
+
+
 def test_a_selection_for_django_is_its_labels(root: Path) -> None:
     write(root, {"api/manage.py": "", "api/shop/tests/__init__.py": "", "api/shop/tests/test_cart.py": ""})
     declared = commands("cd api && python3 manage.py test --parallel auto -v 2 shop", root)

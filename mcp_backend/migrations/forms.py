@@ -108,11 +108,11 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
     ("Prisma", _inside("[0-9]*/migration.sql")),
     ("Drizzle", _inside("meta/_journal.json")),
     ("Drizzle", _marked(r"--> statement-breakpoint", "a line '--> statement-breakpoint'")),
-    ("Atlas", _beside("atlas.sum")),
     ("sqitch", _beside("sqitch.plan")),
     ("bun", _named(r"[0-9]+_.*\.tx\.(up|down)\.sql")),
     ("bun", _marked(r"--bun:split", "a line '--bun:split'")),
     ("golang-migrate", _named(r"[0-9]+_.*\.(up|down)\.sql")),
+    ("Atlas", _beside("atlas.sum")),  # Atlas also writes the forms of other tools, which then apply them.
     ("Rails", _named(r"[0-9]{14}_\w+\.rb")),
     ("Ecto", _named(r"[0-9]{14}_\w+\.exs")),
     ("Knex, TypeORM or another JavaScript tool", _named(r"[0-9]{8,}.*\.[cm]?[jt]s")),

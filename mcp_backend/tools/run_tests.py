@@ -69,7 +69,7 @@ class RunTests(Tool):
         return Plan(actions=actions, preview=preview, prepared=prepared, recorded=recorded)
 
     def _prepare(self, app: App) -> _Prepared:
-        from mcp_backend.workspace import git, runners, selection
+        from mcp_backend.workspace import git, listing, runners, selection
         from mcp_backend.workspace.git_environment import open_repository
         from mcp_backend.workspace.trees import Trees
 
@@ -94,7 +94,7 @@ class RunTests(Tool):
                 return _Prepared(declared, (), scope, trees, head, "")
         if not items:
             return _Prepared(declared, commands, scope, trees, head, problem)
-        selected = selection.select(items, commands, root)
+        selected = selection.select(items, commands, root, lambda: listing.files(app.workspace))
         return _Prepared(declared, selected.commands, scope, trees, head, problem, selected.notes)
 
     async def run(self, app: App, plan: Plan) -> Result:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from mcp_backend.workspace.evidence import is_test
 from mcp_backend.workspace.runners import Command, Kind
 
 _NAMES = re.compile(r"(?!.*\.(py|go)$)[\w.\[\] -]{1,200}")
+_FILE = re.compile(r"[^/].*\.(py|go)")
+_NAMED = 5
+"""Files that an answer names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,12 @@ class Selected:
     notes: tuple[str, ...] = ()
 
 
-def select(items: Sequence[str], commands: Sequence[Command], root: Path) -> Selected:
+def select(
+    items: Sequence[str], commands: Sequence[Command], root: Path, known: Callable[[], Iterable[str]] = tuple
+) -> Selected:
     """The commands for these tests only. A path is relative to the workspace, or to the folder that a command of it
-    runs in, and chooses its runner: below a `go.mod` it is Go's.
+    runs in, and chooses its runner: below a `go.mod` it is Go's. The end of a path is enough where only one file of
+    the repository, which are `known`, ends like that.
 
     Raises `InvalidArgument` naming the item that is neither a path nor words of a test name.
     """
@@ -33,6 +39,8 @@ def select(items: Sequence[str], commands: Sequence[Command], root: Path) -> Sel
     for item in items:
         path, _, test = item.strip().partition("::")
         place, note = _place(path, commands, root, item)
+        if place is None and _FILE.fullmatch(path):
+            place, note = _ending(path, known(), root, item)
         notes += [note] if note else []
         if place is not None:
             command = _runner(place, commands, root)
@@ -100,6 +108,17 @@ def _place(path: str, commands: Sequence[Command], root: Path, item: str) -> tup
         return place, f"selection {path}: taken from the folder of the test command, {taken}"
     others = [runners.relative(other, root) for other in run if other != place]
     return place, f"selection {path}: taken from the workspace, not {', '.join(others)}" if others else ""
+
+
+def _ending(path: str, known: Iterable[str], root: Path, item: str) -> tuple[Path | None, str]:
+    """The only file whose path ends like this, and that it was taken. Raises `InvalidArgument` naming several."""
+    found = [file for file in known if f"/{file}".endswith(f"/{path}") and (root / file).is_file()]
+    if len(found) > 1:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        raise InvalidArgument(f"selection: {item[:120]!r} may be {', '.join(found[:_NAMED])}{more}: name the one")
+    if not found or not (root / found[0]).resolve().is_relative_to(root):
+        return None, ""
+    return root / found[0], f"selection {path}: taken for {found[0]}"
 
 
 def _runner(place: Path, commands: Sequence[Command], root: Path) -> Command:

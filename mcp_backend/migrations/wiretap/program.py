@@ -21,11 +21,14 @@ URL = "MCP_BACKEND_TAP_URL"
 """The variable that has the tap's URL for our own launchers."""
 _POSTGRESQL = re.compile(r"(postgres(?:ql|is)?(?:\+\w+)?|psql|pgsql)://")
 _NAMED = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*[\"']?(\S+)", re.MULTILINE)
-_BROKEN = re.compile(
-    r"[\w.]*(?:ImproperlyConfigured|KeyError|ValidationError|ImportError|AttributeError|NameError): [^|]+"
-    r"|\w+ \| Field required[^|]*"
+_BROKEN = re.compile(r"[\w.]*(?:ImproperlyConfigured|Error|Exception): [^|]+|\w+ \| Field required[^|]*")
+"""What a program ends with that cannot be loaded, or does not find what it needs."""
+_ELSEWHERE = re.compile(
+    r"OperationalError|InterfaceError|\bConnection\w*Error|gaierror|Timeout\w*Error"
+    r"|connection (?:refused|failed|to server)|(?:could not|failed to|can't) connect",
+    re.IGNORECASE,
 )
-"""What a program ends with whose own settings or modules cannot be loaded."""
+"""What it ends with when it asked for another address than its own."""
 _PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "host": ("PGHOST", "DB_HOST", "DATABASE_HOST", "POSTGRES_HOST", "POSTGRES_SERVER", "SQL_HOST",
              "DJANGO_DB_HOST"),
@@ -186,12 +189,12 @@ def why(ended: Ended, tap: Tap, told: str) -> str:
             "mcp-backend.toml"
         )
     if not tap.sessions:
-        if broken := _BROKEN.search(ended.last):
+        if (broken := _BROKEN.search(ended.last)) and not _ELSEWHERE.search(ended.last):
             said = ended.last[broken.start() :][:300]
             return (
-                f"{told} ended before it connected: {said}. What the project's settings want of the environment "
-                "(DJANGO_SETTINGS_MODULE, for one) has to be set for this server, and named by a person in [sandbox] "
-                "environment of mcp-backend.toml"
+                f"{told} ended before it connected: {said}. What the project's settings need (which database, "
+                "which folder, DJANGO_SETTINGS_MODULE …) goes into a .env that it reads, or is set for this server "
+                "and named by a person in [sandbox] environment of mcp-backend.toml"
             )
         hint = "it insisted on TLS, which loopback has not: let sslmode come from the URL. " if tap.wanted_tls else ""
         return (
