@@ -51,10 +51,18 @@ paths:
           application/xml: {schema: {type: string}}
           text/plain: {}
       responses: {'200': {description: ok}, '204': {description: same}}
+      callbacks:
+        done:
+          '{$request.body#/url}':
+            post:
+              requestBody: {content: {application/json: {schema: {type: object, required: [id], properties: {id: {type: integer}}}}}}
+              responses: {'200': {description: ok}}
     delete: {security: [], responses: {'204': {description: gone}}}
 webhooks: {sold: {post: {responses: {'200': {description: ok}}}}}
 components:
-  securitySchemes: {key: {type: apiKey, in: header, name: X-Key}}
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key}
+    login: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.example.com/token', scopes: {read: r}}}}
   schemas:
     Card: {type: object, required: [kind, pan], properties: {kind: {type: string, enum: [card]}, pan: {type: string}}}
     Bank: {type: object, required: [kind, iban], properties: {kind: {type: string, enum: [bank]}, iban: {type: string}}}
@@ -67,6 +75,7 @@ components:
         state: {type: string, enum: [draft, live]}
         note: {type: string, nullable: true}
         price: {type: integer, maximum: 1000}
+        weight: {type: number, maximum: 9.5}
         tags: {type: array, maxItems: 20, items: {type: string}}
         pay: {$ref: '#/components/schemas/Pay'}
         id: {type: integer, readOnly: true}
@@ -173,12 +182,29 @@ CHANGES: list[tuple[str, Edit]] = [
     ("request-parameter-serialization-changed", lambda d: get(d)["parameters"][3].update(explode=False)),
     ("api-security-alternative-removed", lambda d: (d.update(security=[{"door": []}]), d["components"]["securitySchemes"].update(door={"type": "http", "scheme": "basic"}))),
     ("response-property-type-changed", lambda d: item("pay")(d).update({"$ref": "#/components/schemas/Item"})),
+    ("response-property-type-changed", lambda d: get(d)["responses"]["200"]["headers"]["X-Total"].update(schema={"type": "string"})),
+    ("response-required-property-removed", lambda d: put(d)["callbacks"]["done"]["{$request.body#/url}"]["post"]["requestBody"]["content"]["application/json"].update(schema={"type": "object"})),
+    ("callback-removed", lambda d: put(d).pop("callbacks")),
+    ("api-security-added", lambda d: d.update(security=[{"key": [], "login": ["read"]}])),
+    ("server-path-changed", lambda d: put(d).update(servers=[{"url": "https://api.example.com/v2"}])),
+    ("server-path-changed", lambda d: d.update(servers=[{"url": "https://{host}/{v}", "variables": {"host": {"default": "a.example"}, "v": {"default": "v2", "enum": ["v2", "v3"]}}}])),
+    ("request-parameter-max-decreased", lambda d: get(d)["parameters"][2].update(schema={"maximum": 100, "default": 20, "allOf": [{"type": "integer", "maximum": 50}]})),
+    ("request-parameter-default-value-changed", lambda d: get(d)["parameters"][2].update(schema={"maximum": 100, "allOf": [{"type": "integer", "default": 10}]})),
+    ("request-property-max-decreased", lambda d: new("weight")(d).update(exclusiveMaximum=True)),
+    ("request-property-max-decreased", lambda d: (new("weight")(d).pop("maximum"), new("weight")(d).update(exclusiveMaximum=9.5))),
+    ("request-property-one-of-removed", lambda d: new("pay")(d).update({"$ref": "#/components/schemas/Card"})),
 ]  # fmt: skip
 RISKY: list[tuple[str, Edit]] = [
     ("request-parameter-removed", lambda d: get(d)["parameters"].pop(1)),
     ("request-property-removed", lambda d: schemas(d)["New"]["properties"].pop("tags")),
     ("response-optional-property-removed", lambda d: schemas(d)["Item"]["properties"].pop("price")),
     ("response-property-enum-value-added", lambda d: item("state")(d)["enum"].append("sold")),
+    (
+        "api-security-component-oauth-token-url-changed",
+        lambda d: d["components"]["securitySchemes"]["login"]["flows"]["clientCredentials"].update(
+            tokenUrl="https://other.example.com/token"
+        ),
+    ),
 ]
 SILENT: list[tuple[str, Edit]] = [
     ("a limit of an integer is written as an exclusive one", lambda d: (new("price")(d).pop("maximum"), new("price")(d).update(exclusiveMaximum=1001))),
@@ -192,6 +218,8 @@ SILENT: list[tuple[str, Edit]] = [
     ("an error is no longer described", lambda d: get(d)["responses"].pop("404")),
     ("an alternative is accepted in addition", lambda d: new("pay")(d).update({"oneOf": [{"$ref": "#/components/schemas/Card"}, {"$ref": "#/components/schemas/Bank"}, {"type": "string"}]}) or new("pay")(d).pop("$ref")),
     ("credentials are no longer asked for", lambda d: put(d).update(security=[])),
+    ("the version went from the server into the path", lambda d: (d["servers"][0].update(url="https://api.example.com"), d.update(paths={f"/v1{p}": about for p, about in d["paths"].items()}))),
+    ("a server answers at one more value of its variable", lambda d: d.update(servers=[{"url": "https://api.example.com/{v}", "variables": {"v": {"default": "v2", "enum": ["v1", "v2"]}}}])),
     ("a scheme has another name", lambda d: (d["components"].update(securitySchemes={"token": d["components"]["securitySchemes"]["key"]}), d.update(security=[{"token": []}]))),
 ]  # fmt: skip
 

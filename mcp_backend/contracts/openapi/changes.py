@@ -2,10 +2,13 @@
 
 import re
 from datetime import date
-from typing import Any, cast
+from typing import cast
 
-from mcp_backend.contracts.openapi.comparing import Comparer, Key
-from mcp_backend.contracts.openapi.entering import scopes, ways
+from mcp_backend.contracts.openapi import outgoing
+from mcp_backend.contracts.openapi.addresses import lost, paired, signature
+from mcp_backend.contracts.openapi.comparing import Comparer
+from mcp_backend.contracts.openapi.entering import schemes, security
+from mcp_backend.contracts.openapi.finding import Found, plain_media
 from mcp_backend.contracts.openapi.flat import Flattener
 from mcp_backend.contracts.openapi.model import Api, Operation, Parameter, Response
 from mcp_backend.contracts.tree import Node
@@ -16,68 +19,25 @@ SUCCESS = re.compile(r"[123]")
 
 def changes(old: Api, new: Api, today: date) -> list[Change]:
     """All changes, the breaking ones first. `today` decides whether a sunset is over."""
-    found = _Found(Comparer(Flattener(old), Flattener(new)))
-    _servers(old, new, found)
-    before = {_signature(o): o for o in old.operations}
-    after = {_signature(o): o for o in new.operations}
-    left = {path for _, path in after}
-    for key, operation in before.items():
-        if key in after:
-            _operation(old, new, operation, after[key], today, found)
+    found = Found(Comparer(Flattener(old), Flattener(new)))
+    pairs = paired(old, new)
+    left = {signature(o)[1] for o in new.operations}
+    for index, operation in enumerate(old.operations):
+        if index in pairs:
+            lost(old, new, operation, pairs[index], found)
+            _operation(old, new, operation, pairs[index], today, found)
         else:
-            _removed(operation, key[1] in left, today, found)
-    for key, operation in after.items():
-        if key not in before:
+            _removed(operation, signature(operation)[1] in left, today, found)
+    known = {o.node.key for o in pairs.values()}
+    for operation in new.operations:
+        if operation.node.key not in known:
             found.say("endpoint-added", "safe", operation.name, "not there", "added", operation.name)
-    _webhooks(old, new, found)
+    schemes(old, new, found)
+    outgoing.webhooks(old, new, found)
     return found.all()
 
 
-class _Found:
-    """Changes by what and where, with the operations they reach."""
-
-    def __init__(self, comparer: Comparer) -> None:
-        self.comparer = comparer
-        self._own: dict[tuple[str, str, str, str, str], list[str]] = {}
-        self._roots: list[tuple[Key, str]] = []
-
-    def say(self, identifier: str, level: Level, where: str, before: object, after: object, operation: str) -> None:
-        self._own.setdefault((level, identifier, where, str(before)[:160], str(after)[:160]), []).append(operation)
-
-    def schema(self, old: Node, new: Node, direction: Any, where: str, operation: str, role: Any = "body") -> None:
-        self._roots.append((self.comparer.compare(old, new, direction, where, role), operation))
-
-    def all(self) -> list[Change]:
-        for root, operation in self._roots:
-            for key in self.comparer.reached(root):
-                for change in self.comparer.pairs[key].changes:
-                    name = (change.level, change.id, change.where, change.before, change.after)
-                    self._own.setdefault(name, []).append(operation)
-        order = ("breaking", "risky", "safe")
-        made = [
-            Change(
-                identifier, cast("Level", level), where, before, after, tuple(dict.fromkeys(o for o in operations if o))
-            )
-            for (level, identifier, where, before, after), operations in self._own.items()
-        ]
-        return sorted(made, key=lambda c: order.index(c.level))
-
-
-def _signature(operation: Operation) -> tuple[str, str]:
-    """Method and path, whatever the parameters of the path are called."""
-    return operation.method, re.sub(r"\{[^}]*\}", "{}", operation.path.rstrip("/") or "/")
-
-
-def _servers(old: Api, new: Api, found: _Found) -> None:
-    lost = [p for p in old.base_paths if p not in new.base_paths]
-    if lost and old.operations:
-        word = "base-path-changed" if old.swagger and new.swagger else "server-path-changed"
-        found.say(
-            word, "breaking", "*", ", ".join(p or "/" for p in lost), ", ".join(p or "/" for p in new.base_paths), ""
-        )
-
-
-def _removed(operation: Operation, path_stays: bool, today: date, found: _Found) -> None:
+def _removed(operation: Operation, path_stays: bool, today: date, found: Found) -> None:
     word = "api-removed" if path_stays else "api-path-removed"
     if operation.node.map.get("deprecated") is not True:
         found.say(f"{word}-without-deprecation", "breaking", operation.name, "there", "removed", operation.name)
@@ -98,28 +58,11 @@ def _sunset(node: Node) -> date | None:
         return None
 
 
-def _webhooks(old: Api, new: Api, found: _Found) -> None:
-    """Requests that the API makes: who answers them receives what it sends."""
-    for name, operations in old.webhooks.items():
-        if name not in new.webhooks:
-            found.say("webhook-removed", "breaking", f"webhook {name}", "sent", "removed", "")
-        later = {o.method: o for o in new.webhooks.get(name, ())}
-        for one in operations:
-            two = later.get(one.method)
-            if one.body is None or two is None or two.body is None:
-                continue
-            after = _media(two.body.content)
-            for media, schema in _media(one.body.content).items():
-                if schema is not None and (now := after.get(media)) is not None:
-                    found.schema(schema, now, "response", f"webhook {name}", "")
-    for name in new.webhooks.keys() - old.webhooks.keys():
-        found.say("webhook-added", "safe", f"webhook {name}", "not there", "sent", "")
-
-
-def _operation(old: Api, new: Api, one: Operation, two: Operation, today: date, found: _Found) -> None:
-    _security(old, new, one, two, found)
+def _operation(old: Api, new: Api, one: Operation, two: Operation, today: date, found: Found) -> None:
+    security(old, new, one, two, found)
     _parameters(one, two, today, found)
     _body(one, two, found)
+    outgoing.callbacks(old, new, one, two, found)
     for status, response in one.responses.items():
         if status in two.responses:
             _response(two.name, status, response, two.responses[status], found)
@@ -137,27 +80,7 @@ def _operation(old: Api, new: Api, one: Operation, two: Operation, today: date, 
         found.say("endpoint-deprecated", "safe", two.name, "in use", "deprecated", two.name)
 
 
-def _security(old: Api, new: Api, one: Operation, two: Operation, found: _Found) -> None:
-    before, after = ways(old, one), ways(new, two)
-    open_before, open_after = not before or frozenset() in before, not after or frozenset() in after
-    if open_before and not open_after:
-        found.say(
-            "api-security-added",
-            "breaking",
-            two.name,
-            "public",
-            " or ".join(" + ".join(sorted(w)) for w in after),
-            two.name,
-        )
-    elif not open_before and not open_after and (lost := [w for w in before if not any(a <= w for a in after)]):
-        words = " or ".join(" + ".join(sorted(w)) for w in lost)
-        level: Level = "breaking" if len(lost) == len(before) else "risky"
-        found.say("api-security-alternative-removed", level, two.name, words, "no longer enough", two.name)
-    elif not open_before and (more := scopes(two) - scopes(one)):
-        found.say("api-security-scope-added", "risky", two.name, "not asked for", ", ".join(sorted(more)), two.name)
-
-
-def _parameters(one: Operation, two: Operation, today: date, found: _Found) -> None:
+def _parameters(one: Operation, two: Operation, today: date, found: Found) -> None:
     before, after = _keyed(one), _keyed(two)
     for key, parameter in before.items():
         where = f"{two.name} {parameter.name}"
@@ -188,9 +111,10 @@ def _parameters(one: Operation, two: Operation, today: date, found: _Found) -> N
             found.say("new-optional-request-parameter", "safe", where, "not there", f"optional in {key[0]}", two.name)
 
 
-def _default(where: str, old: Node, new: Node, operation: str, found: _Found) -> None:
-    before, after = old.map.get("default"), new.map.get("default")
-    if before != after and "default" in old.map:
+def _default(where: str, old: Node, new: Node, operation: str, found: Found) -> None:
+    said = found.comparer.old.flat(old).says
+    before, after = said.get("default"), found.comparer.new.flat(new).says.get("default")
+    if before != after and "default" in said:
         word, now = ("removed", "none") if after is None else ("changed", after)
         found.say(f"request-parameter-default-value-{word}", "breaking", where, before, now, operation)
     elif before != after:
@@ -227,7 +151,7 @@ def _keyed(operation: Operation) -> dict[tuple[str, str], Parameter]:
     return found
 
 
-def _body(one: Operation, two: Operation, found: _Found) -> None:
+def _body(one: Operation, two: Operation, found: Found) -> None:
     where = f"{two.name} body"
     if two.body is None:
         if one.body is not None:
@@ -239,7 +163,7 @@ def _body(one: Operation, two: Operation, found: _Found) -> None:
         return
     if two.body.required and not one.body.required:
         found.say("request-body-became-required", "breaking", where, "optional", "required", two.name)
-    before, after = _media(one.body.content), _media(two.body.content)
+    before, after = plain_media(one.body.content), plain_media(two.body.content)
     for media, schema in before.items():
         if media not in after:
             if not any(_covers(other, media) for other in after):
@@ -252,9 +176,9 @@ def _body(one: Operation, two: Operation, found: _Found) -> None:
             found.schema(schema, later, "request", where, two.name)
 
 
-def _response(operation: str, status: str, one: Response, two: Response, found: _Found) -> None:
+def _response(operation: str, status: str, one: Response, two: Response, found: Found) -> None:
     where = f"{operation} {status}"
-    before, after = _media(one.content), _media(two.content)
+    before, after = plain_media(one.content), plain_media(two.content)
     for media, schema in before.items():
         if media not in after:
             found.say("response-media-type-removed", "breaking", where, media, "removed", operation)
@@ -272,16 +196,13 @@ def _response(operation: str, status: str, one: Response, two: Response, found: 
             found.say(
                 f"{word}-response-header-removed", cast("Level", level), f"{where} {name}", word, "removed", operation
             )
-        elif header.required and not later.required:
+            continue
+        if header.required and not later.required:
             found.say(
                 "response-header-became-optional", "breaking", f"{where} {name}", "always there", "optional", operation
             )
-
-
-def _media(content: Any) -> dict[str, Node | None]:
-    return {
-        media.partition(";")[0].strip(): schema for media, schema in cast("dict[str, Node | None]", content).items()
-    }
+        if header.schema is not None and later.schema is not None:
+            found.schema(header.schema, later.schema, "response", f"{where} {name}", operation)
 
 
 def _covers(pattern: str, media: str) -> bool:

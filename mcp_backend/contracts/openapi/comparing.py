@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from mcp_backend.contracts.openapi.fits import Direction
-from mcp_backend.contracts.openapi.flat import Flat, Flattener
+from mcp_backend.contracts.openapi.flat import Flat, Flattener, beside
 from mcp_backend.contracts.openapi.rules import limits, null, others, scalars, types
 from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import Change, Level
@@ -94,7 +94,7 @@ class Comparer:
         scalars(one, two, direction, prefix, say)
         limits(one, two, direction, prefix, say)
         others(one, two, direction, prefix, say)
-        self._properties(pair, one, two, direction, where, depth)
+        self._properties(pair, *beside(one, two), direction, where, depth)
         if one.items is not None and two.items is not None:
             kept: Role = "parameter" if role == "parameter" else "property"
             self._inner(pair, one.items, two.items, direction, f"{where}[]", depth, kept)

@@ -4,8 +4,9 @@ https://json-schema.org/draft/2020-12/json-schema-validation; for `nullable`,
 https://github.com/OAI/OpenAPI-Specification/blob/main/proposals/2019-10-31_Clarify_Nullable.md
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from mcp_backend.contracts.tree import Node, Tree
@@ -153,11 +154,20 @@ def _merged(one: Flat, two: Flat) -> Flat:
         one.discriminator or two.discriminator,
         one.format or two.format,
         one.pattern or two.pattern,
-        {**two.limits, **one.limits},
+        _tightest(one.limits, two.limits),
         one.read or two.read,
         one.write or two.write,
         {**two.says, **one.says},
     )
+
+
+def beside(one: Flat, two: Flat) -> tuple[Flat, Flat]:
+    """The fields to compare: where one side alone has alternatives, those beside them, as the others are in these."""
+    if one.options and not two.options:
+        two = replace(two, properties={n: p for n, p in two.properties.items() if n in one.properties})
+    elif two.options and not one.options:
+        one = replace(one, properties={n: p for n, p in one.properties.items() if n in two.properties})
+    return one, two
 
 
 def _types(says: Mapping[str, Any]) -> tuple[frozenset[str], bool]:
@@ -179,8 +189,23 @@ def _enum(says: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return tuple(_list(says["enum"])) if isinstance(says.get("enum"), list) else None
 
 
+def _tightest(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:
+    """What is left when both have to be kept."""
+    closest = {key: min if key.startswith("max") else max for key in one.keys() & two.keys()}
+    return {**two, **one} | {key: choose(one[key], two[key]) for key, choose in closest.items()}
+
+
+def shown(key: str, limit: float | None) -> object:
+    """A limit as people read it: `below 10` for the number that comes right before 10."""
+    if not isinstance(limit, float) or limit.is_integer() or not math.isfinite(limit):
+        return limit
+    upper = key.startswith("max")
+    bound = math.nextafter(limit, math.inf if upper else -math.inf)
+    return f"{'below' if upper else 'above'} {bound:g}" if len(repr(bound)) + 6 < len(repr(limit)) else limit
+
+
 def _limits(says: Mapping[str, Any]) -> dict[str, float]:
-    """The limits, the exclusive ones of integers as the next integer that is allowed."""
+    """The limits, the exclusive ones as the next integer, or number, that is allowed."""
     found = {key: says[key] for key in LIMITS if _number(says.get(key))}
     whole = "integer" in (kinds := _types(says)[0]) and "number" not in kinds
     for key, exclusive, closest, step in (
@@ -188,11 +213,17 @@ def _limits(says: Mapping[str, Any]) -> dict[str, float]:
     ):  # fmt: skip
         said: Any = says.get(exclusive)
         if _number(said):
-            bound: float = said + step if whole else said
+            bound = _next(said, step, whole=whole)
             found[key] = closest(found[key], bound) if key in found else bound
-        elif said is True and whole and key in found:  # version 3.0: a mark beside the limit
-            found[key] += step
+        elif said is True and key in found:  # version 3.0: a mark beside the limit
+            found[key] = _next(found[key], step, whole=whole)
     return found
+
+
+def _next(limit: float, step: int, *, whole: bool) -> float:
+    if whole:
+        return limit + step
+    return math.nextafter(limit, math.inf * step)
 
 
 def _number(value: object) -> bool:

@@ -103,6 +103,16 @@ class Api(Tree):
         holder = self.child(self.root, "webhooks")
         return {name: tuple(self._item(name, self.child(holder, name))) for name in holder.map}
 
+    def callbacks(self, operation: Operation) -> dict[str, tuple[Operation, ...]]:
+        """The requests that the API makes because of one that it got, by name and address."""
+        found: dict[str, tuple[Operation, ...]] = {}
+        for name in self.child(operation.node, "callbacks").map:
+            holder = self.child(operation.node, "callbacks", name)
+            for address in holder.map:
+                where = name if len(holder.map) == 1 else f"{name} {address}"
+                found[where] = tuple(self._item(address, self.child(holder, address)))
+        return found
+
     @cached_property
     def schemas(self) -> dict[str, Node]:
         """The named schemas of the document."""
@@ -116,7 +126,7 @@ class Api(Tree):
         if self.swagger:
             return (str(self.root.map.get("basePath") or "").rstrip("/"),)
         servers = self.root.map.get("servers")
-        found = [_path_of(mapping(s)) for s in cast("list[Any]", servers)] if isinstance(servers, list) else []
+        found = [path_of(mapping(s)) for s in cast("list[Any]", servers)] if isinstance(servers, list) else []
         return tuple(dict.fromkeys(found)) or ("",)
 
     def _read(self) -> Iterator[Operation]:
@@ -226,7 +236,7 @@ def json_schema(content: Mapping[str, Node | None]) -> Node | None:
     return next((schema for media, schema in content.items() if "json" in media and schema is not None), None)
 
 
-def _path_of(server: Mapping[str, Any]) -> str:
+def path_of(server: Mapping[str, Any]) -> str:
     """The path of a server's URL, its variables at their defaults."""
     url = str(server.get("url") or "")
     for name, variable in mapping(server.get("variables")).items():

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from mcp_backend.contracts.openapi.fits import Direction
-from mcp_backend.contracts.openapi.flat import Flat
+from mcp_backend.contracts.openapi.flat import Flat, shown
 from mcp_backend.contracts.words import Level
 
 LIMIT_WORDS = {
@@ -108,22 +108,23 @@ def limits(one: Flat, two: Flat, direction: Direction, prefix: str, say: Say) ->
         if old == new:
             continue
         upper = key.startswith("max")
+        was, now = shown(key, old), shown(key, new)
         if (
             direction == "request"
             and new is not None
             and not (not upper and old is None and key != "minimum" and new <= 0)
         ):
             if old is None:
-                say(f"{prefix}-{word}-set", "breaking", "no limit", new)
+                say(f"{prefix}-{word}-set", "breaking", "no limit", now)
             elif new < old if upper else new > old:
-                say(f"{prefix}-{word}-{'decreased' if upper else 'increased'}", "breaking", old, new)
+                say(f"{prefix}-{word}-{'decreased' if upper else 'increased'}", "breaking", was, now)
             else:
-                say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "safe", old, new)
+                say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "safe", was, now)
         elif direction == "response" and old is not None and not (not upper and key != "minimum" and old <= 0):
             if new is None:
-                say(f"{prefix}-{word}-unset", "breaking", old, "no limit")
+                say(f"{prefix}-{word}-unset", "breaking", was, "no limit")
             elif new > old if upper else new < old:
-                say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "breaking", old, new)
+                say(f"{prefix}-{word}-{'increased' if upper else 'decreased'}", "breaking", was, now)
 
 
 OTHERS = {
