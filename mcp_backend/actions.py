@@ -4,6 +4,7 @@ A tool turns its arguments into actions, guards judge actions, and `run` does ex
 judged. The union is closed: a new verb is a design decision.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from mcp_backend.records import dataclass
@@ -178,6 +179,12 @@ def _fields(action: Action) -> dict[str, object]:
 def counted(number: int, thing: str) -> str:
     """`1 statement`, `2 statements`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """`a, b and 3 more`: the first `most` names, and how many there are besides."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def where(engine: str, environment: str) -> str:

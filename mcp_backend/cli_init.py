@@ -4,10 +4,10 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcp_backend.actions import listed
 from mcp_backend.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _found(found: "Findings") -> list[str]:
     else:
         applied = "run_migration applies none of them: their form is not one that it knows" if found.migrations else ""
     return [
-        f"  uses        {_some([u.kind for u in found.uses]) or 'no engine that shows'}",
-        f"  frameworks  {_some(found.frameworks) or 'none that is known here'}",
-        f"  migrations  {_some(migration_folders.told(found.migrations)) or 'none'}",
+        f"  uses        {listed([u.kind for u in found.uses], SHOWN) or 'no engine that shows'}",
+        f"  frameworks  {listed(found.frameworks, SHOWN) or 'none that is known here'}",
+        f"  migrations  {listed(migration_folders.told(found.migrations), SHOWN) or 'none'}",
         *([f"              {applied}"] if applied else []),
         f"  tests       {found.test or 'none: name the command in [commands], commits of backend code need it'}",
     ]
@@ -117,12 +117,13 @@ def _found(found: "Findings") -> list[str]:
 
 def _guarded(seen: "Overview", policy: "Policy") -> list[str]:
     anywhere = f"UI source anywhere ({seen.elsewhere} such files now)" if seen.elsewhere else "UI source anywhere"
-    frontend = _some([*(f"{root.folder}/" for root in seen.frontends), anywhere])
-    production = _some([name for name, e in policy.engines.items() if e.environment != "development"])
+    frontend = listed([*(f"{root.folder}/" for root in seen.frontends), anywhere], SHOWN)
+    specs = listed(seen.specs, SHOWN) or "specification files, none now"
+    production = listed([name for name, e in policy.engines.items() if e.environment != "development"], SHOWN)
     waiting = f"{production}: wait for a person" if production else "all engines are for development: need no approval"
     return [
         f"  frontend    {frontend}: commits of these are refused",
-        f"  contracts   {_some(seen.specs) or 'specification files, none now'}: the architect's, commits are refused",
+        f"  contracts   {specs}: the architect's, commits are refused",
         f"  settings    {len(seen.protected)} files now: policy, host settings, agent instructions, CI, hooks, .git",
         "  commits     only a tree on which the tests passed, with a test beside changed behaviour, no credentials",
         "  reads       a query cannot change data, schema, session or files",
@@ -137,8 +138,3 @@ def _not_guarded(seen: "Overview", policy: "Policy") -> list[str]:
         f"  {seen.grey} templates, scripts and pictures that either side may own: allowed with a warning",
         *([f"  promises no guard keeps yet: {', '.join(open_promises)}"] if open_promises else []),
     ]
-
-
-def _some(items: Sequence[str]) -> str:
-    rest = len(items) - SHOWN
-    return ", ".join(items[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

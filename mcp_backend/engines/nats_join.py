@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from mcp_backend.actions import listed
 from mcp_backend.contracts.messages import Contract, Index
 from mcp_backend.contracts.patterns import Pattern, subject
 from mcp_backend.engines import nats_topology
@@ -144,8 +145,7 @@ class Topology:
             return
         bare = [text for text in stored or () if not self._documented(text)]
         if bare:
-            more = f" and {len(bare) - 3} more" if len(bare) > 3 else ""
-            yield Finding("undocumented", f"{held.stream}: {', '.join(bare[:3])}{more}")
+            yield Finding("undocumented", f"{held.stream}: {listed(bare, 3)}")
 
     def _documented(self, destination: str) -> bool:
         try:

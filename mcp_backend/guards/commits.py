@@ -1,14 +1,10 @@
 """A commit carries tests, and the tests passed on exactly this tree."""
 
-from mcp_backend.actions import Action, CreateCommit
+from mcp_backend.actions import Action, CreateCommit, listed
 from mcp_backend.facts import Facts
 from mcp_backend.promises import Constraint, Verdict
 
 SHOWN = 5
-
-
-def _some(paths: tuple[str, ...]) -> str:
-    return ", ".join(paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
 
 
 def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
@@ -24,10 +20,10 @@ def tested_tree(action: Action, constraint: Constraint, facts: Facts) -> Verdict
     elif not tests.newest_passed:
         reason = f"the newest test run ({tests.newest}) did not pass, or was of a selection only"
     else:
-        content = f"other content of {_some(tests.stale)}" if tests.stale else "a tree that is no longer kept"
+        content = f"other content of {listed(tests.stale, SHOWN)}" if tests.stale else "a tree that is no longer kept"
         reason = f"the tests that passed ({tests.newest}) ran on {content}"
         if left := tuple(path for path in tests.stale if path not in action.paths):
-            which = "which" if left == tests.stale else f"and {_some(left)}"
+            which = "which" if left == tests.stale else f"and {listed(left, SHOWN)}"
             reason += f", {which} this commit leaves out: commit what is yours of it too, or take it back"
     return constraint.verdict(reason, step="run_tests")
 
@@ -39,6 +35,6 @@ def carries_tests(action: Action, constraint: Constraint, facts: Facts) -> Verdi
     if not facts.tests.needs_tests or facts.tests.carries_tests:
         return None
     return constraint.verdict(
-        f"backend code changes without a test: {_some(facts.tests.needs_tests)}",
+        f"backend code changes without a test: {listed(facts.tests.needs_tests, SHOWN)}",
         "add or change a test that would fail without this change, and commit it together",
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, PushCommits, RunCommand, WriteFile
+from mcp_backend.actions import Action, CreateCommit, DeleteFile, MoveFile, PushCommits, RunCommand, WriteFile, listed
 from mcp_backend.facts import ContractDeviation, Facts, Owner
 from mcp_backend.promises import Constraint, Verdict
 
@@ -29,8 +29,7 @@ def _owned(action: Action, facts: Facts, owners: Iterable[Owner]) -> list[str]:
 
 
 def _listed(paths: list[str], facts: Facts) -> str:
-    shown = ", ".join(f"{path} ({facts.owners[path].rule})" for path in paths[:SHOWN])
-    return shown + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+    return listed([f"{path} ({facts.owners[path].rule})" for path in paths], SHOWN)
 
 
 def frontend(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 
+from mcp_backend.actions import listed
 from mcp_backend.pipelines.brokers import Broker, overlaps
 from mcp_backend.pipelines.fields import holds, misfit
 from mcp_backend.pipelines.joining import Destination, Joined
@@ -43,9 +44,9 @@ def _sent(joined: Joined, node: str, stage: Stage) -> Iterator[Found]:
         if given is not None and at.closed and at.fields is not None and at.contract is not None:
             missing = sorted(f.name for f in at.fields.by_name.values() if f.required and f.name not in given)
             if missing:
-                yield "field_missing", f"{place}: {_some(missing)} required by {at.contract.source}", nodes
+                yield "field_missing", f"{place}: {listed(missing, SHOWN)} required by {at.contract.source}", nodes
             if at.fields.closed and (extra := sorted(given - at.fields.by_name.keys())):
-                yield "field_not_in_contract", f"{place}: {_some(extra)}", nodes
+                yield "field_not_in_contract", f"{place}: {listed(extra, SHOWN)}", nodes
         if out.publish.system != "kafka" or out.publish.key or (at.held and at.held.partitions == 1):
             continue
         keyed = [s for s in joined.sources.get(node, ()) if joined.destinations[s].keyed and s.startswith("kafka:")]
@@ -83,7 +84,7 @@ def _written(joined: Joined, node: str, at: Destination, write: Write, table: Ta
     if table.system == "postgresql" and write.columns:
         unset = [c.name for c in table.columns if not c.nullable and not c.default and c not in named]
         if unset:
-            yield "field_missing", f"{place}: {_some(unset)} not null, no default, not written", nodes
+            yield "field_missing", f"{place}: {listed(unset, SHOWN)} not null, no default, not written", nodes
     once = write.once or any(key <= {c.name for c in named} and _given(key, named, write) for key in table.keys)
     if not once and table.columns and not any(i.consume.at_most_once for i in stage.into):
         yield "no_dedupe_key", place, nodes
@@ -105,7 +106,7 @@ def _written(joined: Joined, node: str, at: Destination, write: Write, table: Ta
         if f.required and f not in matched and f.name not in stage.names and _plain(f.name) not in carried
     )  # fmt: skip
     if matched and lost:
-        yield "field_dropped", f"{place}: {_some(lost)}", nodes
+        yield "field_dropped", f"{place}: {listed(lost, SHOWN)}", nodes
 
 
 def _engine_table(joined: Joined, node: str, table: Table) -> Iterator[Found]:
@@ -135,7 +136,7 @@ def _engine_table(joined: Joined, node: str, table: Table) -> Iterator[Found]:
                 yield "field_type_mismatch", f"{place}: {field.name}, {why}", nodes
         lost = sorted(f.name for f in at.fields.by_name.values() if f.required and f.name not in columns)
         if matched and lost:
-            yield "field_dropped", f"{place}: {_some(lost)}", nodes
+            yield "field_dropped", f"{place}: {listed(lost, SHOWN)}", nodes
 
 
 def _view(joined: Joined, node: str, view: Table) -> Iterator[Found]:
@@ -150,7 +151,7 @@ def _view(joined: Joined, node: str, view: Table) -> Iterator[Found]:
         if source.broker and "*" not in view.words:
             lost = [c.name for c in source.columns if c.name not in view.words]
             if lost and len(lost) < len(source.columns):
-                yield "field_dropped", f"{place}: {_some(lost)}", (f"table:{source.engine}:{source.name}", node)
+                yield "field_dropped", f"{place}: {listed(lost, SHOWN)}", (f"table:{source.engine}:{source.name}", node)
         for _, target in targets:
             columns = {c.name: c for c in target.columns}
             for column in source.columns:
@@ -215,8 +216,3 @@ def _given(key: frozenset[str], columns: Sequence[Column], write: Write) -> bool
 
 def _plain(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mcp_backend.actions import listed
 from mcp_backend.engines import Engines
 from mcp_backend.engines.topology import Finding
 from mcp_backend.errors import BackendError, Json
@@ -33,8 +34,7 @@ async def read(engines: Engines, workspace: Workspace, index: "Index", view: "Vi
     code, created = await asyncio.to_thread(scan(workspace).look)
     notes = [f"code: {code.unread}"] if code.unread else []
     if code.unresolved:
-        more = f" and {len(code.unresolved) - SHOWN_PLACES} more" if len(code.unresolved) > SHOWN_PLACES else ""
-        notes.append(f"destinations known at run time only: {', '.join(code.unresolved[:SHOWN_PLACES])}{more}")
+        notes.append(f"destinations known at run time only: {listed(code.unresolved, SHOWN_PLACES)}")
     names = {o.to for s in code.stages for o in s.out} | {i.of for s in code.stages for i in s.into}
     names |= {topic for table in created for topic in table.topics}
     names |= {channel.pattern.text for channel in index.channels}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from mcp_backend.actions import listed
 from mcp_backend.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from mcp_backend.facts import RefFacts
 from mcp_backend.policy import Policy
@@ -51,8 +52,7 @@ def at(repository: Repository, name: str, *, field: str = "name") -> str:
     found = _id(repository, HEADS + name)
     if found is None:
         known = local(repository)
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-        raise NotFound(f"{field}: no branch {name[:80]!r}; there are: {', '.join(known[:SHOWN]) or 'none yet'}{more}")
+        raise NotFound(f"{field}: no branch {name[:80]!r}; there are: {listed(known, SHOWN) or 'none yet'}")
     return found
 
 
@@ -220,10 +220,9 @@ def clean(repository: Repository, trees: Trees, doing: str) -> changes.Status:
     if lost := hidden(trees):
         raise FailedPrecondition(f"{doing} needs a clean work tree: {_hidden(lost)}")
     if found.changed:
-        named = ", ".join(shown(entry.path) for entry in found.changed[:5])
-        more = f" and {len(found.changed) - 5} more" if len(found.changed) > 5 else ""
+        named = listed([shown(entry.path) for entry in found.changed], 5)
         raise FailedPrecondition(
-            f"{doing} needs a clean work tree; not committed are: {named}{more}. git_commit what is yours; the "
+            f"{doing} needs a clean work tree; not committed are: {named}. git_commit what is yours; the "
             "rest is for its author to commit or stash, never for this server"
         )
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from mcp_backend.actions import listed
 from mcp_backend.workspace import go_source
 from mcp_backend.workspace.process import Finished
 from mcp_backend.workspace.runners import Command, Failure, Outcome, last_lines, relative
@@ -79,8 +80,8 @@ def outcome(
     leaves = {key: state for key, state in events.states.items() if key not in parents}
     counts = {state: sum(1 for s in leaves.values() if s == state) for state in ("pass", "fail", "skip")}
     broken = [p for p, state in events.packages.items() if state == "fail" and not _failing(events, p)]
-    listed = _listed(listing)
-    folders = {str(package.get("ImportPath")): Path(str(package.get("Dir"))) for package in listed}
+    packages = _listed(listing)
+    folders = {str(package.get("ImportPath")): Path(str(package.get("Dir"))) for package in packages}
     failures = [_test_failure(key, events, folders, root) for key, state in leaves.items() if state == "fail"]
     failures += [_package_failure(package, events, command.cwd, root) for package in broken]
     problem = ""
@@ -91,8 +92,8 @@ def outcome(
     files: dict[str, int] = {}
     if passing and not problem:
         whole = complete and not any(_NARROWS.fullmatch(word) for word in command.argv[2:])
-        doubts = list(_not_run(passing, listed, events)) if whole else []
-        files = _files(passing, listed, events, root)
+        doubts = list(_not_run(passing, packages, events)) if whole else []
+        files = _files(passing, packages, events, root)
     if finished.exit_code and not failures and not problem:
         doubts.append(f"no test failed, but the exit code is {finished.exit_code}")
     return Outcome(
@@ -183,23 +184,22 @@ def _declared(package: Mapping[str, Any]) -> Iterable[tuple[str, list[str]]]:
         yield path, go_source.tests(source)
 
 
-def _not_run(passing: list[str], listed: list[dict[str, Any]], events: Events) -> Iterable[str]:
+def _not_run(passing: list[str], packages: list[dict[str, Any]], events: Events) -> Iterable[str]:
     """Packages that passed although a test function of theirs did not run: a TestMain that ends the program."""
-    if not listed:
+    if not packages:
         yield "`go list` does not answer, so it is not known whether every test ran"
-    for package in listed:
+    for package in packages:
         name = str(package.get("ImportPath"))
         if name not in passing:
             continue
         missing = [test for _, tests in _declared(package) for test in tests if (name, test) not in events.states]
         if missing:
-            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-            yield f"{name} passed without running {shown}: its TestMain or a flag kept them from running"
+            yield f"{name} passed without running {listed(missing, 3)}: its TestMain or a flag kept them from running"
 
 
-def _files(passing: list[str], listed: list[dict[str, Any]], events: Events, root: Path) -> dict[str, int]:
+def _files(passing: list[str], packages: list[dict[str, Any]], events: Events, root: Path) -> dict[str, int]:
     found: dict[str, int] = {}
-    for package in listed:
+    for package in packages:
         name = str(package.get("ImportPath"))
         for path, tests in _declared(package) if name in passing else ():
             count = sum(1 for test in tests if events.states.get((name, test)) == "pass")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from mcp_backend.actions import listed
 from mcp_backend.workspace.process import Finished
 from mcp_backend.workspace.runners import Command, Failure, Outcome, Trouble, last_lines, relative
 
@@ -202,9 +203,9 @@ def _doubts(
     """Reasons not to believe a green run."""
     passed = [test for test, state in states.items() if state == "passed"]
     if hidden := [test for test in passed if test in raws and raws[test]["raised"]]:
-        yield f"a hook hides failures: {_named(hidden)} raised an exception and was reported as passed"
+        yield f"a hook hides failures: {listed(hidden, NAMED)} raised an exception and was reported as passed"
     if unseen := [test for test in passed if test not in raws]:
-        yield f"{len(unseen)} results do not come from running a test: {_named(unseen)}"
+        yield f"{len(unseen)} results do not come from running a test: {listed(unseen, NAMED)}"
     canaries = {str(event["folder"]): str(event["state"]) for event in _all(records, "canary")}
     for folder, state in canaries.items():
         if state == "passed":
@@ -238,7 +239,3 @@ def _failure(event: Mapping[str, Any], trace: Iterable[tuple[str, int]], root: P
     own = [place for place in (*places, *trace) if place[0].startswith(f"{root}/") and "site-packages" not in place[0]]
     file, line = (own or places or [(str(event["test"]).partition("::")[0], 0)])[-1]
     return Failure(str(event["test"]), message, relative(Path(file), root), line or None, excerpt)
-
-
-def _named(tests: list[str]) -> str:
-    return ", ".join(tests[:NAMED]) + (f" and {len(tests) - NAMED} more" if len(tests) > NAMED else "")

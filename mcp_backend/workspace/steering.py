@@ -6,9 +6,10 @@ that leave them out changed since the last commit: then the change that the test
 
 import configparser
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mcp_backend.actions import listed
 from mcp_backend.workspace.runners import Outcome
 from mcp_backend.workspace.trees import Trees
 
@@ -41,13 +42,13 @@ def doubts(
     """Reasons not to believe that a green run shows every test. `earlier` are the files of the last full run."""
     since = "changed since the last commit"
     if outcome.hidden and hooks:
-        yield f"hooks took out {outcome.hidden} tests, and {_named(hooks)} {since}"
+        yield f"hooks took out {outcome.hidden} tests, and {listed(hooks, NAMED)} {since}"
     if outcome.by_option and settings:
-        yield f"options took out {outcome.by_option} tests, and the settings in {_named(settings)} {since}"
+        yield f"options took out {outcome.by_option} tests, and the settings in {listed(settings, NAMED)} {since}"
     if hooks or settings:
         gone = sorted(path for path in earlier if path not in outcome.files and (root / path).is_file())
         if gone:
-            yield f"{_named(gone)} ran before and not now, and {_named([*hooks, *settings])} {since}"
+            yield f"{listed(gone, NAMED)} ran before and not now, and {listed([*hooks, *settings], NAMED)} {since}"
 
 
 def _section(name: str, content: bytes) -> object:
@@ -61,8 +62,3 @@ def _section(name: str, content: bytes) -> object:
         return {s: dict(parser[s]) for s in ("pytest", "tool:pytest") if s in parser}
     except (tomllib.TOMLDecodeError, configparser.Error):
         return text
-
-
-def _named(paths: Iterable[str]) -> str:
-    names = list(paths)
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
