@@ -35,16 +35,13 @@ class Sqlite:
         self._durable: bool | None = None
 
     async def rows(self, query: str, **parameters: object) -> list[Row]:
-        """See `Store.rows`."""
         return [dict(row) for row in self._execute(self._queries[query], parameters)]
 
     async def row(self, query: str, **parameters: object) -> Row | None:
-        """See `Store.row`."""
         found = self._execute(self._queries[query], parameters)
         return dict(found[0]) if found else None
 
     async def run(self, query: str, **parameters: object) -> None:
-        """See `Store.run`."""
         self._execute(self._queries[query], parameters)
 
     def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[sqlite3.Row]:
@@ -57,7 +54,6 @@ class Sqlite:
 
     @asynccontextmanager
     async def transaction(self, *, durable: bool = True) -> AsyncGenerator[None]:
-        """See `Store.transaction`."""
         async with self._writing:
             if durable != self._durable:
                 self._execute(f"pragma synchronous = {SYNCHRONOUS[durable]}", {})
@@ -73,7 +69,6 @@ class Sqlite:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[None]:
-        """See `Store.snapshot`."""
         async with self._writing:
             self._execute("begin", {})
             try:
@@ -89,7 +84,6 @@ class Sqlite:
         return version, self._connection.total_changes
 
     async def changed(self, mark: object, seconds: float) -> bool:
-        """See `Store.changed`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while self.mark() == mark:
@@ -100,28 +94,22 @@ class Sqlite:
 
     @asynccontextmanager
     async def alive(self, instance: str) -> AsyncGenerator[None]:
-        """See `Store.alive`."""
         with local.alive(self._folder, instance):
             yield
 
     async def dead(self, instance: str) -> bool:
-        """See `Store.dead`."""
         return local.dead(self._folder, instance)
 
     async def key(self) -> bytes:
-        """See `Store.key`."""
         return local.key(self._folder)
 
     async def take(self, principal: str, per_minute: int) -> float:
-        """See `Store.take`."""
         return local.buckets(self._folder).take(principal, per_minute)
 
     async def ready(self) -> None:
-        """See `Store.ready`."""
         self._execute("select seq from audit_head", {})
 
     def close(self) -> None:
-        """See `Store.close`."""
         self._connection.close()
 
 

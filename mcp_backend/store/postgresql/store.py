@@ -36,7 +36,6 @@ class Postgresql:
 
     @property
     def losses(self) -> int:
-        """See `Store.losses`."""
         return self._pool.losses
 
     async def rows(self, query: str, **parameters: object) -> list[Row]:
@@ -82,7 +81,6 @@ class Postgresql:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[None]:
-        """See `Store.snapshot`."""
         async with self._begun("begin isolation level repeatable read, read only") as conn:
             yield
             await self._end(conn, b"commit")
@@ -122,7 +120,6 @@ class Postgresql:
         return self._listener.heard
 
     async def changed(self, mark: object, seconds: float) -> bool:
-        """See `Store.changed`."""
         return await self._listener.changed(mark, seconds)
 
     @asynccontextmanager
@@ -143,7 +140,6 @@ class Postgresql:
         return await self.row("instance_alive", instance=instance, seconds=DEAD_SECONDS) is None
 
     async def key(self) -> bytes:
-        """See `Store.key`."""
         if self._key is None:
             await self.run("secret_add", name="receipts", value=secrets.token_bytes(32))
             found = await self.row("secret_get", name="receipts")
@@ -161,11 +157,9 @@ class Postgresql:
         return max(float(found["seconds"]), 0.001) if found else 0.001
 
     async def ready(self) -> None:
-        """See `Store.ready`."""
         await self.row("answers")
 
     def close(self) -> None:
-        """See `Store.close`."""
         self._listener.stop()
         self._pool.close()
 
