@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mcp_backend import installing, persona, policy
-from mcp_backend.engines import ENGINES
 from mcp_backend.errors import BackendError, Json
 from mcp_backend.policy import EngineSettings, Policy
 from mcp_backend.settings import Workspace, hide_credentials
@@ -113,8 +112,6 @@ async def _engine(engine: EngineSettings, place: Workspace) -> Finding:
         "origin": engine.origin, "migrations": engine.migrations, "reachable": None,
     }  # fmt: skip
     about = f"{engine.environment}, {_ORIGINS.get(engine.origin, engine.origin)}, {hide_credentials(engine.url)}"
-    if engine.kind not in ENGINES:
-        return Finding(name, "note", f"{engine.kind} has no tools yet; {about}", facts)
     if missing := [module for module in _NEEDS[engine.kind] if find_spec(module) is None]:
         need = f"{', '.join(missing)} not installed: {installing.command(engine.kind)}"
         return Finding(name, "bad", f"{need}; {about}", facts)

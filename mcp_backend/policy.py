@@ -9,19 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
-from mcp_backend.access_policy import KEYS as ACCESS
+from mcp_backend import access_policy, asking_policy, migrating, sandbox
 from mcp_backend.access_policy import Access
-from mcp_backend.access_policy import read as read_access
 from mcp_backend.asking_policy import Asking, Webhook, read_webhooks
-from mcp_backend.asking_policy import read as read_asking
 from mcp_backend.errors import InvalidArgument
-from mcp_backend.migrating import KEYS as MIGRATING
 from mcp_backend.migrating import Migrating
-from mcp_backend.migrating import read as read_migrating
 from mcp_backend.outbox_policy import Outbox, read_outbox
 from mcp_backend.promises import ENVIRONMENTS, STRICTNESS, Constraint, Environment, Outcome, Verdict, looser, seconds
 from mcp_backend.records import dataclass, field, replace
-from mcp_backend.sandbox import KEYS, Sandbox, read
+from mcp_backend.sandbox import Sandbox
 from mcp_backend.service_policy import Service, read_service
 from mcp_backend.serving_policy import HTTP_KEYS, Http, read_http
 from mcp_backend.store_policy import LOCAL, Shared, read_store
@@ -99,17 +95,17 @@ _SECTIONS = {
     "accepted_gaps": None,
     "outboxes": None,
     "constraints": None,
-    "sandbox": {*KEYS},
+    "sandbox": {*sandbox.KEYS},
     "http": {*HTTP_KEYS},
     "services": None,
     "escalations": None,
     "webhooks": None,
 }
-_ENGINE_KEYS = {"kind", "url", "environment", "migrations", *MIGRATING, *ACCESS}
+_ENGINE_KEYS = {"kind", "url", "environment", "migrations", *migrating.KEYS, *access_policy.KEYS}
 _CONSTRAINT_KEYS = {
     "outcome", "disabled_because", "approvers", "channels", "environments", "expires", "parameters"
 }  # fmt: skip
-KINDS = ("postgresql", "clickhouse", "nats", "kafka", "redis")
+KINDS = ("postgresql", "clickhouse", "nats", "redis", "kafka")
 
 
 def find(start: Path) -> Path | None:
@@ -133,49 +129,46 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         return Policy(constraints=promises)
     import tomllib  # Hooks keep what they read: they start without it.
 
+    file = path.name
     try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
+        with path.open("rb") as opened:
+            data = tomllib.load(opened)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"{path.name}: not valid TOML: {error}") from error
+        raise InvalidArgument(f"{file}: not valid TOML: {error}") from error
     store = data.pop("store", None)
-    signers = _string(path.name, "allowed_signers", data.pop("allowed_signers", ""))
+    signers = _string(file, "allowed_signers", data.pop("allowed_signers", ""))
     for section, value in data.items():
-        _check_section(path.name, section, value)
+        _check_section(file, section, value)
     paths = _table(data, "paths")
     templates = paths.get("templates", "ask")
     if templates not in ("allow", "ask", "deny"):
-        raise InvalidArgument(f'{path.name}: paths.templates: expected "allow", "ask" or "deny"')
+        raise InvalidArgument(f'{file}: paths.templates: expected "allow", "ask" or "deny"')
     return Policy(
-        constraints=_override(path.name, promises, _table(data, "constraints")),
-        engines=MappingProxyType(
-            {name: _engine(path.name, name, value) for name, value in _table(data, "engines").items()}
-        ),
-        commands=MappingProxyType(
-            {k: _string(path.name, f"commands.{k}", v) for k, v in _table(data, "commands").items()}
-        ),
-        frontend=_strings(path.name, "paths.frontend", paths.get("frontend", [])),
-        backend=_strings(path.name, "paths.backend", paths.get("backend", [])),
-        spec=_strings(path.name, "paths.spec", paths.get("spec", [])),
-        protected=_strings(path.name, "paths.protected", paths.get("protected", [])),
-        no_tests_needed=_strings(path.name, "paths.no_tests_needed", paths.get("no_tests_needed", [])),
+        constraints=_override(file, promises, _table(data, "constraints")),
+        engines=MappingProxyType({name: _engine(file, name, value) for name, value in _table(data, "engines").items()}),
+        commands=MappingProxyType({k: _string(file, f"commands.{k}", v) for k, v in _table(data, "commands").items()}),
+        frontend=_strings(file, "paths.frontend", paths.get("frontend", [])),
+        backend=_strings(file, "paths.backend", paths.get("backend", [])),
+        spec=_strings(file, "paths.spec", paths.get("spec", [])),
+        protected=_strings(file, "paths.protected", paths.get("protected", [])),
+        no_tests_needed=_strings(file, "paths.no_tests_needed", paths.get("no_tests_needed", [])),
         templates=templates,
-        people=MappingProxyType({k: _strings(path.name, f"people.{k}", v) for k, v in _table(data, "people").items()}),
+        people=MappingProxyType({k: _strings(file, f"people.{k}", v) for k, v in _table(data, "people").items()}),
         contracts=MappingProxyType(
-            {k: _string(path.name, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
+            {k: _string(file, f"contracts.{k}", v) for k, v in _table(data, "contracts").items()}
         ),
         accepted_gaps=MappingProxyType(
-            {k: _reason(path.name, f"accepted_gaps.{k}", v) for k, v in _table(data, "accepted_gaps").items()}
+            {k: _reason(file, f"accepted_gaps.{k}", v) for k, v in _table(data, "accepted_gaps").items()}
         ),
-        outboxes=MappingProxyType({d: read_outbox(path.name, d, t) for d, t in _table(data, "outboxes").items()}),
-        sandbox=read(path.name, _table(data, "sandbox")),
-        http=read_http(path.name, _table(data, "http")),
-        services=MappingProxyType({n: read_service(path.name, n, t) for n, t in _table(data, "services").items()}),
-        asking=read_asking(path.name, _table(data, "escalations")),
-        webhooks=read_webhooks(path.name, _table(data, "webhooks")),
+        outboxes=MappingProxyType({d: read_outbox(file, d, t) for d, t in _table(data, "outboxes").items()}),
+        sandbox=sandbox.read(file, _table(data, "sandbox")),
+        http=read_http(file, _table(data, "http")),
+        services=MappingProxyType({n: read_service(file, n, t) for n, t in _table(data, "services").items()}),
+        asking=asking_policy.read(file, _table(data, "escalations")),
+        webhooks=read_webhooks(file, _table(data, "webhooks")),
         store=LOCAL if store is None else read_store(path, store),
         allowed_signers=signers,
-        deep_seconds=_seconds(path.name, _table(data, "check_contract").get("deep_seconds", 0)),
+        deep_seconds=_seconds(file, _table(data, "check_contract").get("deep_seconds", 0)),
         path=path,
     )
 
@@ -243,8 +236,8 @@ def _engine(file: str, name: str, value: object) -> EngineSettings:
         url=url,
         environment=environment,
         migrations=None if migrations is None else _string(file, f"engines.{name}.migrations", migrations),
-        migrating=read_migrating(file, name, table),
-        access=read_access(file, name, kind, table),
+        migrating=migrating.read(file, name, table),
+        access=access_policy.read(file, name, kind, table),
     )
 
 

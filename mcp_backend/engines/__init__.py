@@ -1,10 +1,10 @@
-"""`ENGINES` by kind: one engine, one file. Engines open on first use, so a server starts with every one down."""
+"""The engines of a workspace, one kind in each file. They open on first use: a server starts with every one down."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mcp_backend import installing
 from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """What every engine has: its settings, and an end."""
 
+    def __init__(self, settings: EngineSettings, workspace: Workspace) -> None: ...
+
     @property
     def settings(self) -> EngineSettings:
         """The engine's entry of the policy."""
@@ -32,39 +34,7 @@ class Engine(Protocol):
         ...
 
 
-def _postgresql(settings: EngineSettings, workspace: Workspace) -> Engine:
-    from mcp_backend.engines.postgresql import Postgresql
-
-    return Postgresql(settings, workspace)
-
-
-def _clickhouse(settings: EngineSettings, workspace: Workspace) -> Engine:
-    from mcp_backend.engines.clickhouse import Clickhouse
-
-    return Clickhouse(settings, workspace)
-
-
-def _nats(settings: EngineSettings, workspace: Workspace) -> Engine:
-    from mcp_backend.engines.nats import Nats
-
-    return Nats(settings, workspace)
-
-
-def _redis(settings: EngineSettings, workspace: Workspace) -> Engine:
-    from mcp_backend.engines.redis import Redis
-
-    return Redis(settings, workspace)
-
-
-def _kafka(settings: EngineSettings, workspace: Workspace) -> Engine:
-    from mcp_backend.engines.kafka import Kafka
-
-    return Kafka(settings, workspace)
-
-
-ENGINES: Mapping[str, Callable[[EngineSettings, Workspace], Engine]] = MappingProxyType(
-    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats, "redis": _redis, "kafka": _kafka}
-)
+E = TypeVar("E", bound=Engine)
 
 CLIENTS: Mapping[str, str] = MappingProxyType({"nats": "nats", "redis": "redis", "kafka": "confluent_kafka"})
 """The module of the client that the extra of a messaging engine brings."""
@@ -99,7 +69,7 @@ class Engines:
 
     def _named(self, name: str | None, kinds: Iterable[str]) -> EngineSettings:
         wanted = tuple(kinds)
-        fitting = {n: s for n, s in self.settings.items() if s.kind in wanted and s.kind in ENGINES}
+        fitting = {n: s for n, s in self.settings.items() if s.kind in wanted}
         known = ", ".join(fitting) or "none"
         if name is not None:
             alike = [n for n in fitting if n.lower() == name.strip().lower()]
@@ -117,46 +87,38 @@ class Engines:
         """The PostgreSQL engine of that name, or the only one."""
         from mcp_backend.engines.postgresql import Postgresql
 
-        engine = self._get(self.choose(name, ("postgresql",)))
-        assert isinstance(engine, Postgresql)
-        return engine
+        return self._opened(self.choose(name, ("postgresql",)), Postgresql)
 
     def clickhouse(self, name: str | None) -> "Clickhouse":
         """The ClickHouse engine of that name, or the only one."""
         from mcp_backend.engines.clickhouse import Clickhouse
 
-        engine = self._get(self.choose(name, ("clickhouse",)))
-        assert isinstance(engine, Clickhouse)
-        return engine
+        return self._opened(self.choose(name, ("clickhouse",)), Clickhouse)
 
     def nats(self, name: str | None) -> "Nats":
         """The NATS engine of that name, or the only one."""
         from mcp_backend.engines.nats import Nats
 
-        engine = self._get(self.choose(name, ("nats",)))
-        assert isinstance(engine, Nats)
-        return engine
+        return self._opened(self.choose(name, ("nats",)), Nats)
 
     def redis(self, name: str | None) -> "Redis":
         """The Redis engine of that name, or the only one."""
         from mcp_backend.engines.redis import Redis
 
-        engine = self._get(self.choose(name, ("redis",)))
-        assert isinstance(engine, Redis)
-        return engine
+        return self._opened(self.choose(name, ("redis",)), Redis)
 
     def kafka(self, name: str | None) -> "Kafka":
         """The Kafka engine of that name, or the only one."""
         from mcp_backend.engines.kafka import Kafka
 
-        engine = self._get(self.choose(name, ("kafka",)))
-        assert isinstance(engine, Kafka)
-        return engine
+        return self._opened(self.choose(name, ("kafka",)), Kafka)
 
-    def _get(self, settings: EngineSettings) -> Engine:
+    def _opened(self, settings: EngineSettings, kind: type[E]) -> E:
         if settings.name not in self._open:
-            self._open[settings.name] = ENGINES[settings.kind](settings, self._workspace)
-        return self._open[settings.name]
+            self._open[settings.name] = kind(settings, self._workspace)
+        engine = self._open[settings.name]
+        assert isinstance(engine, kind), "an engine of the policy is of one kind"
+        return engine
 
     async def close(self) -> None:
         """Closes every engine that was opened."""

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mcp_backend.engines import ENGINES
-from mcp_backend.policy import EngineSettings, Policy
+from mcp_backend.policy import KINDS, EngineSettings, Policy
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import listing, migration_folders, suites, uses
 from mcp_backend.workspace.migration_folders import Migrations
@@ -100,7 +99,7 @@ def look(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> F
 def _engines(
     workspace: Workspace, files: Sequence[str], environment: Mapping[str, str], known: set[str]
 ) -> tuple[Engine, ...]:
-    wanted = [kind for kind in ENGINES if kind not in known]
+    wanted = [kind for kind in KINDS if kind not in known]
     urls = {kind: named for kind in wanted if (named := _from_environment(kind, environment))}
     unnamed = [kind for kind in wanted if kind not in urls]
     used = uses.engines(workspace.root, files, unnamed) if unnamed else ()
