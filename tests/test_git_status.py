@@ -1,9 +1,14 @@
 """git_status: what changed, whose it is, and nothing else happens."""
 
+import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mcp_backend.workspace import listing
+from mcp_backend.workspace.childenv import clean_path
 from tests.conftest import ERAS, Connect, Era, git
 from tests.service import add_feature, ask, index, objects, refused, write
 
@@ -150,3 +155,66 @@ async def test_every_kind_of_clone_commits(service: Path, tmp_path: Path, connec
         assert (await ask(client, "git_commit", message="Change"))["files"] == ["README.md", "new.yaml"]
     assert git(copy, "status", "--porcelain") == ""
     assert git(copy, "fsck") == ""
+
+
+async def test_asking_again_starts_three_programs_and_two_for_the_log(
+    service: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    class Counted(subprocess.Popen[bytes]):
+        def __init__(self, words: Any, *more: Any, **options: Any) -> None:
+            started.append(" ".join(map(str, words)))
+            super().__init__(words, *more, **options)
+
+    write(service, {"orders/new.py": "x = 1\n"})
+    async with connect(service) as client:
+        await ask(client, "git_status")
+        monkeypatch.setattr(subprocess, "Popen", Counted)
+        assert [c["subject"] for c in (await ask(client, "git_status"))["log"]] == ["first"]
+        assert len(started) == 3, started  # GitPython starts its two by another name
+        git(service, "config", "include.path", "../evil")
+        assert "include.path" in (await refused(client, "git_status"))["reason"], "another configuration is read anew"
+
+
+@pytest.mark.parametrize("state", ["branch", "packed", "detached", "linked", "unborn", "tag", "deleted"])
+def test_the_commit_that_two_files_name_is_the_one_that_git_names(service: Path, tmp_path: Path, state: str) -> None:
+    root = service
+    if state == "packed":
+        git(service, "pack-refs", "--all")
+    elif state == "detached":
+        git(service, "checkout", "-q", "--detach")
+    elif state == "linked":
+        root = tmp_path / "linked"
+        git(service, "worktree", "add", "-q", str(root))
+    elif state == "unborn":
+        git(service, "checkout", "-q", "--orphan", "other")
+    elif state == "tag":
+        git(service, "tag", "-a", "-m", "one", "v1")
+        git(service, "symbolic-ref", "HEAD", "refs/tags/v1")
+    elif state == "deleted":
+        git(service, "branch", "other")
+        git(service, "pack-refs", "--all")
+        git(service, "symbolic-ref", "HEAD", "refs/heads/other")
+        git(service, "update-ref", "-d", "refs/heads/other")
+    told = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    assert listing.committed(root) == (told or None)
+
+
+def test_no_program_is_looked_for_in_the_workspace(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "work" / "bin", tmp_path / "tools"
+    inside.mkdir(parents=True)
+    outside.mkdir()
+    (tmp_path / "link").symlink_to(inside)
+    (tmp_path / "workshop").mkdir()
+    entries = [f"{inside}", f"{outside}", f"{tmp_path}/link", "bin", "", f"{outside}/../work/bin/", f"{tmp_path}/work",
+               f"{tmp_path}/workshop"]  # fmt: skip
+    kept = clean_path(os.pathsep.join(entries), tmp_path / "work").split(os.pathsep)
+    assert kept == [f"{outside}", f"{tmp_path}/workshop"]
+    assert clean_path("bin", tmp_path / "work") == os.defpath

@@ -20,13 +20,14 @@ them, or not at all."""
 def clean_path(path: str, root: Path, *, keep_workspace: bool = False) -> str:
     """`PATH` without relative entries, without the environment this server runs in and, unless `keep_workspace`,
     without folders of the workspace: a program there would stand in for git."""
-    own = Path(sys.prefix) / "bin" if sys.prefix != sys.base_prefix else None
+    own = os.path.join(sys.prefix, "bin") if sys.prefix != sys.base_prefix else None
+    below = os.path.join(root, "")
     kept: list[str] = []
     for entry in path.split(os.pathsep):
-        folder = Path(entry)
-        if not folder.is_absolute() or (folder == own and not folder.is_relative_to(root)):
+        folder = os.path.join(os.path.normpath(entry), "") if entry else ""
+        if not folder.startswith("/") or (folder[:-1] == own and not folder.startswith(below)):
             continue
-        if folder.resolve().is_relative_to(root) and not keep_workspace:
+        if not keep_workspace and os.path.join(os.path.realpath(entry), "").startswith(below):
             continue
         kept.append(entry)
     return os.pathsep.join(kept) or os.defpath

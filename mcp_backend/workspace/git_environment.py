@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from mcp_backend.errors import FailedPrecondition
@@ -63,6 +64,22 @@ _OVERRIDDEN = (
     ("i18n.commitEncoding", "UTF-8"),
     ("i18n.logOutputEncoding", "UTF-8"),
 )
+_PINNED: Mapping[str, str] = {
+    "HOME": "/nonexistent",
+    "LC_ALL": "C.UTF-8",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_PAGER": "cat",
+    "GIT_EDITOR": "false",
+    "GIT_SEQUENCE_EDITOR": "false",
+}
 _PASSED_ON = ("core.excludesfile", "core.autocrlf", "core.eol", "core.safecrlf", "commit.gpgsign", "core.hookspath")
 
 
@@ -83,26 +100,8 @@ def open_repository(workspace: Workspace) -> Repository:
     if shutil.which("git", path=path) is None:
         raise FailedPrecondition("git is not installed, or not on the PATH of this server: install it")
     git_dir, common_dir = _directories(root)
-    pinned = {
-        "PATH": path,
-        "HOME": "/nonexistent",
-        "LC_ALL": "C.UTF-8",
-        "GIT_DIR": str(git_dir),
-        "GIT_WORK_TREE": str(root),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_LITERAL_PATHSPECS": "1",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_NO_LAZY_FETCH": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "none",
-        "GIT_PAGER": "cat",
-        "GIT_EDITOR": "false",
-        "GIT_SEQUENCE_EDITOR": "false",
-    }
-    filters = _audited(git_dir, common_dir, pinned)
+    pinned = {**_PINNED, "PATH": path, "GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(root)}
+    filters = _audited(git_dir, common_dir, path)
     user = _effective(Repository(root, git_dir, common_dir, as_the_user(pinned)))
     lfs = all(user.get(f"filter.lfs.{key}") == value for key, value in LFS.items())
     settings = [*_OVERRIDDEN, *((key, user[key]) for key in _PASSED_ON[:4] if key in user)]
@@ -165,16 +164,11 @@ def _directories(root: Path) -> tuple[Path, Path]:
     return git, common
 
 
-def _audited(git_dir: Path, common_dir: Path, environment: Mapping[str, str]) -> set[str]:
+def _audited(git_dir: Path, common_dir: Path, path: str) -> set[str]:
     """The names of the filters that the repository's own configuration defines."""
     filters: set[str] = set()
     for file in (common_dir / "config", git_dir / "config.worktree"):
-        if not file.is_file():
-            continue
-        bare = {k: v for k, v in environment.items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
-        looking = Repository(Path("/"), git_dir, common_dir, bare)
-        for entry in text(run(looking, "config", "--file", str(file), "--no-includes", "--list", "-z")).split("\0"):
-            key = entry.partition("\n")[0]
+        for key in _keys(file.read_bytes(), file, path) if file.is_file() else ():
             if _INCLUDED.fullmatch(key.lower()):
                 raise FailedPrecondition(
                     f"{file} has {key}: files that git configuration includes can start programs and are not under "
@@ -182,6 +176,17 @@ def _audited(git_dir: Path, common_dir: Path, environment: Mapping[str, str]) ->
                 )
             filters |= {name} if (name := _filter(key)) else set[str]()
     return filters
+
+
+@lru_cache(maxsize=16)
+def _keys(content: bytes, file: Path, path: str) -> tuple[str, ...]:
+    """The keys in a configuration, which depend on what is in it alone: git is asked once about the same bytes."""
+    looking = Repository(Path("/"), file.parent, file.parent, {**_PINNED, "PATH": path})
+    try:
+        listed = run(looking, "config", "--file", "-", "--no-includes", "--list", "-z", given=content)
+    except GitFailed as error:
+        raise GitFailed(error.reason.replace("standard input", str(file))) from error
+    return tuple(entry.partition("\n")[0] for entry in text(listed).split("\0"))
 
 
 def _filter(key: str) -> str:
