@@ -16,7 +16,7 @@ select 'rel', c.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname
         and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       where r.ev_class = c.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass) end)
 from pg_catalog.pg_class c join ns on ns.oid = c.relnamespace, p
-where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') and c.xmin::text::bigint >= p.x
+where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') and c.xmin::text::bigint >= p.x
 union all
 select 'col', a.attrelid::bigint, a.attnum::int, pg_catalog.jsonb_build_object('name', a.attname, 'dropped', a.attisdropped,
     'type', case when a.attisdropped then '' else pg_catalog.format_type(a.atttypid, a.atttypmod) end,
@@ -26,7 +26,7 @@ select 'col', a.attrelid::bigint, a.attnum::int, pg_catalog.jsonb_build_object('
     'default', (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
                 where d.adrelid = a.attrelid and d.adnum = a.attnum))
 from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid join ns on ns.oid = c.relnamespace, p
-where a.attnum > 0 and c.relkind in ('r', 'p', 'v', 'm', 'f') and (a.xmin::text::bigint >= p.x
+where a.attrelid >= 16384 and a.attnum > 0 and c.relkind in ('r', 'p', 'v', 'm', 'f') and (a.xmin::text::bigint >= p.x
   or a.attrelid in (select d.adrelid from pg_catalog.pg_attrdef d where d.xmin::text::bigint >= {xid}))
 union all
 select 'con', k.oid::bigint, 0, pg_catalog.jsonb_build_object('name', k.conname, 'type', k.contype, 'rel', k.conrelid::bigint,
@@ -35,7 +35,7 @@ select 'con', k.oid::bigint, 0, pg_catalog.jsonb_build_object('name', k.conname,
     'not_null', k.contype = 'c' and k.conbin::text like '{NULLTEST :arg {VAR %:nulltesttype 1 %',
     'keys', k.conkey::int[], 'refkeys', k.confkey::int[], 'index', k.conindid::bigint, 'typ', k.contypid::bigint,
     'parent', k.conparentid::bigint)
-from pg_catalog.pg_constraint k join ns on ns.oid = k.connamespace, p where k.xmin::text::bigint >= p.x
+from pg_catalog.pg_constraint k join ns on ns.oid = k.connamespace, p where k.oid >= 16384 and k.xmin::text::bigint >= p.x
 union all
 select 'idx', i.indexrelid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname || '.' || c.relname,
     'rel', i.indrelid::bigint, 'valid', i.indisvalid, 'ready', i.indisready, 'unique', i.indisunique,
@@ -44,12 +44,12 @@ select 'idx', i.indexrelid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.
       pg_catalog.pg_get_expr(i.indexprs, i.indrelid), 'where', pg_catalog.pg_get_expr(i.indpred, i.indrelid)),
     'partial', i.indpred is not null)
 from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid join ns on ns.oid = c.relnamespace, p
-where i.xmin::text::bigint >= p.x
+where i.indexrelid >= 16384 and i.xmin::text::bigint >= p.x
 union all
 select 'trg', t.oid::bigint, 0, pg_catalog.jsonb_build_object('name', t.tgname, 'rel', t.tgrelid::bigint,
     'enabled', t.tgenabled, 'internal', t.tgisinternal, 'func', t.tgfoid::bigint)
 from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid join ns on ns.oid = c.relnamespace, p
-where t.xmin::text::bigint >= p.x
+where t.oid >= 16384 and t.xmin::text::bigint >= p.x
 union all
 select 'pol', o.oid::bigint, 0, pg_catalog.jsonb_build_object('name', o.polname, 'rel', o.polrelid::bigint,
     'permissive', o.polpermissive, 'command', o.polcmd, 'roles', (select pg_catalog.jsonb_agg(
@@ -64,14 +64,14 @@ select 'proc', f.oid::bigint, 0, pg_catalog.jsonb_build_object(
     'sqlbody', f.prosqlbody is not null, 'kind', f.prokind, 'returns', pg_catalog.format_type(f.prorettype, null),
     'required', f.pronargs - f.pronargdefaults)
 from pg_catalog.pg_proc f join ns on ns.oid = f.pronamespace join pg_catalog.pg_language l on l.oid = f.prolang, p
-where f.xmin::text::bigint >= p.x and not exists (select from pg_catalog.pg_depend d
+where f.oid >= 16384 and f.xmin::text::bigint >= p.x and not exists (select from pg_catalog.pg_depend d
   where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = f.oid and d.deptype = 'e')
 union all
 select 'typ', t.oid::bigint, 0, pg_catalog.jsonb_build_object('name', ns.nspname || '.' || t.typname, 'kind', t.typtype,
     'notnull', t.typnotnull, 'labels', (select pg_catalog.jsonb_object_agg(e.oid::text, e.enumlabel)
       from pg_catalog.pg_enum e where e.enumtypid = t.oid))
 from pg_catalog.pg_type t join ns on ns.oid = t.typnamespace, p
-where t.typtype in ('e', 'd', 'c', 'r') and not exists (select from pg_catalog.pg_class c where c.reltype = t.oid and c.relkind <> 'c')
+where t.oid >= 16384 and t.typtype in ('e', 'd', 'c', 'r') and not exists (select from pg_catalog.pg_class c where c.reltype = t.oid and c.relkind <> 'c')
   and (t.xmin::text::bigint >= p.x
     or t.oid in (select e.enumtypid from pg_catalog.pg_enum e where e.xmin::text::bigint >= {xid}))
 union all
@@ -94,7 +94,7 @@ union all
 select 'rul', r.oid::bigint, 0, pg_catalog.jsonb_build_object('name', r.rulename, 'rel', r.ev_class::bigint,
     'event', r.ev_type, 'instead', r.is_instead)
 from pg_catalog.pg_rewrite r join pg_catalog.pg_class c on c.oid = r.ev_class join ns on ns.oid = c.relnamespace, p
-where r.ev_type <> '1' and r.xmin::text::bigint >= p.x
+where r.oid >= 16384 and r.ev_type <> '1' and r.xmin::text::bigint >= p.x
 union all
 select 'cfg', s.setrole::bigint, (s.setdatabase <> 0)::int, pg_catalog.jsonb_build_object('name',
     coalesce((select o.rolname from pg_catalog.pg_roles o where o.oid = s.setrole), 'everybody'), 'settings', s.setconfig)

@@ -6,6 +6,7 @@ within what a server does at all; extrapolations measured against real runs stay
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mcp_backend.migrations.rehearsal.bounded import most
 from mcp_backend.migrations.rehearsal.catalog import Catalog, Doc
@@ -130,8 +131,11 @@ def effect(seen: Seen, world: World) -> Effect:
             if (bound := most(seen.parsed, seen.before, oid)) is not None:
                 scaled = min(scaled, max(bound, updated + deleted))
             found.written[name] = (changed, scaled + inserted * _growth(seen, world))
-    files = {doc["file"] for key, doc in seen.before.items() if key[0] == "rel" and doc["kind"] == "i"}
-    for change in seen.changes.added("idx"):
+    made = seen.changes.added("idx")
+    files = (
+        {d["file"] for key, d in seen.before.items() if key[0] == "rel" and d["kind"] == "i"} if made else set[Any]()
+    )
+    for change in made:
         after = change.after or {}
         kept = seen.after.get(("rel", change.oid, 0), {}).get("file") in files  # a type that needs no other index
         if (name := world.name(int(after["rel"]))) and not kept:

@@ -36,6 +36,11 @@ class Parsed:
         return _CONTROL.get(str(self.tree.get("kind")), "") if self.node == "TransactionStmt" else ""
 
     @property
+    def takes_back(self) -> bool:
+        """Whether it takes back a part of its transaction."""
+        return self.node == "TransactionStmt" and self.tree.get("kind") == "TRANS_STMT_ROLLBACK_TO"
+
+    @property
     def commands(self) -> list[Mapping[str, Any]]:
         """The parts of an ALTER TABLE."""
         return [

@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/view-pg-locks.html, …/monitoring-stats
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from mcp_backend.migrations.rehearsal.catalog import Catalog, Changes, Watch
+from mcp_backend.migrations.rehearsal.catalog import WATCHED, Catalog, Changes, Counts, Watch, wrote
 from mcp_backend.migrations.rehearsal.kinds import Parsed
 from mcp_backend.migrations.rehearsal.report import Blocks
 from mcp_backend.migrations.waits import execute
@@ -75,10 +75,21 @@ class Seen:
 
 
 _XACT = """
-select relid::bigint, coalesce(seq_scan, 0), coalesce(seq_tup_read, 0), coalesce(n_tup_ins, 0), coalesce(n_tup_upd, 0),
-  coalesce(n_tup_del, 0) from pg_catalog.pg_stat_xact_user_tables
-where coalesce(seq_scan, 0) + coalesce(n_tup_ins, 0) + coalesce(n_tup_upd, 0) + coalesce(n_tup_del, 0) > 0
+select c.oid::bigint, coalesce(pg_catalog.pg_stat_get_xact_numscans(c.oid), 0),
+  coalesce(pg_catalog.pg_stat_get_xact_tuples_returned(c.oid), 0),
+  coalesce(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid), 0),
+  coalesce(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid), 0),
+  coalesce(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), 0)
+from pg_catalog.pg_class c where c.oid >= 16384 and c.relkind in ('r', 'm', 'p')
 """
+"""What pg_stat_xact_user_tables is made of, without its joins."""
+_CATALOGS = """
+select pg_catalog.pg_stat_get_xact_tuples_inserted(c) + pg_catalog.pg_stat_get_xact_tuples_updated(c)
+  + pg_catalog.pg_stat_get_xact_tuples_deleted(c), pg_catalog.pg_stat_get_xact_tuples_deleted(c)
+from pg_catalog.unnest(array[{catalogs}]::pg_catalog.regclass[]) with ordinality x(c, n)
+where pg_catalog.current_setting('track_counts') = 'on' order by n
+""".replace("{catalogs}", ", ".join(f"'pg_catalog.{name}'" for name in WATCHED))
+"""What the transaction has written to the catalogs. Taken back or not, it counts."""
 _XID = "select case when {assign} then pg_catalog.pg_current_xact_id()::text::bigint else " \
     "pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint end, " \
     "pg_catalog.pg_current_wal_insert_lsn()::text"  # fmt: skip
@@ -97,6 +108,8 @@ class Observer:
         self.watch = Watch()
         self.held: dict[tuple[int, str], int] = {}
         self.base: dict[int, Rows] = {}
+        self.begun: Counts = ()
+        self.catalogs: Counts = ()
         self.xid = 0
         self._notices: list[tuple[str, str]] = []
         conn.add_notice_handler(lambda d: self._notices.append((d.sqlstate or "", d.message_primary or "")))
@@ -116,10 +129,15 @@ class Observer:
         self.held = {}
         self.xid, _ = await self._position(assign=True)
         self.base = await self._rows()
+        self.begun = self.catalogs = await self._counts()
 
-    async def absorb(self) -> None:
-        """Takes what was done since the last look for granted: no statement is told to have done it."""
-        await self.watch.step(self.conn, 0)
+    async def silently(self, statements: Sequence[str], *, takes_back: bool = False) -> None:
+        """Runs statements and takes what they did for granted: no reported statement is told to have done it."""
+        inside = not self.idle
+        xid = self.xid if inside else (await self._position(assign=False))[0]
+        for sql in statements:
+            await execute(self.conn, sql)
+        await self._look(xid, counted=inside and not self.idle, takes_back=takes_back)
         if not self.idle:
             self.base = await self._rows()
             self.held |= {(r, m): 0 for r, m, granted in await self._locks() if granted and (r, m) not in self.held}
@@ -162,7 +180,8 @@ class Observer:
                 seen.changes = await self.watch.step(self.conn, xid)
                 seen.after = self.watch.now
             return
-        if inside and not self.idle:
+        counted = inside and not self.idle
+        if counted:
             locks = {(r, m) for r, m, granted in await self._locks() if granted}
             seen.locks |= locks - set(self.held)
             for lock in seen.locks:
@@ -170,7 +189,7 @@ class Observer:
             now = await self._rows()
             seen.rows = {o: _minus(rows, self.base.get(o)) for o, rows in now.items() if rows != self.base.get(o)}
             self.base = now
-        seen.changes = await self.watch.step(self.conn, xid)
+        seen.changes = await self._look(xid, counted=counted, takes_back=seen.parsed.takes_back)
         seen.after = self.watch.now
         _, end = await self._position(assign=False)
         seen.wal = max(0, _lsn(end) - _lsn(start))
@@ -225,7 +244,23 @@ class Observer:
     async def _rows(self) -> dict[int, Rows]:
         async with self.conn.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(_XACT.encode())
-            return {int(r[0]): (int(r[1]), int(r[2]), int(r[3]), int(r[4]), int(r[5])) for r in await cursor.fetchall()}
+            rows = await cursor.fetchall()
+        found = {int(r[0]): (int(r[1]), int(r[2]), int(r[3]), int(r[4]), int(r[5])) for r in rows}
+        return {o: r for o, r in found.items() if r[0] or any(r[2:])}
+
+    async def _counts(self) -> Counts:
+        async with self.conn.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(_CATALOGS.encode())
+            return [(int(written), int(deleted)) for written, deleted in await cursor.fetchall()]
+
+    async def _look(self, xid: int, *, counted: bool, takes_back: bool) -> Changes:
+        """What changed since the last look; `counted` in the transaction that is still open."""
+        if takes_back:
+            return await self.watch.again(self.conn)
+        if not counted:
+            return await self.watch.step(self.conn, xid)
+        before, self.catalogs = self.catalogs, await self._counts()
+        return await self.watch.step(self.conn, xid, wrote(self.begun, before, self.catalogs))
 
     async def _position(self, *, assign: bool) -> tuple[int, str]:
         async with self.conn.cursor(row_factory=tuple_row) as cursor:

@@ -7,7 +7,6 @@ import psycopg
 
 from mcp_backend.migrations.rehearsal.kinds import Parsed, split
 from mcp_backend.migrations.rehearsal.observe import Failed, Observer, Seen, failure
-from mcp_backend.migrations.waits import execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +83,11 @@ async def _transaction(
     if observer.idle:
         await observer.begin()
     played.transactions += 1
-    await _silently(observer, create)
+    if create:
+        await observer.silently(create)
     for statement in part.statements:
         if statement.silent:
-            await _silently(observer, (statement.sql,))
+            await observer.silently((statement.sql,), takes_back=statement.takes_back)
             continue
         seen = _next(observer, unit, statement, played)
         await observer.run(seen)
@@ -100,7 +100,7 @@ async def _transaction(
         await observer.conn.execute(b"rollback")
         return
     if record and unit.record:
-        await _silently(observer, ("reset role", unit.record))
+        await observer.silently(("reset role", unit.record))
     if not keep_open:
         played.ended = await observer.end("commit")
 
@@ -108,10 +108,11 @@ async def _transaction(
 async def _plain(
     observer: Observer, unit: Unit, part: Part, create: tuple[str, ...], played: Played, *, record: bool
 ) -> None:
-    await _silently(observer, create)
+    if create:
+        await observer.silently(create)
     for statement in part.statements:
         if statement.silent:
-            await _silently(observer, (statement.sql,))
+            await observer.silently((statement.sql,), takes_back=statement.takes_back)
             continue
         match statement.control:
             case "begin" if observer.idle:
@@ -131,7 +132,7 @@ async def _plain(
         played.open = True
         await observer.end("rollback")
     elif record and unit.record:
-        await _silently(observer, ("reset role", unit.record))
+        await observer.silently(("reset role", unit.record))
 
 
 async def _one(observer: Observer, unit: Unit, statement: Parsed, played: Played) -> None:
@@ -153,10 +154,3 @@ def _next(observer: Observer, unit: Unit, statement: Parsed, played: Played) -> 
     )
     played.seen.append(seen)
     return seen
-
-
-async def _silently(observer: Observer, statements: Sequence[str]) -> None:
-    for sql in statements:
-        await execute(observer.conn, sql)
-    if statements:
-        await observer.absorb()
