@@ -21,7 +21,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     if options.harden:
         return _harden(options)
-    from mcp_backend import busy
+    from mcp_backend import busy, ready
     from mcp_backend.doctor import examine
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
@@ -39,6 +39,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(f"{marks[finding.state]}  {finding.name.ljust(width)}  {plain(finding.words)}")
     if bad:
         print(paint(f"{len(bad)} to be mended", "red"))
+    ready.at_a_terminal(place.root)
     return int(bool(bad))
 
 

@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _init(options: argparse.Namespace) -> int:
-    from mcp_backend import busy, connecting, draft, persona, policy
+    from mcp_backend import busy, connecting, draft, persona, policy, ready
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
     from mcp_backend.workspace import detect
@@ -62,6 +62,7 @@ def _init(options: argparse.Namespace) -> int:
         print(f"\n{paint(title, 'bold')}")
         for line in lines:
             print(plain(line))
+    ready.at_a_terminal(place.root)
     print(f"\nNext: {paint('mcp-backend doctor', 'cyan')} checks that everything is in place.")
     return 0
 

@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _render(options: argparse.Namespace) -> int:
-    from mcp_backend import persona, policy, seat
+    from mcp_backend import persona, policy, ready, seat
     from mcp_backend.hosts import host, placing
     from mcp_backend.hosts.site import site
     from mcp_backend.settings import workspace
@@ -35,7 +35,8 @@ def _render(options: argparse.Namespace) -> int:
         )
     place = workspace(options.workspace)
     settings = policy.load(policy.find(place.root), persona.load().constraints)
-    files = host(options.host).files(site(place, settings))
+    here = site(place, settings)
+    files = host(options.host).files(here)
     if not (options.write or options.check):
         for file in files:
             text = f"(an image of {len(file.content)} bytes)" if isinstance(file.content, bytes) else file.content
@@ -57,4 +58,6 @@ def _render(options: argparse.Namespace) -> int:
     for file in files:
         if options.write and file.kind == "shown":
             print(f"\nadd yourself to {file.path}:\n{file.content}")
+    if options.write:
+        ready.at_a_terminal(place.root, ("--toolsets", ",".join(here.toolsets)))
     return 1 if bad else 0

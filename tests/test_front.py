@@ -13,7 +13,8 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 
-from mcp_backend import front, ui
+from mcp_backend import front, ready, ui
+from mcp_backend.cli import main
 from tests.conftest import ERAS, Era
 from tests.test_transports import SERVE, ask_twice, environment
 
@@ -194,6 +195,31 @@ async def test_a_client_works_as_ever_with_kept_answers(
     async with Client(parameters, mode=era) as client:
         assert "escalate" in {tool.name for tool in (await client.list_tools()).tools}
         await ask_twice(client)
+
+
+def test_init_has_the_server_keep_what_every_host_asks_first(
+    served: Served, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MCP_BACKEND_STATE", str(served.state))
+    wanted = {f"{name} 2025-06-18" for name in ("initialize", *front.LISTS[1:])}
+    main(["init", "--print", "--workspace", str(repository)])
+    assert main(["init", "--workspace", str(repository)]) == 0
+    assert not wanted & front.kept([])[2].keys(), "in a pipeline no host waits"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["init", "--force", "--workspace", str(repository)]) == 0
+    assert wanted <= front.kept([])[2].keys()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert main(["init", "--force", "--workspace", str(repository)]) == 0, "all is kept: nothing is started"
+    assert "quick start" not in capsys.readouterr().out
+
+
+def test_a_server_that_does_not_start_is_told_with_its_last_words(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--toolsets: unknown nonsense" in ready.prepare(tmp_path, ("--toolsets", "nonsense"))
+    assert ready.prepare(tmp_path, ("--transport", "http")) == "", "no front answers there"
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert ready.prepare(tmp_path) == "/nowhere/python cannot be started: No such file or directory"
 
 
 @pytest.mark.parametrize(
