@@ -325,6 +325,73 @@ def test_the_base_path_of_version_2_is_part_of_every_address(tmp_path: Path) -> 
     assert compared(tmp_path, old, old) == {"breaking": set(), "risky": set()}
 
 
+EDITIONS = """\
+edition = "2023";
+package shop.v1;
+import "google/protobuf/cpp_features.proto";
+import "google/protobuf/java_features.proto";
+message Item {
+  extensions 100 to 199;
+  int32 qty = 1;
+  string name = 2;
+  string code = 3;
+  string text = 4;
+  Item part = 5;
+  int32 weight = 6 [default = 3];
+  int32 plain = 7;
+}
+enum State { STATE_UNSPECIFIED = 0; }
+enum Size { SIZE_UNSPECIFIED = 0; }
+message Old { string a = 1; }
+extend Item { int32 rank = 100; int32 gone = 101; }
+"""
+FEATURES = [
+    ("int32 qty = 1;", "int32 qty = 1 [features.field_presence = IMPLICIT];", {"FIELD_SAME_CARDINALITY"}),
+    ("string name = 2;", "string name = 2 [features.utf8_validation = NONE];", {"FIELD_SAME_UTF8_VALIDATION", "FIELD_SAME_JAVA_UTF8_VALIDATION"}),
+    ("string code = 3;", "string code = 3 [features.(pb.cpp).string_type = VIEW];", {"FIELD_SAME_CPP_STRING_TYPE"}),
+    ("string text = 4;", "string text = 4 [features.(pb.java).utf8_validation = VERIFY];", set[str]()),
+    ("Item part = 5;", "Item part = 5 [features.message_encoding = DELIMITED];", {"FIELD_SAME_TYPE"}),
+    ("[default = 3]", "[default = 4]", {"FIELD_SAME_DEFAULT"}),
+    ("int32 plain = 7;", "int32 plain = 7 [default = 0];", set[str]()),
+    ("enum State {", "enum State { option features.enum_type = CLOSED;", {"ENUM_SAME_TYPE"}),
+    ("enum Size {", "enum Size { option features.json_format = LEGACY_BEST_EFFORT;", {"ENUM_SAME_JSON_FORMAT"}),
+    ("message Old {", "message Old { option features.json_format = LEGACY_BEST_EFFORT;", {"MESSAGE_SAME_JSON_FORMAT"}),
+    ("100 to 199", "100 to 149, 150 to 199", set[str]()),
+    ("int32 rank", "string rank", {"FIELD_SAME_TYPE"}),
+    (" int32 gone = 101;", "", {"EXTENSION_NO_DELETE"}),
+]  # fmt: skip
+
+
+def test_features_of_editions_and_extensions_are_compared_as_buf_does(tmp_path: Path) -> None:
+    later, expected = EDITIONS, set[str]()
+    for before, after, words in FEATURES:
+        assert before in later
+        later, expected = later.replace(before, after), expected | words
+    assert compared(tmp_path, EDITIONS, later, "shop/v1/shop.proto")["breaking"] == expected
+
+
+def test_what_an_edition_says_in_place_of_a_syntax_breaks_nothing_else(tmp_path: Path) -> None:
+    old = (
+        'syntax = "proto3";\npackage a;\nmessage A { int32 b = 1; optional string c = 2; map<string, int32> d = 3; }\n'
+    )
+    later = old.replace('syntax = "proto3";', 'edition = "2023";\noption features.field_presence = IMPLICIT;')
+    later = later.replace("optional string c = 2", "string c = 2 [features.field_presence = EXPLICIT]")
+    assert compared(tmp_path, old, later, "a/a.proto")["breaking"] == {"FILE_SAME_SYNTAX"}
+
+
+def test_a_message_that_went_to_another_file_is_compared_there(tmp_path: Path) -> None:
+    head = 'syntax = "proto3";\npackage a;\n'
+    one, two = "message A { int32 b = 1; }\n", "message C {}\n"
+    write(tmp_path, {"old/a/one.proto": head + one, "old/a/two.proto": head + two})
+    write(tmp_path, {"new/a/one.proto": head, "new/a/two.proto": head + two + one.replace("int32", "string")})
+    states = [sources.work_tree(Workspace(tmp_path / n, tmp_path / "state", False)) for n in ("old", "new")]
+    found = revisions.compared(states[0], states[1], "", TODAY)
+    assert {c.id for one in found for c in one.changes if c.level == "breaking"} == {"MESSAGE_NO_DELETE", "FIELD_SAME_TYPE"}  # fmt: skip
+    write(tmp_path, {"broken/a/one.proto": head + "message {}"})
+    broken = revisions.compared(states[0], sources.work_tree(Workspace(tmp_path / "broken", tmp_path / "state", False)), "", TODAY)  # fmt: skip
+    assert "protoc: a/one.proto:3:" in broken[0].problem
+
+
 EVENTS = """\
 asyncapi: 3.0.0
 info: {title: Orders, version: 1.0.0}

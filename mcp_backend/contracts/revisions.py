@@ -28,8 +28,11 @@ def compared(old: Source, new: Source, path: str, today: date) -> list[Compared]
     found: list[Compared] = []
     for key, spec in before.items():
         if key not in after:
-            change = Change("specification-removed", "breaking", spec.path, "there", "removed")
-            found.append(Compared(spec.path, spec.kind, (change,)))
+            word, gone = "specification-removed", (spec.path,)
+            if spec.kind == "protobuf":  # a folder of files, of which each has a rule
+                word, gone = "FILE_NO_DELETE", spec.files
+            changes = tuple(Change(word, "breaking", where, "there", "removed") for where in gone)
+            found.append(Compared(spec.path, spec.kind, changes))
             continue
         try:
             found.append(Compared(spec.path, spec.kind, tuple(between(old, spec, new, after[key], today))))

@@ -86,13 +86,13 @@ def gaps(events: Events, f: Flattener) -> Iterator[Gap]:
     seen: set[tuple[str, str]] = set()
     messages = {m.node.key: m for c in events.channels.values() for m in c.messages}
     for message in messages.values():
-        yield from _message(events, f, message, seen)
+        yield from _message(f, message, seen)
     for reference, where in events.unresolved.items():
         yield Gap("unresolved-ref", reference, f"{reference} leads nowhere (used at {where}). What should be there?",
                   ("the reference is misspelt", "what it names was never written"), "block")  # fmt: skip
 
 
-def _message(events: Events, f: Flattener, message: Message, seen: set[tuple[str, str]]) -> Iterator[Gap]:
+def _message(f: Flattener, message: Message, seen: set[tuple[str, str]]) -> Iterator[Gap]:
     if message.payload is None:
         yield Gap("message-payload-missing", message.name, f"The message {message.name} has no payload schema. What does it carry?",
                   ("nothing: its arrival is the information", "fields that have to be described"), "block")  # fmt: skip

@@ -156,10 +156,10 @@ class Models:
         loose: bool = False,
     ) -> None:
         """Compares a written type with a schema. `loose`: fields may be left out on sending."""
-        self._compare(node, file, self.typed(file, kind), where, operation, side, (file, line), loose, 0)
+        self._compare(node, self.typed(file, kind), where, operation, side, (file, line), loose, 0)
 
     def _compare(
-        self, node: Node, file: str, typed: Typed, where: str, operation: str, side: Side, place: tuple[str, int],
+        self, node: Node, typed: Typed, where: str, operation: str, side: Side, place: tuple[str, int],
         loose: bool, depth: int,
     ) -> None:  # fmt: skip
         flat, where = self._f.flat(node), self._f.name(node) or where
@@ -177,7 +177,7 @@ class Models:
             self.add("constraint-not-enforced", "different", where, _list(flat.enum), "any text", operation, place)
         if typed.items is not None and flat.items is not None:
             inner = self.typed(*typed.items)
-            self._compare(flat.items, typed.items[0], inner, f"{where}[]", operation, side, place, loose, depth + 1)
+            self._compare(flat.items, inner, f"{where}[]", operation, side, place, loose, depth + 1)
         if typed.model is not None and (flat.object or flat.properties):
             self._model(flat, typed.model, where, operation, side, loose, depth)
 
@@ -208,7 +208,7 @@ class Models:
                 self.add("null-not-allowed", "different", place, "never null", "may be null", operation, at)
             if side == "request" and known.plain:
                 self._taken(flat, about, name, field, typed, place, operation, at)
-            self._compare(node, file, typed, place, operation, side, at, loose, depth + 1)
+            self._compare(node, typed, place, operation, side, at, loose, depth + 1)
         for name in known.fields.keys() - flat.properties.keys():
             file, field = known.fields[name]
             if side == "response" and flat.additional is False and known.plain:

@@ -116,13 +116,13 @@ def gaps(flattener: Flattener, api: Api) -> Iterator[Gap]:
 
 def of(flattener: Flattener, place: Place) -> Iterator[Gap]:
     """The gaps of one schema."""
-    yield from _said(flattener, place)
+    yield from _said(place)
     yield from _types(place)
     yield from _choice(flattener, place)
     yield from _values(flattener, place)
 
 
-def _said(f: Flattener, place: Place) -> Iterator[Gap]:
+def _said(place: Place) -> Iterator[Gap]:
     flat = place.flat
     lost = flat.required - flat.properties.keys() - place.beside
     if lost and flat.properties and not flat.options and not isinstance(flat.additional, Node):

@@ -6,12 +6,15 @@ https://buf.build/docs/breaking/rules/
 from collections.abc import Iterator
 from typing import Any
 
+from mcp_backend.contracts.protobuf import extensions, features, fields
 from mcp_backend.contracts.protobuf.compiling import Compiled
+from mcp_backend.contracts.protobuf.features import CLOSED, Both, Features, inside
+from mcp_backend.contracts.protobuf.fields import REQUIRED, Field
 from mcp_backend.contracts.protobuf.names import Index, type_name
 from mcp_backend.contracts.words import LEVELS, Change
 
 _FILE_OPTIONS = (
-    "go_package", "java_package", "java_outer_classname", "java_multiple_files", "java_string_check_utf8",
+    "go_package", "java_package", "java_outer_classname", "java_multiple_files",
     "objc_class_prefix", "csharp_namespace", "swift_prefix", "php_class_prefix", "php_namespace",
     "php_metadata_namespace", "ruby_package", "optimize_for", "cc_generic_services", "java_generic_services",
     "py_generic_services", "cc_enable_arenas",
@@ -30,6 +33,7 @@ def changes(old: Compiled, new: Compiled) -> list[Change]:
             found.append(Change("FILE_NO_DELETE", "breaking", file.name, "there", "deleted"))
             continue
         found += _File(file, after[file.name], indexes).changes()
+    found += extensions.changes(old, new, indexes)
     for name in sorted(after.keys() - {f.name for f in old.files}):
         found.append(Change("FILE_ADDED", "safe", name, "not there", "added"))
     users = _users(indexes[0])
@@ -66,7 +70,13 @@ class _File:
         self._indexes = indexes
         self._prefix = f"{old.package}." if old.package else ""
 
+    @property
+    def said(self) -> Both:
+        """The features of the file in both revisions."""
+        return features.of_file(self.old), features.of_file(self.new)
+
     def changes(self) -> Iterator[Change]:
+        """What changed in the file."""
         old, new = self.old, self.new
         if old.package != new.package:
             yield Change("FILE_SAME_PACKAGE", "breaking", old.name, old.package, new.package)
@@ -76,22 +86,37 @@ class _File:
             before, after = getattr(old.options, option, None), getattr(new.options, option, None)
             if before != after:
                 yield Change(f"FILE_SAME_{option.upper()}", "breaking", old.name, str(before), str(after))
-        yield from self._enums(old.enum_type, new.enum_type, self._prefix)
-        yield from self._messages(old.message_type, new.message_type, self._prefix)
+        yield from self._enums(old.enum_type, new.enum_type, self._prefix, self.said)
+        yield from self._messages(old.message_type, new.message_type, self._prefix, self.said)
         yield from self._services()
 
-    def _enums(self, old: Any, new: Any, prefix: str) -> Iterator[Change]:
+    def _moved(self, name: str, prefix: str) -> "_File | None":
+        """The other file that what stood in this one went to: its full name, and so the wire, stayed."""
+        index = self._indexes[1]
+        place = index.enum_files.get(name) or (index.messages[name].file if name in index.messages else "")
+        file = next((f for f in index.files if f.name == place), None)
+        top = prefix == self._prefix and self.new.package == self.old.package
+        return _File(self.old, file, self._indexes) if file is not None and top else None
+
+    def _enums(self, old: Any, new: Any, prefix: str, said: Both) -> Iterator[Change]:
         after = {e.name: e for e in new}
         for enum in old:
             name = prefix + enum.name
             if enum.name not in after:
                 yield Change("ENUM_NO_DELETE", "breaking", name, "there", "deleted")
+                if moved := self._moved(name, prefix):
+                    yield from moved._enum(enum, self._indexes[1].enums[name], name, moved.said)
                 continue
-            yield from self._enum(enum, after[enum.name], name)
+            yield from self._enum(enum, after[enum.name], name, said)
         for added in after.keys() - {e.name for e in old}:
             yield Change("ENUM_ADDED", "safe", prefix + added, "not there", "added")
 
-    def _enum(self, old: Any, new: Any, name: str) -> Iterator[Change]:
+    def _enum(self, old: Any, new: Any, name: str, said: Both) -> Iterator[Change]:
+        first, second = inside(said, old, new)
+        if first.enum_type != second.enum_type:
+            was, now = ("closed" if f.enum_type == CLOSED else "open" for f in (first, second))
+            yield Change("ENUM_SAME_TYPE", "breaking", name, was, now)
+        yield from _json_format("ENUM", first, second, name)
         before, after = _numbered(old), _numbered(new)
         for number, names in before.items():
             if number not in after:
@@ -106,83 +131,52 @@ class _File:
             yield Change("ENUM_VALUE_ADDED", "safe", f"{name}.{after[number][0]}", "not there", str(number))
         yield from _reserved("RESERVED_ENUM_NO_DELETE", old, new, name, 0)
 
-    def _messages(self, old: Any, new: Any, prefix: str) -> Iterator[Change]:
+    def _messages(self, old: Any, new: Any, prefix: str, said: Both) -> Iterator[Change]:
         after = {m.name: m for m in new}
         for message in old:
             name = prefix + message.name
-            if message.options.map_entry:
-                continue
             if message.name not in after:
                 yield Change("MESSAGE_NO_DELETE", "breaking", name, "there", "deleted")
-                continue
-            yield from self._message(message, after[message.name], name)
+                if moved := self._moved(name, prefix):
+                    later = self._indexes[1].messages[name].proto
+                    yield from moved._message(message, later, name, inside(moved.said, message, later))
+            elif not message.options.map_entry:  # its fields are those of the map
+                yield from self._message(message, after[message.name], name, inside(said, message, after[message.name]))
         for added in after.keys() - {m.name for m in old}:
             if not after[added].options.map_entry:
                 yield Change("MESSAGE_ADDED", "safe", prefix + added, "not there", "added")
 
-    def _message(self, old: Any, new: Any, name: str) -> Iterator[Change]:
+    def _message(self, old: Any, new: Any, name: str, said: Both) -> Iterator[Change]:
+        yield from _json_format("MESSAGE", *said, name)
         after = {f.number: f for f in new.field}
         for field in old.field:
             where = f"{name}.{field.name}"
             if field.number not in after:
                 yield Change("FIELD_NO_DELETE", "breaking", where, f"{field.name} = {field.number}", "deleted")
             else:
-                yield from self._field(field, after[field.number], old, new, where)
+                pair = (Field(field, old, self.old, said[0]), Field(after[field.number], new, self.new, said[1]))
+                yield from fields.compared(*pair, self._indexes, where)
+        before = {f.number for f in old.field}
         for field in new.field:
-            if field.number not in {f.number for f in old.field}:
-                level = "breaking" if field.label == 2 else "safe"
-                yield Change(
-                    "MESSAGE_SAME_REQUIRED_FIELDS" if field.label == 2 else "FIELD_ADDED",
-                    level,
-                    f"{name}.{field.name}",
-                    "not there",
-                    f"{type_name(field)} = {field.number}",
-                )
+            if field.number not in before and field.label != REQUIRED:
+                said_now = f"{type_name(field)} = {field.number}"
+                yield Change("FIELD_ADDED", "safe", f"{name}.{field.name}", "not there", said_now)
+        demanded = [{f.number: f.name for f in m.field if f.label == REQUIRED} for m in (old, new)]
+        for number in demanded[0].keys() ^ demanded[1].keys():
+            one, two = ("required" if number in side else "not required" for side in demanded)
+            where = f"{name}.{demanded[0].get(number) or demanded[1][number]}"
+            yield Change("MESSAGE_SAME_REQUIRED_FIELDS", "breaking", where, one, two)
         oneofs = {o.name for o in _oneofs(new)}
         for oneof in _oneofs(old):
             if oneof.name not in oneofs:
                 yield Change("ONEOF_NO_DELETE", "breaking", f"{name}.{oneof.name}", "there", "deleted")
         if old.options.no_standard_descriptor_accessor != new.options.no_standard_descriptor_accessor:
             yield Change("MESSAGE_NO_REMOVE_STANDARD_DESCRIPTOR_ACCESSOR", "breaking", name, "there", "removed")
-        if _ranges(old.extension_range, 0) - _ranges(new.extension_range, 0):
-            yield Change("EXTENSION_MESSAGE_NO_DELETE", "breaking", name, "extension range", "deleted")
+        for start, end in _uncovered(old.extension_range, new.extension_range, 1):
+            yield Change("EXTENSION_MESSAGE_NO_DELETE", "breaking", name, f"extensions {start} to {end}", "deleted")
         yield from _reserved("RESERVED_MESSAGE_NO_DELETE", old, new, name, 1)
-        yield from self._messages(old.nested_type, new.nested_type, f"{name}.")
-        yield from self._enums(old.enum_type, new.enum_type, f"{name}.")
-
-    def _field(self, old: Any, new: Any, message: Any, later: Any, where: str) -> Iterator[Change]:
-        if old.name != new.name:
-            yield Change("FIELD_SAME_NAME", "breaking", where, old.name, new.name)
-        if _json(old) != _json(new):
-            yield Change("FIELD_SAME_JSON_NAME", "breaking", where, _json(old), _json(new))
-        entries = (self._indexes[0].map_entry(old), self._indexes[1].map_entry(new))
-        first, second = _cardinality(old, self.old, entries[0]), _cardinality(new, self.new, entries[1])
-        if first != second:
-            yield Change("FIELD_SAME_CARDINALITY", "breaking", where, first, second)
-        elif entries[0] and entries[1]:
-            for index in (0, 1):
-                one, two = entries[0].field[index], entries[1].field[index]
-                if self._type(one, self.old) != self._type(two, self.new):
-                    yield Change(
-                        "FIELD_SAME_TYPE", "breaking", where, self._type(one, self.old), self._type(two, self.new)
-                    )
-        both = bool(entries[0] and entries[1])  # their entries have names of their own
-        if not both and self._type(old, self.old) != self._type(new, self.new):
-            yield Change("FIELD_SAME_TYPE", "breaking", where, self._type(old, self.old), self._type(new, self.new))
-        if (before := _oneof(old, message)) != (after := _oneof(new, later)):
-            yield Change("FIELD_SAME_ONEOF", "breaking", where, before or "in no oneof", after or "in no oneof")
-        if old.default_value != new.default_value:
-            yield Change("FIELD_SAME_DEFAULT", "breaking", where, old.default_value, new.default_value)
-        if old.options.jstype != new.options.jstype:
-            yield Change("FIELD_SAME_JSTYPE", "breaking", where, str(old.options.jstype), str(new.options.jstype))
-
-    def _type(self, field: Any, file: Any) -> str:
-        name = type_name(field)
-        return (
-            f"~{name[len(file.package) :]}"
-            if field.type_name and file.package and name.startswith(f"{file.package}.")
-            else name
-        )
+        yield from self._messages(old.nested_type, new.nested_type, f"{name}.", said)
+        yield from self._enums(old.enum_type, new.enum_type, f"{name}.", said)
 
     def _services(self) -> Iterator[Change]:
         after = {s.name: s for s in self.new.service}
@@ -239,52 +233,32 @@ def _numbered(enum: Any) -> dict[int, list[str]]:
     return found
 
 
-def _json(field: Any) -> str:
-    """The name in JSON; descriptors that Python generated leave the usual one out."""
-    if field.json_name:
-        return field.json_name
-    first, *rest = field.name.split("_")
-    return first + "".join(part[:1].upper() + part[1:] for part in rest)
-
-
-def _cardinality(field: Any, file: Any, entry: Any) -> str:
-    if entry:
-        return "map"
-    if field.label == 3:
-        return "repeated"
-    if field.label == 2:
-        return "required"
-    explicit = (
-        field.proto3_optional or file.syntax != "proto3" or field.type in (10, 11) or field.HasField("oneof_index")
-    )
-    return "optional with presence" if explicit else "optional without presence"
-
-
 def _oneofs(message: Any) -> list[Any]:
     """The oneofs that are written; proto3's `optional` makes others."""
     made = {f.oneof_index for f in message.field if f.proto3_optional}
     return [o for i, o in enumerate(message.oneof_decl) if i not in made]
 
 
-def _oneof(field: Any, message: Any) -> str:
-    if field.proto3_optional or not field.HasField("oneof_index"):
-        return ""
-    return message.oneof_decl[field.oneof_index].name
+def _json_format(kind: str, old: Features, new: Features, name: str) -> Iterator[Change]:
+    if old.json_format == 1 != new.json_format:
+        yield Change(f"{kind}_SAME_JSON_FORMAT", "breaking", name, "ALLOW", "LEGACY_BEST_EFFORT")
 
 
-def _ranges(ranges: Any, open_end: int) -> set[tuple[int, int]]:
-    return {(r.start, r.end - open_end) for r in ranges}
-
-
-def _reserved(identifier: str, old: Any, new: Any, name: str, open_end: int) -> Iterator[Change]:
-    """Numbers and names that were reserved must stay so."""
-    later = sorted(_ranges(new.reserved_range, open_end))
-    for start, end in _ranges(old.reserved_range, open_end):
+def _uncovered(old: Any, new: Any, open_end: int) -> Iterator[tuple[int, int]]:
+    """The ranges that are no longer there as a whole; the parts of one that was split count together."""
+    later = sorted((r.start, r.end - open_end) for r in new)
+    for start, end in sorted({(r.start, r.end - open_end) for r in old}):
         position = start
         for first, last in later:
             if first <= position <= last:
                 position = last + 1
         if position <= end:
-            yield Change(identifier, "breaking", name, f"{start} to {end} reserved", "no longer")
+            yield start, end
+
+
+def _reserved(identifier: str, old: Any, new: Any, name: str, open_end: int) -> Iterator[Change]:
+    """Numbers and names that were reserved must stay so."""
+    for start, end in _uncovered(old.reserved_range, new.reserved_range, open_end):
+        yield Change(identifier, "breaking", name, f"{start} to {end} reserved", "no longer")
     for lost in set(old.reserved_name) - set(new.reserved_name):
         yield Change(identifier, "breaking", name, f"{lost!r} reserved", "no longer")

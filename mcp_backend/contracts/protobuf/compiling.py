@@ -115,4 +115,5 @@ def _protoc(folder: Path, names: Iterable[str], bundled: Path) -> str:
         raise Broken(f"protoc did not end within {SECONDS:.0f} s") from error
     if done.returncode == 0 and (folder / "out").exists():
         return ""
-    return done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
+    said = done.stderr.decode("utf-8", "replace").strip().replace(f"{folder / 'in'}{os.sep}", "")
+    return said or f"exit code {done.returncode}"

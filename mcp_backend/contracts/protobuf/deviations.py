@@ -41,7 +41,7 @@ def _streams(sides: tuple[bool, bool]) -> str:
 def _types(spec: Index, served: Index) -> Iterator[Deviation]:
     for name, message in spec.own_messages.items():
         if name in served.messages:
-            yield from _fields(spec, served, message, served.messages[name])
+            yield from _fields(message, served.messages[name])
     for name, enum in spec.own_enums.items():
         if name not in served.enums:
             continue
@@ -65,7 +65,7 @@ def _types(spec: Index, served: Index) -> Iterator[Deviation]:
                 )
 
 
-def _fields(spec: Index, served: Index, mine: Message, theirs: Message) -> Iterator[Deviation]:
+def _fields(mine: Message, theirs: Message) -> Iterator[Deviation]:
     others = {f.name: f for f in theirs.proto.field}
     for field in mine.proto.field:
         where, other = f"{mine.name}.{field.name}", others.get(field.name)

@@ -53,11 +53,11 @@ def stage(
                 else:
                     following[imported] = where
         todo = following
-    _same(found, root)
+    _same(found)
     return found
 
 
-def _same(found: Stage, root: str) -> None:
+def _same(found: Stage) -> None:
     """A file that imports name otherwise than its place does is kept under the imported name alone."""
     by_text: dict[str, str] = {t: n for n, t in found.texts.items() if n not in found.own and t.strip()}
     for name in sorted(found.own):

@@ -34,9 +34,9 @@ class Findings:
                 )
                 self.deviations.setdefault((found.id, found.where), found)
         if operation.method != "head":
-            self._content(operation, response, answer, where, success)
+            self._content(response, answer, where, success)
 
-    def _content(self, operation: Operation, response: Response, answer: Answer, where: str, success: bool) -> None:
+    def _content(self, response: Response, answer: Answer, where: str, success: bool) -> None:
         documented = {media.partition(";")[0].strip(): schema for media, schema in response.content.items()}
         if not documented:
             return

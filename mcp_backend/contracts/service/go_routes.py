@@ -184,7 +184,7 @@ class Routes:
             self._into(arguments[0], owner, routers, path, depth)
         elif name == "Mount" and len(arguments) >= 2:
             inner = self._module.string(arguments[0])
-            if inner is None or not self._mounted(arguments[1], _joined(owner, inner), routers, depth):
+            if inner is None or not self._mounted(arguments[1], _joined(owner, inner), depth):
                 self._lost(node, path)
 
     def _pattern(
@@ -200,7 +200,7 @@ class Routes:
         method = found.group(1) or self._chained(node) or "*"
         inner = self._prefix(arguments[1], routers, base)
         if inner is not None or "StripPrefix" in text(arguments[1]):
-            if not self._mounted(arguments[1], _joined(owner, found.group(2).rstrip("/")), routers, depth):
+            if not self._mounted(arguments[1], _joined(owner, found.group(2).rstrip("/")), depth):
                 self._lost(node, path)
             return
         for one in method.split(","):
@@ -245,7 +245,7 @@ class Routes:
             return
         self._function(function, dict.fromkeys([n for n, _ in function.parameters][:1], prefix), prefix, depth + 1)
 
-    def _mounted(self, target: GoNode, prefix: str, routers: dict[str, str], depth: int) -> bool:
+    def _mounted(self, target: GoNode, prefix: str, depth: int) -> bool:
         """Follows a router that is put below a prefix: the result of a function of the module."""
         if target.type == "call_expression" and _name(target) == "StripPrefix":
             target = _arguments(target)[-1]
