@@ -3,7 +3,6 @@
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
-import anyio
 from pydantic import Field
 
 from mcp_backend.actions import MoveBranch
@@ -11,6 +10,7 @@ from mcp_backend.app import App
 from mcp_backend.errors import FailedPrecondition, InvalidArgument
 from mcp_backend.facts import Facts
 from mcp_backend.tools.base import Plan, Result, Tool
+from mcp_backend.tools.wholly import wholly
 
 if TYPE_CHECKING:
     from mcp_backend.workspace.git import Repository
@@ -101,10 +101,7 @@ class GitBranch(Tool):
         return Plan((action,), facts, f"fetch {name}/{branch}", before or "", (repository, None, remote, before, there))
 
     async def run(self, app: App, plan: Plan) -> Result:
-        made: list[Result] = []
-        with anyio.CancelScope(shield=True):
-            made.append(await asyncio.to_thread(self._done, app, plan))
-        return made[0]
+        return await wholly(self._done, app, plan)
 
     def _done(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import branches, git, remotes

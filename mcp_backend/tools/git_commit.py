@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 from pydantic import Field
 
 from mcp_backend.actions import CreateCommit
@@ -14,6 +13,7 @@ from mcp_backend.errors import Json
 from mcp_backend.facts import Facts, Secret, TestEvidence
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
+from mcp_backend.tools.wholly import wholly
 
 if TYPE_CHECKING:
     from mcp_backend.workspace.commits import Prepared
@@ -45,10 +45,7 @@ class GitCommit(Tool):
     output = {"commit": {"type": "string"}, "tree": {"type": "string"}, "files": {"type": "array"}}
 
     message: str = Field(min_length=1, max_length=10_000)
-    paths: (
-        Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(min_length=1, max_length=1000)]
-        | None
-    ) = None
+    paths: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None
     body: str | None = Field(default=None, max_length=20_000)
     amend: bool = False
 
@@ -80,11 +77,7 @@ class GitCommit(Tool):
 
         prepared, tests = plan.prepared
         prepared = await commit_hooks.run(app.workspace, app.policy, prepared)
-        # Not to be stopped half way: the commit is there, or it is not.
-        made: list[Result] = []
-        with anyio.CancelScope(shield=True):
-            made.append(await asyncio.to_thread(_made, prepared, tests))
-        return made[0]
+        return await wholly(_made, prepared, tests)
 
 
 def _diff(prepared: "Prepared", paths: Iterable[str]) -> str:

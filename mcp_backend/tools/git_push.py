@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import anyio
 from pydantic import Field
 
 from mcp_backend.actions import PushCommits
@@ -13,10 +12,11 @@ from mcp_backend.errors import Aborted, FailedPrecondition, Json, OutcomeUnknown
 from mcp_backend.facts import Facts, RefFacts
 from mcp_backend.settings import hide_credentials
 from mcp_backend.tools.base import Plan, Result, Tool
+from mcp_backend.tools.wholly import wholly
 
 if TYPE_CHECKING:
     from mcp_backend.workspace.git import Repository
-    from mcp_backend.workspace.remotes import Refs, Remote
+    from mcp_backend.workspace.remotes import Remote
 
 SHOWN = 50
 DIFF_BYTES = 20_000
@@ -88,7 +88,7 @@ class GitPush(Tool):
         _without_large_files(prepared)
         facts = Facts(owners=found.owners, secrets=found.secrets, special_files=found.special, refs=known)
         evidence: dict[str, Json] = {"diff": _diff(prepared)} if forced else {}
-        return Plan((action,), facts, _preview(prepared, there), before or "", prepared, evidence=evidence)
+        return Plan((action,), facts, _preview(prepared), before or "", prepared, evidence=evidence)
 
     async def run(self, app: App, plan: Plan) -> Result:
         from mcp_backend.workspace import repository_hooks
@@ -102,9 +102,7 @@ class GitPush(Tool):
             app.workspace, app.policy, prepared.repository, "pre-push", (prepared.remote.name, prepared.remote.shown),
             given=line.encode(),
         )  # fmt: skip
-        # Not to be stopped half way: nobody would know what the remote has.
-        with anyio.CancelScope(shield=True):
-            await asyncio.to_thread(_pushed, prepared)
+        await wholly(_pushed, prepared)
         return _result(prepared)
 
 
@@ -125,7 +123,7 @@ def _behind(remote: str, branch: str, *, known: bool) -> str:
     )
 
 
-def _preview(prepared: Prepared, there: "Refs") -> str:
+def _preview(prepared: Prepared) -> str:
     from mcp_backend.workspace import history
 
     def listed(commits: tuple[str, ...]) -> str:

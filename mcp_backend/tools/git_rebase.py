@@ -6,7 +6,6 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal
 
-import anyio
 from pydantic import Field
 
 from mcp_backend.actions import Action, DeleteFile, MoveBranch, WriteFile
@@ -14,6 +13,7 @@ from mcp_backend.app import App
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json
 from mcp_backend.facts import Facts, Secret
 from mcp_backend.tools.base import Plan, Result, Tool
+from mcp_backend.tools.wholly import wholly
 
 if TYPE_CHECKING:
     from mcp_backend.workspace.git import Repository
@@ -147,10 +147,7 @@ class GitRebase(Tool):
         repository, kept, *rest = plan.prepared
         if self.action == "start" and kept is not None:
             await repository_hooks.run(app.workspace, app.policy, repository, "pre-rebase", (kept.onto,))
-        made: list[Result] = []
-        with anyio.CancelScope(shield=True):
-            made.append(await asyncio.to_thread(self._done, app, repository, kept, rest))
-        return made[0]
+        return await wholly(self._done, app, repository, kept, rest)
 
     def _done(self, app: App, repository: "Repository", kept: "Begun | None", rest: list[object]) -> Result:
         from mcp_backend.workspace import git, rebasing

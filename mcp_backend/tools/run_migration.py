@@ -105,8 +105,8 @@ class RunMigration(Tool):
 
             earlier = run_migration_program.interrupted(app, settings.name, prepared)
         if not prepared.steps:
-            nothing = _result(plan.at_version, [], plan.at_version, 0, [])
-            return {**nothing, "note": self._nothing(), "rehearsal": {"verdict": "nothing to rehearse"}, **earlier}
+            nothing = answer(plan.at_version, [], plan.at_version, 0, [])
+            return {**nothing, "note": self.nothing(), "rehearsal": {"verdict": "nothing to rehearse"}, **earlier}
         engine = app.engines.postgresql(settings.name)
         limits = Limits(
             lock=self.lock_timeout_ms / 1000,
@@ -124,7 +124,7 @@ class RunMigration(Tool):
         applied: list[Json] = [
             {"version": done.version, "name": done.name, "elapsed_ms": done.elapsed_ms} for done in outcome.done
         ]
-        result = _result(
+        result = answer(
             plan.at_version, applied[-MOST:], outcome.version_after, outcome.waited_ms, list[Json](outcome.difference)
         )
         result["rehearsal"] = _verified(prepared, found, outcome.version_after, engine.settings)
@@ -138,11 +138,13 @@ class RunMigration(Tool):
             result["note"] = f"{dump.name} beside the migrations was not written anew (dbmate dump does that)"
         return result
 
-    def _nothing(self) -> str:
+    def nothing(self) -> str:
+        """Why there was nothing to do."""
         return f"migration {self.version} is applied already" if self.version else "nothing is pending"
 
 
-def _result(before: str, applied: list[Json], after: str, waited: float, difference: list[Json]) -> Result:
+def answer(before: str, applied: list[Json], after: str, waited: float, difference: list[Json]) -> Result:
+    """What every run says, whatever the engine."""
     return {
         "applied": applied,
         "at_version_before": before,

@@ -6,16 +6,16 @@ from mcp_backend.app import App
 from mcp_backend.errors import Aborted, Json, Unavailable
 from mcp_backend.facts import Facts, Rehearsal
 from mcp_backend.tools.base import Plan, Result
+from mcp_backend.tools.run_migration import MOST, RunMigration, answer
 
 if TYPE_CHECKING:
     from mcp_backend.migrations.clickhouse.subject import Subject
     from mcp_backend.migrations.rehearsed import Rehearsed
-    from mcp_backend.tools.run_migration import RunMigration
 
 LONGEST_PREVIEW = 60_000
 
 
-async def plan(request: "RunMigration", app: App, name: str) -> Plan:
+async def plan(request: RunMigration, app: App, name: str) -> Plan:
     """As `RunMigration.plan`."""
     from mcp_backend.migrations.clickhouse import subject
 
@@ -37,19 +37,18 @@ async def plan(request: "RunMigration", app: App, name: str) -> Plan:
     )
 
 
-async def run(request: "RunMigration", app: App, name: str, plan: Plan) -> Result:
+async def run(request: RunMigration, app: App, name: str, plan: Plan) -> Result:
     """As `RunMigration.run`."""
     from mcp_backend.migrations.clickhouse.applying import apply
 
     planned, found = cast("tuple[Subject, Rehearsed | None]", plan.prepared)
     if not planned.steps:
-        said = f"migration {request.version} is applied already" if request.version else "nothing is pending"
-        return _result(plan.at_version, [], plan.at_version, 0, []) | {"note": said}
+        return answer(plan.at_version, [], plan.at_version, 0, []) | {"note": request.nothing()}
     engine = app.engines.clickhouse(name)
     outcome = await apply(engine, app.workspace, planned, request.statement_timeout_seconds, app.progress)
     applied: list[Json] = [{"version": d.version, "name": d.name, "elapsed_ms": d.elapsed_ms} for d in outcome.done]
-    result = _result(
-        plan.at_version, applied[-100:], outcome.version_after, outcome.waited_ms, list[Json](outcome.difference)
+    result = answer(
+        plan.at_version, applied[-MOST:], outcome.version_after, outcome.waited_ms, list[Json](outcome.difference)
     )
     if found is not None:
         foreseen = found.version_after
@@ -76,8 +75,7 @@ async def _rehearsed(app: App, name: str, planned: "Subject") -> "Rehearsed":
     except Unavailable as error:
         raise Unavailable(
             f"the migration could not be rehearsed, so nothing was executed: {error.reason} (a person can let "
-            f"migrations "
-            f"run unrehearsed with engines.{name}.unrehearsed_because in mcp-backend.toml)",
+            f"migrations run unrehearsed with engines.{name}.unrehearsed_because in mcp-backend.toml)",
             details=error.details,
         ) from error
     if report.at_version != planned.action.at_version:
@@ -101,13 +99,3 @@ def _preview(planned: "Subject", where: str, found: "Rehearsed | None", because:
         files = ", ".join(step.file.where for step in planned.steps)
         text = f"{text[:LONGEST_PREVIEW]}\n… cut off here; read the rest in the files themselves: {files}"
     return text
-
-
-def _result(before: str, applied: list[Json], after: str, waited: float, difference: list[Json]) -> Result:
-    return {
-        "applied": applied,
-        "at_version_before": before,
-        "at_version_after": after,
-        "waited_for_locks_ms": waited,
-        "schema_diff": difference,
-    }

@@ -1,16 +1,14 @@
 """What write_file and edit_file have in common: the plan of one write, and doing it."""
 
-import asyncio
 import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import anyio
 
 from mcp_backend.actions import WriteFile
 from mcp_backend.app import App
 from mcp_backend.errors import BackendError, Json
 from mcp_backend.tools.base import Plan, Result
+from mcp_backend.tools.wholly import wholly
 
 if TYPE_CHECKING:
     from mcp_backend.workspace.writer import Target
@@ -48,13 +46,10 @@ def refused(error: BackendError, path: str, data: bytes, app: App) -> Plan:
 
 
 async def done(plan: Plan) -> Result:
-    """Writes what was planned. Not to be stopped half way: the file is written, or it is not."""
+    """Writes what was planned."""
     if isinstance(plan.prepared, BackendError):
         raise plan.prepared
-    made: list[Result] = []
-    with anyio.CancelScope(shield=True):
-        made.append(await asyncio.to_thread(_written, *plan.prepared))
-    return made[0]
+    return await wholly(_written, *plan.prepared)
 
 
 def _written(target: "Target", data: bytes) -> Result:
