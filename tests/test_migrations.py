@@ -369,7 +369,19 @@ FORMS: dict[str, dict[str, str]] = {
     "Knex, TypeORM or another JavaScript tool": {"20260101120000_create_a.ts": ""},
     "yoyo": {"0001.a.py": "from yoyo import step\n"},
     "Liquibase": {"db.changelog-master.yaml": ""},
+    "Drizzle 1": {"20260101120000_a/migration.sql": "select 1;", "20260101120000_a/snapshot.json": "{}"},
+    "Diesel or Hasura": {"2026-01-01-120000_a/up.sql": "select 1;", "2026-01-01-120000_a/down.sql": "select 1;"},
+    "Flyway's migrations in Java": {"V1__Make_orders.java": ""},
+    "postgrator": {"001.do.orders.sql": "select 1;", "001.undo.orders.sql": "select 1;"},
+    "db-migrate": {"20260101120000-orders-up.sql": "select 1;", "20260101120000-orders-down.sql": "select 1;"},
+    "pgroll": {"01_orders.json": '{"operations": []}'},
+    "Doctrine": {"Version20260101120000.php": ""},
+    "Laravel, Phinx or another PHP tool": {"2026_01_01_120000_create_orders.php": ""},
+    "Entity Framework": {"20260101120000_Orders.cs": ""},
+    "goose in Go, gormigrate or another Go program": {"orders.go": "package migrations\n"},
 }
+OTHERS = {"Liquibase": {"001-orders.xml": "<databaseChangeLog>"}}
+"""Second forms of tools."""
 
 
 async def found(url: str, folder: Path, root: Path, tool: str = "") -> tuple[str, tuple[File, ...]]:
@@ -381,10 +393,12 @@ async def found(url: str, folder: Path, root: Path, tool: str = "") -> tuple[str
     return chosen.name, its
 
 
-@pytest.mark.parametrize("tool", FORMS)
-async def test_another_tools_folder_is_recognised(tmp_path: Path, shared_url: str, tool: str) -> None:
+@pytest.mark.parametrize(("tool", "files"), [*FORMS.items(), *OTHERS.items()])
+async def test_another_tools_folder_is_recognised(
+    tmp_path: Path, shared_url: str, tool: str, files: dict[str, str]
+) -> None:
     folder = tmp_path / "x" / "migrations"
-    for name, text in FORMS[tool].items():
+    for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (tmp_path / "go.mod").write_text("module x\n")
@@ -401,7 +415,10 @@ async def test_a_folder_that_says_nothing_is_not_guessed_at(tmp_path: Path, shar
     with pytest.raises(NotFound, match="no migration folder none"):
         await found(shared_url, tmp_path / "none", tmp_path)
     assert await found(shared_url, tmp_path, tmp_path) == ("dbmate", ())
-    (tmp_path / "create_orders.sql").write_text(A)
+    (tmp_path / "migration.xyz").write_text("make orders")
+    with pytest.raises(InvalidArgument, match="no file here is a migration"):
+        await found(shared_url, tmp_path, tmp_path)
+    (tmp_path / "migration.xyz").rename(tmp_path / "create_orders.sql").write_text(A)
     with pytest.raises(InvalidArgument, match="no file here is a migration"):
         await found(shared_url, tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match="is not a folder"):
@@ -410,6 +427,20 @@ async def test_a_folder_that_says_nothing_is_not_guessed_at(tmp_path: Path, shar
     _, (file,) = await found(shared_url, tmp_path, tmp_path)
     with pytest.raises(InvalidArgument, match=r"1_a\.sql: needs a line '-- migrate:up'"):
         dbmate.blocks(file, "up", tmp_path)
+
+
+async def test_refinerys_files_are_not_taken_for_flyways(tmp_path: Path, shared_url: str) -> None:
+    (tmp_path / "Cargo.toml").write_text('[dependencies]\nrefinery = "0.8"\n')
+    (tmp_path / "V1__a.sql").write_text("select 1;")
+    with pytest.raises(FailedPrecondition, match=r"form of refinery .*cannot apply"):
+        await found(shared_url, tmp_path, tmp_path)
+
+
+def test_a_program_beside_plain_sql_does_not_make_it_its_own(tmp_path: Path) -> None:
+    (tmp_path / "20260101120000_a.sql").write_text("select 1;")
+    for name in ("embed.go", "migrate.ts", "README.md"):
+        (tmp_path / name).write_text("")
+    assert forms.form(tmp_path).tool == ""
 
 
 @pytest.mark.parametrize(

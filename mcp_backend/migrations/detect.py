@@ -110,6 +110,8 @@ def _chosen(place: Path, root: Path, form: Form, present: Mapping[str, str]) -> 
         fits = fits or (["sqlx"] if _mentions(root, "Cargo.toml", "sqlx") else [])
         fits = fits or (["golang-migrate"] if _mentions(root, "go.mod", "") else [])
         return fits[0] if len(fits) == 1 else None
+    if form.tool == "Flyway" and "Flyway" not in present and _mentions(root, "Cargo.toml", "refinery"):
+        return "refinery"
     if form.tool:
         return form.tool
     if "Supabase" in present or place.parts[-2:] == ("supabase", "migrations"):
@@ -134,6 +136,8 @@ _TABLES: Mapping[str, str] = {
     "_sqlx_migrations": "sqlx", "alembic_version": "Alembic", "django_migrations": "Django",
     "pgmigrations": "node-pg-migrate", "knex_migrations": "Knex", "databasechangelog": "Liquibase",
     "_yoyo_migration": "yoyo", "schema_version": "tern", "__drizzle_migrations": "Drizzle",
+    "refinery_schema_history": "refinery", "__diesel_schema_migrations": "Diesel", "gorp_migrations": "sql-migrate",
+    "SequelizeMeta": "Sequelize", "atlas_schema_revisions": "Atlas", "schemaversion": "postgrator",
 }  # fmt: skip
 _LOOK = """
 select n.nspname::text, c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname),

@@ -16,8 +16,10 @@ FEW = 10
 MANY = 2
 """Folders of one tool side by side that are told as one."""
 _DBMATE = re.compile(r"^\s*--\s*migrate:up", re.MULTILINE)
-_MIGRATION = re.compile(r"\d+.*\.(sql|py|rb|exs|[cm]?[jt]s)|[VUR]\d*.*__.+\.sql|[0-9a-f]{8,}_\w+\.py|migration\.sql")
-_BEGINS = frozenset("0123456789abcdefVURm")
+_MIGRATION = re.compile(
+    r"\d+.*\.(sql|py|rb|exs|[cm]?[jt]s)|[VUR]\d*.*__.+\.sql|[0-9a-f]{8,}_\w+\.py|(migration|up)\.sql"
+)
+_BEGINS = frozenset("0123456789abcdefVURmu")
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("postgresql", re.compile(r"(postgres(ql)?|pg|pgsql|pgx|psql|timescale(db)?)(migrations?)?")),
     ("clickhouse", re.compile(r"(clickhouse|ch)(migrations?)?")),
@@ -111,7 +113,7 @@ def _folders(files: Sequence[str]) -> dict[str, list[str]]:
             and _MIGRATION.fullmatch(name)
             and (name.endswith(".sql") or "migrat" in path or "versions/" in path)
         ):
-            if name == "migration.sql":
+            if name in ("migration.sql", "up.sql"):
                 folder = folder.rpartition("/")[0]
             there.setdefault(folder, []).append(path)
     near = sorted((f for f in there if evidence(f + "/")), key=lambda f: (f.count("/"), f))
