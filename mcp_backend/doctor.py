@@ -186,9 +186,7 @@ def _frontend(place: Workspace, settings: Policy) -> Finding:
 
 
 def _promises(settings: Policy) -> Finding:
-    from mcp_backend.cli_check import status
-
-    states = {c.id: status(c) for c in settings.constraints}
+    states = {c.id: c.status for c in settings.constraints}
     open_ones = [f"{i} ({state})" for i, state in states.items() if state != "kept"]
     kept = len(states) - len(open_ones)
     words = f"{kept} of {len(states)} kept" + (f"; {', '.join(open_ones)}" if open_ones else "")

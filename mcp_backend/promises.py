@@ -50,6 +50,16 @@ class Constraint:
     parameters: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     disabled_because: str = ""
 
+    @property
+    def status(self) -> str:
+        """`kept` by a guard, `partly kept` while something is planned, `not yet kept` without a guard, `switched off`
+        by the policy of the repository."""
+        if self.outcome == "allow":
+            return "switched off"
+        if not self.guard:
+            return "not yet kept"
+        return "partly kept" if self.planned else "kept"
+
     def verdict(self, reason: str, remedy: str = "", *, step: str = "") -> Verdict:
         """What a guard says of an action that this promise is about: its outcome, and why."""
         return Verdict(self.outcome, self.id, reason, remedy, step)

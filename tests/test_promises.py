@@ -14,7 +14,6 @@ import pytest
 from mcp_backend import actions, persona, policy
 from mcp_backend.actions import Action
 from mcp_backend.cli import main
-from mcp_backend.cli_check import status
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.facts import Facts, Ownership
 from mcp_backend.guards import GUARDS, judge
@@ -123,7 +122,7 @@ def test_the_table_says_how_each_promise_is_kept(capsys: pytest.CaptureFixture[s
     for promise, line in zip(PROMISES, lines[1:], strict=True):
         assert line.startswith(promise.id)
         assert promise.statement in line
-        assert f" {status(promise)} " in line
+        assert f" {promise.status} " in line
         assert (promise.guard or "-") in line
         assert promise.planned in line
 

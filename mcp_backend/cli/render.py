@@ -3,12 +3,12 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
+from mcp_backend.cli import arguments
 from mcp_backend.errors import FailedPrecondition
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     from mcp_backend.hosts import HOSTS
 
@@ -17,7 +17,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     what = command.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="write the files; what people wrote in them stays")
     what.add_argument("--check", action="store_true", help="exit 1 when a file is not as it would be rendered")
-    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+    arguments.workspace(command)
     command.set_defaults(run=_render)
 
 

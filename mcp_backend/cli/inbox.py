@@ -10,9 +10,9 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mcp_backend.cli import arguments
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from mcp_backend.store import Row
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("inbox", help="what the engineer asks, and your answers")
-    _options(command)
+    arguments.common(command)
     command.set_defaults(run=_run(_list), all=False)
     actions = command.add_subparsers(metavar="ACTION")
     listing = actions.add_parser("list", help="what waits for a person (the default)")
@@ -57,24 +57,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "approve Digest: all of it. Its SSH signature is of somebody whom allowed_signers of the policy names.",
     )
     signed.add_argument("commit", metavar="COMMIT", help="its full hash")
-    _options(signed, again=True)
+    arguments.common(signed, again=True)
     signed.set_defaults(run=_run(_signed))
     serving = actions.add_parser("serve", help="the inbox in a browser, on this machine only")
     serving.add_argument("--port", type=int, default=0, help="0 takes a free one (default %(default)s)")
-    serving.add_argument("--workspace", type=Path, default=argparse.SUPPRESS, metavar="DIR", help="the repository")
+    arguments.workspace(serving, again=True)
     serving.set_defaults(run=_serve)
     for action in (show, answer, acknowledge, delegate, asking, record):
         action.add_argument("id", metavar="ID", help="such as ESC-1a2b3c4d")
     for action in (listing, show, answer, acknowledge, delegate, asking, record):
-        _options(action, again=True)
-
-
-def _options(command: argparse.ArgumentParser, *, again: bool = False) -> None:
-    # Given before or after ACTION: the second definition must not put its default over what the first one read.
-    here: Any = argparse.SUPPRESS if again else Path()
-    flag: Any = argparse.SUPPRESS if again else False
-    command.add_argument("--workspace", type=Path, default=here, metavar="DIR", help="the repository (default: here)")
-    command.add_argument("--json", action="store_true", default=flag, help="for programs")
+        arguments.common(action, again=True)
 
 
 def _run(action: "Callable[[argparse.Namespace, Inbox], Awaitable[int]]") -> Callable[[argparse.Namespace], int]:

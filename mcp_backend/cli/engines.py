@@ -5,16 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcp_backend.cli import arguments
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from mcp_backend.settings import Workspace
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("engines", help="show, start and stop the local engines of a workspace")
-    _options(command)
+    arguments.common(command)
     command.set_defaults(run=_status, show_url=False)
     actions = command.add_subparsers(metavar="ACTION")
     status = actions.add_parser("status", help="which local engines run, and who uses them (the default)")
@@ -28,15 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     for action in (start, stop):
         action.add_argument("name", metavar="NAME", help="the engine's name in the policy, or its kind")
     for action in (status, start, stop):
-        _options(action, again=True)
-
-
-def _options(command: argparse.ArgumentParser, *, again: bool = False) -> None:
-    # Given before or after ACTION: the second definition must not put its default over what the first one read.
-    here: Any = argparse.SUPPRESS if again else Path()
-    plain: Any = argparse.SUPPRESS if again else False
-    command.add_argument("--workspace", type=Path, default=here, metavar="DIR", help="the repository (default: here)")
-    command.add_argument("--json", action="store_true", default=plain, help="for programs")
+        arguments.common(action, again=True)
 
 
 def _status(options: argparse.Namespace) -> int:

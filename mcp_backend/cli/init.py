@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_backend.actions import listed
+from mcp_backend.cli import arguments
 from mcp_backend.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("init", help="look at a repository and write mcp-backend.toml for review")
-    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
+    arguments.workspace(command)
     command.add_argument("--force", action="store_true", help="replace a mcp-backend.toml that is there")
     command.add_argument("--print", action="store_true", dest="only_print", help="print the file, write nothing")
     command.set_defaults(run=_init)

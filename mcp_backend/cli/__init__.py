@@ -4,20 +4,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_backend import (
-    __version__,
-    cli_audit,
-    cli_check,
-    cli_doctor,
-    cli_engines,
-    cli_hook,
-    cli_inbox,
-    cli_init,
-    cli_render,
-)
+from mcp_backend import __version__
+from mcp_backend.cli import arguments, audit, check, doctor, engines, hook, inbox, init, render
 from mcp_backend.errors import BackendError
 
 if TYPE_CHECKING:
@@ -62,24 +52,20 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--tls-key", metavar="FILE", help="its private key")
     serve.add_argument("--toolsets", default="all", help="comma-separated: database,messaging,git,tests,… or all")
     serve.add_argument("--read-only", action="store_true", help="offer only tools that change nothing")
-    _workspace(serve)
+    arguments.workspace(serve)
     serve.set_defaults(run=_serve)
-    cli_init.add(commands)
-    cli_doctor.add(commands)
-    cli_engines.add(commands)
+    init.add(commands)
+    doctor.add(commands)
+    engines.add(commands)
 
     demo = commands.add_parser("demo", help="play a host's session on a small real backend")
     demo.set_defaults(run=_demo)
-    cli_check.add(commands)
-    cli_hook.add(commands)
-    cli_render.add(commands)
-    cli_inbox.add(commands)
-    cli_audit.add(commands)
+    check.add(commands)
+    hook.add(commands)
+    render.add(commands)
+    inbox.add(commands)
+    audit.add(commands)
     return top
-
-
-def _workspace(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -3,14 +3,15 @@
 import argparse
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mcp_backend.cli import arguments
 
 if TYPE_CHECKING:
     from mcp_backend.policy import Constraint
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("check", help="what is promised, and what keeps each promise; whose a path is")
     asked = command.add_mutually_exclusive_group(required=True)
@@ -19,8 +20,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     asked.add_argument("--staged", action="store_true", help="judge what is staged, as a pre-commit hook does")
     asked.add_argument("--diff", metavar="BASE", help="judge what HEAD changes since it left BASE, as CI does")
     command.add_argument("--format", choices=("plain", "sarif", "json"), default="plain", help="of --staged and --diff")
-    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
-    command.add_argument("--json", action="store_true", help="for programs")
+    arguments.common(command)
     command.set_defaults(run=_check)
 
 
@@ -74,16 +74,6 @@ def _why(options: argparse.Namespace) -> int:
     return 0
 
 
-def status(promise: "Constraint") -> str:
-    """`kept` by a guard, `partly kept` while something is planned, `not yet kept` without a guard, `switched off` by
-    the policy of the repository."""
-    if promise.outcome == "allow":
-        return "switched off"
-    if not promise.guard:
-        return "not yet kept"
-    return "partly kept" if promise.planned else "kept"
-
-
 def _promises(options: argparse.Namespace) -> int:
     from mcp_backend import persona, policy
     from mcp_backend.settings import workspace
@@ -96,7 +86,7 @@ def _promises(options: argparse.Namespace) -> int:
             {
                 "id": promise.id,
                 "statement": promise.statement,
-                "status": status(promise),
+                "status": promise.status,
                 "guard": promise.guard or None,
                 "outcome": promise.outcome,
                 "planned": promise.planned or None,
@@ -109,7 +99,7 @@ def _promises(options: argparse.Namespace) -> int:
     print(
         table(
             ("CONSTRAINT", "STATUS", "GUARD", "STATEMENT"),
-            [(p.id, status(p), p.guard or "-", p.statement + _more(p)) for p in here.constraints],
+            [(p.id, p.status, p.guard or "-", p.statement + _more(p)) for p in here.constraints],
         )
     )
     return 0

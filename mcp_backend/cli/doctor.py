@@ -1,14 +1,14 @@
 """`mcp-backend doctor`: whether everything this server needs is in place here."""
 
 import argparse
-from pathlib import Path
+
+from mcp_backend.cli import arguments
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("doctor", help="check engines, tests, guards and store (exit 1 if anything is bad)")
-    command.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (default: here)")
-    command.add_argument("--json", action="store_true", help="for programs")
+    arguments.common(command)
     command.add_argument(
         "--harden", metavar="ENGINE", help="write the SQL of a role that can only read, and say whether it holds"
     )

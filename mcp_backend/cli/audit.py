@@ -5,9 +5,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mcp_backend.cli import arguments
 from mcp_backend.errors import BackendError, FailedPrecondition
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcp_backend.store import Store
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:  # pyright: ignore[reportPrivateUsage]
+def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("audit", help="verify, read or seal the log of every call")
     actions = command.add_subparsers(metavar="ACTION", required=True)
@@ -27,8 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     seal = actions.add_parser("seal", help="write the head of the log into a git note of the current commit")
     seal.set_defaults(run=_run(_seal))
     for action in (verify, tail, seal):
-        action.add_argument("--workspace", type=Path, default=Path(), metavar="DIR", help="the repository (here)")
-        action.add_argument("--json", action="store_true", help="for programs")
+        arguments.common(action)
 
 
 def _run(
