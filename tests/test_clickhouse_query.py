@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mcp_backend.engines.ch.transport import Transport
 from tests.asking import either, error, result
 from tests.clickhouse_fixtures import Sql, names_clickhouse
 from tests.conftest import ERAS, Connect, Era
@@ -189,6 +190,31 @@ async def test_the_code_behind_views_and_functions_is_read_too(
             refused = await error(client, "db_query", sql=statement)
             assert refused["code"] == "permission_denied", statement
             assert f"{guilty} does more than read" in refused["reason"], refused["reason"]
+
+
+async def test_what_was_parsed_before_is_judged_again_without_parsing_it(
+    analytics: Path, connect: Connect, clickhouse: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    run: Any = Transport.run
+
+    async def recorded(self: Transport, sql: str, *more: Any, **options: Any) -> Any:
+        sent.append(sql)
+        return await run(self, sql, *more, **options)
+
+    monkeypatch.setattr(Transport, "run", recorded)
+    clickhouse("CREATE TABLE remembered (n Int32) ENGINE = Memory")
+    async with connect(analytics) as client:
+        for table in ("remembered", "remembered", "users", "remembered"):
+            sql = "SELECT count() FROM {t:Identifier}"
+            assert (await result(client, "db_query", sql=sql, parameters=[table]))["row_count"] == 1
+        assert len([each for each in sent if each.startswith("EXPLAIN AST")]) == 2
+        assert sent.count("SELECT toString(getSetting('readonly'))") == 4, "whether it only reads is asked each time"
+        clickhouse("DROP TABLE remembered")
+        clickhouse("CREATE VIEW remembered AS SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'n Int32')")
+        refused = await error(client, "db_query", sql=sql, parameters=["remembered"])
+    assert refused["code"] == "permission_denied"
+    assert "remembered does more than read" in refused["reason"]
 
 
 async def test_a_function_the_policy_vouches_for_is_allowed(analytics: Path, connect: Connect) -> None:

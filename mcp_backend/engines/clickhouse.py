@@ -15,7 +15,7 @@ from mcp_backend.engines.ch.explaining import Explained, Table
 from mcp_backend.engines.ch.reading import Answer, Question
 from mcp_backend.engines.ch.schema import Memory
 from mcp_backend.engines.ch.standing import Catalog, Standing
-from mcp_backend.engines.ch.statement import Outline
+from mcp_backend.engines.ch.statement import Outline, Shape
 from mcp_backend.engines.ch.values import Parameters, parameter
 from mcp_backend.errors import DeadlineExceeded, Json, Unavailable
 from mcp_backend.keeper.chdb.tokens import Token
@@ -50,6 +50,7 @@ class Clickhouse:
         self._since: datetime | None = None
         self._catalog: tuple[str, Catalog] | None = None
         self.memory = Memory()
+        self.shapes: dict[object, Shape] = {}
 
     @property
     def settings(self) -> EngineSettings:
@@ -151,6 +152,8 @@ class Clickhouse:
                 found = await self._run(standing.PROBE, standing.take, {}, {}, LOOK_UP_SECONDS)
             except errors.ServerError as error:
                 raise errors.refusal(error, field="the server, asked for its settings") from None
+            if self._standing is not None and self._standing[1] != found:
+                self.shapes.clear()
             self._standing = (time.monotonic(), found)
         return self._standing[1]
 

@@ -1,7 +1,8 @@
 """Whether a statement only reads, all the way down: through its functions, the views it reads and their functions.
 
 The server parses (EXPLAIN AST) and its catalog says what the names mean: two round trips for the statement, two more
-for each level of views below it. `readonly = 1` holds besides, whatever is found here.
+for each level of views below it. What the server parsed before it is not asked for again; what names mean, and whether
+it only reads now, always is. `readonly = 1` holds besides, whatever is found here.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.keeper.chdb.tokens import tokens
 
 DEEPEST = 8
+MOST_SHAPES, LONGEST_REMEMBERED = 200, 10_000
+"""How many shapes are remembered, and of statements of how many characters at most."""
 _READONLY = "SELECT toString(getSetting('readonly'))"
 _OF_USERS = "origin != 'System' AND has({names:Array(String)}, lower(name))"
 _TABLES = """
@@ -31,6 +34,11 @@ _DICTIONARIES = "SELECT database || '.' || name FROM system.dictionaries WHERE s
 
 class Asks(Protocol):
     """What the analysis needs of an engine."""
+
+    @property
+    def shapes(self) -> dict[object, Shape]:
+        """What this server parsed before, by all that it depends on."""
+        ...
 
     async def standing(self) -> Standing:
         """What the server is, and what our user may do."""
@@ -71,6 +79,7 @@ async def effect(
     first, _ = await asyncio.gather(_shape(outline, asks, parameters), _verify(asks))
     walk = _Walk(asks, await asks.catalog(), approved)
     level = [_Piece("", first)]
+    level += [_Piece("a condition in SETTINGS", await _condition(text, asks)) for text in outline.filters]
     for _ in range(DEEPEST):
         below = await walk.down(level)
         if walk.why or not below:
@@ -80,6 +89,20 @@ async def effect(
 
 
 async def _shape(outline: Outline, asks: Asks, parameters: Parameters) -> Shape:
+    """The shape by the server's grammar, which depends on nothing that a statement could change."""
+    await asks.standing()  # Forgets all shapes where it finds another server, which may parse in another way.
+    asked = (outline.text, *sorted(outline.settings.items()), *sorted(parameters.items()))
+    if (known := asks.shapes.get(asked)) is not None:
+        return known
+    found = await _parsed(outline, asks, parameters)
+    if len(outline.text) <= LONGEST_REMEMBERED:
+        if len(asks.shapes) >= MOST_SHAPES:
+            asks.shapes.clear()
+        asks.shapes[asked] = found
+    return found
+
+
+async def _parsed(outline: Outline, asks: Asks, parameters: Parameters) -> Shape:
     try:
         rows = await asks.rows(statement.EXPLAINING + outline.text, parameters, outline.settings)
     except ServerError as error:
@@ -88,6 +111,11 @@ async def _shape(outline: Outline, asks: Asks, parameters: Parameters) -> Shape:
     if not rows:
         raise Unavailable("the server broke its answer off; nothing was run, repeat the call once it is back")
     return statement.shape(outline, [str(row[0]) for row in rows])
+
+
+async def _condition(text: str, asks: Asks) -> Shape:
+    """The shape of a condition, as if it were selected."""
+    return await _shape(statement.outline(f"SELECT {text}"), asks, {})
 
 
 async def _verify(asks: Asks) -> None:
@@ -145,7 +173,8 @@ class _Walk:
             function = self.catalog.functions.get(low)
             if low in self.approved:
                 continue
-            if low in effects.REFUSED:
+            only_table = low in effects.ALSO_FUNCTIONS and low not in tables and not piece.shape.hides
+            if low in effects.REFUSED and not (only_table and function is not None):
                 self.fault(piece.where, f"{name}() {effects.REFUSED[low]}")
             elif low in self.catalog.table_functions and (low in tables or function is None):
                 if low not in effects.TABLE_FUNCTIONS:
