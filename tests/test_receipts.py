@@ -61,19 +61,28 @@ async def test_a_receipt_that_was_written_or_changed_by_hand_counts_for_nothing(
         assert (await ask(client, "git_status"))["receipt"] is None
 
 
-async def test_a_failure_on_the_same_content_speaks_against_an_earlier_pass(service: Path, connect: Connect) -> None:
+async def test_of_a_part_of_the_tests_only_a_failure_speaks_against_an_earlier_pass(
+    service: Path, connect: Connect
+) -> None:
     write(service, {
         "orders/totals.py": DISCOUNT,
-        "tests/test_flaky.py": "import pathlib\n\ndef test_flaky():\n    assert not pathlib.Path('../flag').exists()\n",
+        "tests/test_flaky.py": "import pathlib\n\ndef test_flaky():\n    assert not pathlib.Path('flag').exists()\n",
+        ".gitignore": "__pycache__/\nflag\n",
     })  # fmt: skip
     async with connect(service) as client:
         first = (await ask(client, "run_tests"))["receipt"]
-        (service.parent / "flag").touch()
+        for selection, passed in (("tests/test_flaky.py", 1), ("nothing_is_called_so", 0)):
+            part = await ask(client, "run_tests", selection=selection)
+            assert (part["passed"], part["receipt"]) == (passed, None)
+            shown = (await ask(client, "git_status"))["receipt"]
+            assert (shown["id"], shown["for_this_tree"]) == (first, True)
+        (service / "flag").touch()
         failed = await ask(client, "run_tests", selection="tests/test_flaky.py")
         error = await refused(client, "git_commit", message="Flaky")
+        assert failed["failed"] == 1
         assert failed["run"] in error["reason"]
         assert "did not pass" in error["reason"]
-        (service.parent / "flag").unlink()
+        (service / "flag").unlink()
         again = (await ask(client, "run_tests"))["receipt"]
         assert (await ask(client, "git_commit", message="Flaky"))["receipt"] == again != first
 

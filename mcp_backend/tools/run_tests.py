@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mcp_backend.workspace.trees import Tree, Trees
 
 Item = Annotated[str, Field(min_length=1, max_length=500)]
+PART = "a receipt needs the whole suite: run it without a selection (mode all)"
+"""Why a part of the tests that passed gives no receipt. It takes none away either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class RunTests(Tool):
         run = run_report.checked(run, coverage=self.coverage, scope=prepared.scope, seconds=self.timeout_seconds)
         changed = await asyncio.to_thread(_changed, prepared.trees, before, steering)
         reason = await _no_receipt(app, prepared, run.outcome, before, changed)
-        identifier = await _kept(app, prepared, run, before if not changed else None, passed=not reason)
+        identifier = await _kept(app, prepared, run, before if not changed else None, passed=reason in ("", PART))
         result = run_report.result(run, [c.written for c in prepared.commands])
         result |= {"receipt": None if reason else identifier, "tree": before.id if before else None}
         if reason:
@@ -181,7 +183,7 @@ async def _no_receipt(
     if outcome.doubts:
         return "; ".join(outcome.doubts)
     if prepared.scope != "all":
-        return "a receipt needs the whole suite: run it without a selection (mode all)"
+        return PART
     if prepared.trees is None or before is None:
         return prepared.problem
     if changed:
@@ -199,12 +201,13 @@ async def _no_receipt(
 
 
 async def _kept(app: App, prepared: _Prepared, run: "Run", tree: "Tree | None", *, passed: bool) -> str | None:
-    """Keeps the receipt of a run on a known tree, whether it passed or not."""
+    """Keeps the receipt of a run on a known tree, whether it passed or not. A selection in which no test ran says
+    nothing of the tree."""
     from mcp_backend.workspace import receipts
 
-    if tree is None:
-        return None
     outcome = run.outcome
+    if tree is None or (prepared.scope != "all" and not (outcome.passed or outcome.failed or outcome.errors)):
+        return None
     receipt = await receipts.add(
         app.store, tree=tree.id, command=prepared.declared, scope=prepared.scope,
         passed=passed, now=app.now(),
