@@ -1,4 +1,4 @@
-"""`python -m benchmarks.soak_day [CALLS] [SEED] [WIRE ...] [--state FILE]`: a busy agent's day, as fast as it goes.
+"""`python -m benchmarks.soak_day [CALLS] [SEED] [WIRE ...] [--state FILE] [--only STEP ...]`: a busy agent's whole day.
 
 One call every three seconds for eight hours are 9,600: they go to one server over stdio and to one over HTTP, in the
 proportions of a session. Files are read in bundles, searched, edited and committed; schemas, queries, messages and
@@ -6,6 +6,8 @@ specifications are looked at; tests, commands and rehearsals run; questions are 
 calls are refused, some cancelled; clients subscribe, come and go (the half of them without a word); each engine is
 restarted four times. Every call must come out as it has to. Each fiftieth of the day, with nothing under way, what the
 server holds is counted, and the same reads are timed at the start and at the end. `600 1 stdio` takes a minute.
+`3000 1 stdio --only reading looking` repeats these steps alone, with no restarts: which of them makes the server grow,
+and where, is seen in minutes.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -63,8 +65,26 @@ def _processor(pid: int) -> float:
     return sum(map(int, fields[11:15])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
-async def soak(count: int, number: int, wires: tuple[str, ...], state: Path) -> list[str]:
-    """The lines about latency and what is left on the disk; the rest is in `state`."""
+def memory(pid: int) -> Counter[str]:
+    """kB that a process has to itself, by where: the heap of the C library, further heaps that glibc gives to threads
+    (each begins at a multiple of 64 MB), other memory (Python's small objects), parts of files that it wrote to."""
+    found = Counter[str](heap=0, **{"heaps of threads": 0})
+    place = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text("utf-8", "replace").splitlines():
+        name, *rest = line.split()
+        if name == "Private_Dirty:":
+            found[place] += int(rest[0])
+        elif not name.endswith(":"):
+            file = "".join(rest[4:])
+            if file:
+                place = {"[": "other", "/": "files"}[file[0]] if file != "[heap]" else "heap"
+            else:
+                place = "other" if int(name.partition("-")[0], 16) % (64 << 20) else "heaps of threads"
+    return found
+
+
+async def soak(count: int, number: int, wires: tuple[str, ...], state: Path, only: Collection[str] = ()) -> list[str]:
+    """The lines about latency, memory and what is left on the disk; the rest is in `state`."""
     lines: list[str] = []
     for name in wires:
         with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +97,7 @@ async def soak(count: int, number: int, wires: tuple[str, ...], state: Path) -> 
             leases = {kind: await embedded.lease(kind, place) for kind in ("postgresql", "nats")}
             try:
                 plant(root, leases["postgresql"].url, leases["nats"].url)
-                lines += await _day(name, root, count, number, place, leases, state)
+                lines += await _day(name, root, count, number, place, leases, state, only)
             finally:
                 for kind, lease in leases.items():
                     lease.close()
@@ -86,7 +106,14 @@ async def soak(count: int, number: int, wires: tuple[str, ...], state: Path) -> 
 
 
 async def _day(
-    name: str, root: Path, count: int, number: int, place: Workspace, leases: dict[str, embedded.Lease], state: Path
+    name: str,
+    root: Path,
+    count: int,
+    number: int,
+    place: Workspace,
+    leases: dict[str, embedded.Lease],
+    state: Path,
+    only: Collection[str],
 ) -> list[str]:
     transport, _, era = name.partition("-")
     database = leases["postgresql"].url
@@ -95,12 +122,13 @@ async def _day(
     await _stream(leases["nats"].url)
     wire = await (StdioWire if transport == "stdio" else HttpWire).open(root, era, os.environ)
     day, began = Day(wire, root, era == VERSION, random.Random(number)), time.monotonic()
-    steps, weights = zip(*STEPS, strict=True)
+    steps, weights = zip(*((step, often) for step, often in STEPS if not only or step.__name__ in only), strict=True)
     lines: list[str] = []
     try:
         for step in steps:
             await step(day)
         first, size, warm = await timed(day), _size(root), day.calls
+        written = [memory(wire.process.pid)]
         part = max(count // PARTS, 1)
         for index in range(1, PARTS + 1):
             before = day.calls
@@ -111,11 +139,14 @@ async def _day(
             add(state, Row(name, str(number), day.calls - before, took, dict(day.kinds), day.wrong, held))
             print(f"{name} {day.calls:,}: {took} s, {held}; wrong {day.wrong}", file=sys.stderr, flush=True)
             day.kinds, day.wrong = Counter(), []
-            if index % (PARTS // (RESTARTS + 1)) == 0 and index < PARTS:
+            written.append(memory(wire.process.pid))
+            if not only and index % (PARTS // (RESTARTS + 1)) == 0 and index < PARTS:
                 kind = "postgresql" if index // (PARTS // (RESTARTS + 1)) % 2 else "nats"
                 leases[kind] = await restarted(kind, place, leases[kind])
                 day.away = AWAY
         last, left = await timed(day), _size(root)
+        points = {where: ", ".join(f"{each[where]:,}" for each in written[:: PARTS // 4]) for where in written[0]}
+        lines.append(f"{name}: kB of its own at the start and each quarter: {points}")
         lines.append(f"{name}: ms of the same read (of the processor) at the start and the end: "
                      + ", ".join(f"{tool} {first[tool]} and {last[tool]}" for tool in TIMED))  # fmt: skip
         grown = {part: f"{left[part] - size[part]:,}" for part in left}
@@ -170,12 +201,13 @@ def main() -> int:
     parser.add_argument("seed", nargs="?", type=int, default=1)
     parser.add_argument("wires", nargs="*", default=[], metavar="WIRE")
     parser.add_argument("--state", type=Path)
+    parser.add_argument("--only", nargs="+", default=[], choices=[step.__name__ for step, _ in STEPS], metavar="STEP")
     given = parser.parse_args()
     asked = given.wires or ["stdio-2025-11-25", "http-2026-07-28"]
     with tempfile.TemporaryDirectory() as name:
         state = given.state or Path(name, "state")
         wires = tuple(wire for wire in WIRES if wire in asked or wire[:-11] in asked)
-        lines = asyncio.run(soak(given.calls, given.seed, wires, state))
+        lines = asyncio.run(soak(given.calls, given.seed, wires, state, given.only))
         rows = read([state])
     print("\n".join([*report(rows), *lines]))
     return 1 if faults(rows) else 0

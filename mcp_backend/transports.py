@@ -8,7 +8,7 @@ import anyio
 from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
-from mcp_backend import log_lines, telemetry, wire_ends
+from mcp_backend import log_lines, memory, telemetry, wire_ends
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.server import Options, build
@@ -23,6 +23,7 @@ CHANGES = NotificationOptions(prompts_changed=False, resources_changed=True, too
 def serve(options: argparse.Namespace) -> int:
     """Serves until the host closes stdin, or until interrupted. Logs go to stderr, never to stdout."""
     log_lines.write()
+    memory.one_arena()
     telemetry.start()
     try:
         return _serve(options)

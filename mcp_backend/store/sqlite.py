@@ -17,6 +17,9 @@ BUSY_SECONDS = 10.0
 SYNCHRONOUS = {True: "full", False: "normal"}
 """How far a commit waits for the disk, by whether it must outlast a power cut.
 https://www.sqlite.org/pragma.html#pragma_synchronous"""
+CACHE_KIB = 256
+"""Pages that a connection keeps, of a file that the system keeps as well; SQLite's own 2,000 fill up in 3,000 calls and
+make none of them faster. https://www.sqlite.org/pragma.html#pragma_cache_size"""
 LOOK_SECONDS = 0.1
 """How often the file is asked whether somebody wrote: SQLite cannot wake a reader."""
 
@@ -127,6 +130,7 @@ def open_sqlite(folder: Path) -> Sqlite:
     connection.row_factory = sqlite3.Row
     try:
         connection.execute(f"pragma synchronous = {SYNCHRONOUS[True]}")
+        connection.execute(f"pragma cache_size = -{CACHE_KIB}")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma foreign_keys = on")
         _migrate(connection, path)
