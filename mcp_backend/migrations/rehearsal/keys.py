@@ -1,6 +1,7 @@
 """Sequences that a migration leaves behind the keys they give: the next INSERT takes a key that is there already.
 
-RESTART, `setval`, rows inserted with their own keys, OVERRIDING SYSTEM VALUE: what counts is the next value afterwards.
+RESTART, `setval`, an identity for a column that is there, rows inserted with their own keys, OVERRIDING SYSTEM VALUE:
+what counts is the next value afterwards.
 https://www.postgresql.org/docs/current/functions-sequence.html
 """
 
@@ -16,6 +17,7 @@ from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
 
 MOST = 24
+NEAR_END = 0.7
 _LAST = b"""
 select (pg_catalog.quote_ident(schemaname) || '.' || pg_catalog.quote_ident(sequencename))::pg_catalog.regclass::bigint,
   last_value from pg_catalog.pg_sequences
@@ -58,7 +60,8 @@ async def behind(
     """
     now = await last_values(conn)
     filled = {oid: s.number for s in seen for oid, rows in s.rows.items() if rows[2] + rows[3]}
-    if now == before and not filled:
+    bounded = [s.parsed for s in seen if s.parsed.node == "AlterSeqStmt" or s.parsed.has("AT_SetIdentity")]
+    if now == before and not filled and not bounded:
         return []
     found: list[Hazard] = []
     feeding = await (await conn.execute(FEEDING.encode())).fetchall()
@@ -67,7 +70,12 @@ async def behind(
         if oid not in before and most < rows:
             reason = f"{schema}.{name} ends at {most:,}, and {former} has about {rows:,} rows"
             found.append(hazard("sequence_exhaustion", 0, "warn", reason, source="target_data"))
-        moved = oid in before and now.get(oid) != before[oid]
+        elif bounded and oid in before and (last := now.get(oid) or 0) >= NEAR_END * most:
+            reason = f"{schema}.{name} ends at {most:,} now, and has given {last:,}"
+            number = next((s.number for s in seen if s.parsed in bounded and str(name) in s.parsed.sql), 0)
+            found.append(hazard("sequence_exhaustion", number, "warn", reason))
+        there = ("col", int(table), _place(end, int(table), str(column))) in world.start
+        moved = now.get(oid) != before[oid] if oid in before else there
         doc = end.get(("rel", int(table), 0))
         if not (moved or table in filled) or doc is None or doc["kind"] not in ("r", "p"):
             continue
@@ -89,8 +97,13 @@ async def behind(
     return found
 
 
+def _place(catalog: Catalog, table: int, column: str) -> int:
+    """The number of a column of that name, 0 for none."""
+    return next((k[2] for k, d in catalog.items() if k[:2] == ("col", table) and d["name"] == column), 0)
+
+
 def _unique(catalog: Catalog, table: int, column: str) -> bool:
-    place = next((k[2] for k, d in catalog.items() if k[:2] == ("col", table) and d["name"] == column), 0)
+    place = _place(catalog, table, column)
     return any(
         key[0] == "idx" and doc["rel"] == table and doc["unique"] and [int(n) for n in doc["keys"]] == [place]
         for key, doc in catalog.items()
