@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_backend import audit
+from mcp_backend.engines.ch import values
 from mcp_backend.store.sqlite import open_sqlite
 from tests.test_front import INITIALIZE
 from tests.test_transports import SERVE, environment
@@ -76,3 +77,10 @@ async def test_records_do_not_fill_the_memory_with_pages_of_the_store(tmp_path: 
             await audit.append(store, record)
     assert used() - before < MOST
     store.close()
+
+
+def test_types_that_queries_make_up_are_not_kept_for_ever() -> None:
+    values.reader.cache_clear()
+    for number in range(2_500):
+        assert values.reader(f"Array(Enum16('one' = {number}))")(["one"]) == ["one"]
+    assert values.reader.cache_info().currsize < 2_000

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
 from mcp_backend.errors import Json
@@ -45,7 +45,7 @@ def parsed(line: bytes) -> list[Any]:
     return cast("list[Any]", row)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def reader(kind: str) -> Reader:
     """How values of a type are shown."""
     name, arguments = _split(kind)
