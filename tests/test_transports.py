@@ -154,3 +154,14 @@ async def test_resources_templates_prompts_and_completions_are_served(repository
         assert "backend_engineer" in prompts
         prompt = await client.get_prompt("backend_engineer", {"task": "add an endpoint"})
         assert "add an endpoint" in prompt.messages[0].content.text
+
+
+async def test_a_policy_that_is_wrong_ends_a_server_over_stdio_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mcp-backend.toml").write_text('[engines.main]\nurl = "env:MAIN_URL"\n')
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *SERVE, "--workspace", str(tmp_path), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment()
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert err.startswith(b"mcp-backend: mcp-backend.toml: engines.main.kind: expected one of postgresql,")
+    assert err.count(b"\n") == 1

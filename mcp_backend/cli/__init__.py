@@ -24,14 +24,24 @@ def main(arguments: Sequence[str] | None = None, wire: "Wire | None" = None) -> 
     options = parser().parse_args(arguments, argparse.Namespace(wire=wire))
     try:
         return int(options.run(options) or 0)
-    except BackendError as error:
-        print(f"mcp-backend: {error.reason}", file=sys.stderr)
+    except (BackendError, BaseExceptionGroup) as error:
+        known = _single(error)
+        if known is None:
+            raise
+        print(f"mcp-backend: {known.reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _single(error: BaseException) -> BackendError | None:
+    """An error of ours, also as the task groups of a transport hand it on: wrapped, once by each of them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, BackendError) else None
 
 
 def parser() -> argparse.ArgumentParser:
