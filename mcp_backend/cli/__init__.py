@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mcp_backend import __version__
 from mcp_backend.cli import arguments, audit, check, doctor, engines, hook, inbox, init, render
@@ -39,8 +39,9 @@ def main(arguments: Sequence[str] | None = None, wire: "Wire | None" = None) -> 
 
 def _single(error: BaseException) -> BackendError | None:
     """An error of ours, also as the task groups of a transport hand it on: wrapped, once by each of them."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return _single(inside[0]) if len(inside) == 1 else None
     return error if isinstance(error, BackendError) else None
 
 
