@@ -92,7 +92,11 @@ async def test_a_gap_keeps_its_key_when_the_specification_changes_elsewhere(repo
 
 async def test_what_is_missing_is_answered_with_what_is_there(repository: Path, connect: Connect) -> None:
     async with connect(repository) as client:
-        assert (await refused(client, "api_contract"))["code"] == "not_found"
+        for name, given in (("api_contract", {}), ("check_contract", {"implementation": "auto"})):
+            error = await refused(client, name, **given)
+            assert (error["code"], error["reason"].partition(".")[0]) == (
+                "not_found", "this repository has no OpenAPI, protobuf, GraphQL or AsyncAPI specification",
+            )  # fmt: skip
         put(repository, "api.yaml", SPEC.replace("    $ref: 'paths/orders.yaml'\n", "    {}\n"))
         assert "api.yaml" in (await refused(client, "api_contract", path="other.yaml"))["reason"]
         assert "GET /orders/{id}" in (await refused(client, "api_contract", operation="deleteOrder"))["reason"]

@@ -47,6 +47,7 @@ async def test_a_passing_run_gives_a_receipt_for_the_tree_and_leaves_no_litter(
     assert git(service, "status", "--porcelain", "--ignored") == "?? tests/test_slow.py"
     git(service, "add", ".")
     assert result["tree"] == git(service, "write-tree")
+    assert str(told[0][2]).startswith("running ")
     # A slow start is told before, without a total.
     assert any(total == 2 and "of 2 tests done" in str(words) for _, total, words in told), told
 
@@ -469,6 +470,8 @@ async def test_what_the_environment_of_the_tests_lacks_is_named_and_is_not_the_f
         for files, words in (
             ({"tests/conftest.py": "import nowhere\n"},
              ("an import of the test run fails", "tests/conftest.py", "No module named 'nowhere'", sys.executable)),
+            ({"tests/conftest.py": "def x():\n    return named\nx()\n"},
+             ("tests/conftest.py cannot be loaded: NameError: name 'named' is not defined", "correct that")),
             ({"tests/conftest.py": "", "pytest.ini": "[pytest]\naddopts = --cov=orders -n 2\n"},
              ("pytest's settings ask for", "lacks pytest-cov, pytest-xdist")),
             *([({"pytest.ini": "[pytest]\naddopts = -p nowhere.plugin\n"}, ("an import", "nowhere"))] if ALL else []),

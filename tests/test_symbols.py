@@ -461,3 +461,13 @@ def test_no_grammar_is_loaded_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_go_that_is_newer_than_its_grammar_is_understood() -> None:
+    method = b"func (r *Rand) N[Int intType, B any](n Int) Int {\n\treturn *new(int64(-64)) + *new(42)\n}\n"
+    source = b"package a\n\n" + method + b'\nvar X = new("x")\n'
+    found, complete = parsing.symbols(source, languages.BY_SUFFIX[".go"])
+    assert complete
+    assert [(s.qualified, s.line, s.end_line) for s in found] == [("Rand.N", 3, 5), ("X", 7, 7)]
+    assert "N[Int intType, B any](n Int) Int" in found[0].signature
+    assert not parsing.symbols(source + b"func (", languages.BY_SUFFIX[".go"])[1]

@@ -121,6 +121,19 @@ def test_a_selection_may_be_given_from_the_folder_that_the_command_runs_in(
     assert bool(found.notes) == bool(note)
 
 
+def test_a_folder_of_a_root_with_both_is_tested_by_what_its_tests_are(root: Path) -> None:
+    write(root, {"go.mod": "module x", "pkg/a/a_test.go": "", "pkg/a/a.go": "", "mixed/a_test.go": "",
+                 "mixed/test_a.py": "", "client/python/test_c.py": ""})  # fmt: skip
+    declared = commands("pytest && go test ./...", root)
+    for item, line in (
+        ("pkg/a", "go test ./pkg/a/..."),
+        ("pkg", "go test ./pkg/..."),
+        ("client", "pytest client"),
+        ("mixed", "pytest mixed"),
+    ):
+        assert [" ".join(one.argv) for one in select([item], declared, root).commands] == [line]
+
+
 def test_the_end_of_a_path_is_enough_where_one_file_ends_like_that(root: Path) -> None:
     write(root, {"tests/unit/test_one.py": "", "tests/unit/test_two.py": "", "tests/e2e/test_two.py": ""})
     known = ["tests/e2e/test_two.py", "tests/test_gone.py", "tests/unit/test_one.py", "tests/unit/test_two.py"]

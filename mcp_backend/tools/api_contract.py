@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 BYTES = 7_600
 """Of a summary, about 2,000 tokens."""
 GAP_BYTES = 2_600
+NONE = (
+    "this repository has no OpenAPI, protobuf, GraphQL or AsyncAPI specification. The architect writes one: ask with "
+    "escalate, kind spec_clarification"
+)
 SAME = 3
 """Gaps with the same id that a summary shows; the rest is counted."""
 SPECS = 60
@@ -78,7 +82,7 @@ def show(
     if path and not found:
         raise missing(source, path)
     if not found:
-        raise NotFound("path: this repository has no OpenAPI, protobuf, GraphQL or AsyncAPI specification")
+        raise NotFound(NONE)
     chosen = one(found, path)
     if chosen is None and operation is not None:
         return _anywhere(source, found, reasons, operation)
@@ -102,8 +106,10 @@ def missing(source: "Source", path: str) -> NotFound:
 
     there = path in source.known or any(f.startswith(f"{path}/") for f in source.files)
     what = "holds no specification that is understood" if there else "does not exist"
-    names = ", ".join(s.path for s in specs.find(source)[:10]) or "none"
-    return NotFound(f"path: {path} {what}; specifications here: {names}")
+    names = ", ".join(s.path for s in specs.find(source)[:10])
+    if path == "." and not names:
+        return NotFound(NONE)
+    return NotFound(f"path: {path} {what}; specifications here: {names or 'none'}")
 
 
 def read(source: "Source", spec: "Spec", reasons: Mapping[str, str]) -> "Contract":

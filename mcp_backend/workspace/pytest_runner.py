@@ -25,6 +25,7 @@ _IMPORT = re.compile(
     r"|Error importing plugin [^\n]+|[\w.]*ImproperlyConfigured: [^\n]+"
 )
 _CONFTEST = re.compile(r"while loading conftest '([^'\n]+)'")
+_RAISED = re.compile(r"^E   ([A-Za-z_][^\n]*)", re.MULTILINE)
 _UNKNOWN = re.compile(r"error: unrecognized arguments: ([^\n]+)")
 _PLUGINS = {
     "-n": "pytest-xdist", "--dist": "pytest-xdist", "--numprocesses": "pytest-xdist", "--cov": "pytest-cov",
@@ -169,6 +170,8 @@ def _refusal(finished: Finished, command: Command) -> tuple[Trouble, str]:
         conftest = _CONFTEST.search(finished.tail)
         where = f" while {conftest[1]} was loaded" if conftest else ""
         return "not started", f"an import of the test run fails{where}: {failed[0].strip()} ({ran})"
+    if (conftest := _CONFTEST.search(finished.tail)) and (raised := _RAISED.search(finished.tail, conftest.end())):
+        return "not started", f"{conftest[1]} cannot be loaded: {raised[1].strip()[:300]} ({ran})"
     if unknown := _UNKNOWN.search(finished.tail):
         options = [word for word in unknown[1].split() if word.startswith("-")]
         if options and not any(option in command.argv for option in options):

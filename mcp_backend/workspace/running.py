@@ -98,6 +98,7 @@ class _One:
 
     async def run(self, seconds: float, extra: Mapping[str, str], progress: Progress) -> tuple[Outcome, Finished]:
         command = self._command
+        await progress(0, None, f"running {command.written[:200]}")
         environment = self._environment(extra)
         own = {*dict(command.environment), *extra}
         root = self._workspace.root

@@ -1,5 +1,6 @@
 """Which tests a caller means: paths in the workspace, one test in a file, Go packages, or words of test names."""
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from mcp_backend.workspace.runners import Command, Kind
 
 _NAMES = re.compile(r"(?!.*\.(py|go)$)[\w.\[\] -]{1,200}")
 _FILE = re.compile(r"[^/].*\.(py|go)")
+LOOKED_AT = 5_000
 _NAMED = 5
 """Files that an answer names."""
 
@@ -142,10 +144,17 @@ def _kind(place: Path, commands: Sequence[Command], root: Path) -> tuple[Kind, P
     if place.suffix == ".go":
         return "go", module
     kinds = {command.kind for command in commands}
-    if module is not None and (module != root or kinds <= {"go"}):
+    if module is not None and (module != root or kinds <= {"go"} or ("go" in kinds and _only_go(place))):
         return "go", module
     own = _python(place, commands)
     return (own, None) if own in kinds else (commands[0].kind, module)
+
+
+def _only_go(place: Path) -> bool:
+    """Whether the tests in a folder are Go's, by the first files below it, and none of them Python's."""
+    names = (name for _, _, files in os.walk(place) for name in files)
+    found = [name for name in itertools.islice(names, LOOKED_AT) if is_test(name)]
+    return any(name.endswith("_test.go") for name in found) and not any(name.endswith(".py") for name in found)
 
 
 def _python(place: Path, commands: Sequence[Command]) -> Kind:
