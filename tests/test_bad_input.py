@@ -135,6 +135,16 @@ UNCLEAR: list[tuple[str, dict[str, Any], str]] = [
         "messages.0.payload: is required; messages.0.id: unknown field "
         "(fields of messages.0: payload, key, headers, message_id)",
     ),
+    (
+        "publish_message",
+        {"destination": "d", "messages": ["x"] * 900},
+        "; ".join(f"messages.{n}: expected an object" for n in range(10)) + "; and 890 more fields",
+    ),
+    (
+        "publish_message",
+        {"destination": "d", "messages": [{"payload": 1}], "expected_last_sequence": 2**63},
+        f"expected_last_sequence: expected less than or equal to {2**63 - 1}",
+    ),
 ]
 
 

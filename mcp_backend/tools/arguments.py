@@ -12,6 +12,8 @@ from mcp_backend.tools.repairs import fields, repaired
 
 DEPTH = 64
 """How deep arguments may be nested."""
+TOLD = 10
+"""How many wrong fields an error names."""
 FORMS: Mapping[str, str] = {
     "string_type": "a string", "int_type": "a whole number", "int_parsing": "a whole number",
     "int_from_float": "a whole number", "float_type": "a number", "float_parsing": "a number",
@@ -59,7 +61,9 @@ def _problems(tool: type[Tool], error: ValidationError) -> str:
         found.setdefault(_shown(".".join(place)) or "arguments", []).append(_expected(each["type"], each["msg"]))
         if each["type"] == "extra_forbidden":
             known |= {_shown(".".join(place[:-1])): ", ".join(fields(tool, nested=len(place) > 1))}
-    told = "; ".join(f"{path}: {' or '.join(dict.fromkeys(said))}" for path, said in found.items())
+    told = "; ".join(f"{path}: {' or '.join(dict.fromkeys(said))}" for path, said in [*found.items()][:TOLD])
+    if len(found) > TOLD:
+        told += f"; and {len(found) - TOLD} more fields"
     listed = "; ".join(f"fields{f' of {place}' if place else ''}: {names}" for place, names in known.items() if names)
     return f"{told} ({listed})" if listed else told
 

@@ -91,7 +91,7 @@ class PublishMessage(Tool):
         description="why no contract, who reads it; or {reason, alternatives, expires}; recorded",
         json_schema_extra={"anyOf": [{"type": "string"}, {"type": "object"}]},
     )
-    expected_last_sequence: int | None = Field(default=None, ge=0)
+    expected_last_sequence: int | None = Field(default=None, ge=0, le=2**63 - 1)
 
     async def plan(self, app: App) -> Plan:
         from mcp_backend.engines.publishing import publisher
