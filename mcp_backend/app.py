@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_backend import instances, persona, policy
+from mcp_backend import instances, persona
 from mcp_backend.engines import Engines
 from mcp_backend.persona import Persona
 from mcp_backend.policy import Policy
@@ -70,8 +70,7 @@ def utc_now() -> datetime:
 
 def read_policy(place: Workspace, start: Path) -> Policy:
     """The policy of a workspace: its file over the persona's promises, with what is not set detected."""
-    loaded = policy.load(policy.find(start.resolve()), persona.load().constraints)
-    return detect.fill(loaded, place)
+    return detect.fill(persona.in_force(start), place)
 
 
 @asynccontextmanager

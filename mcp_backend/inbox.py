@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_backend import answers, escalations, persona, policy, routing
+from mcp_backend import answers, escalations, persona, routing
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, Policy
 from mcp_backend.settings import Workspace, user, workspace
@@ -206,7 +206,7 @@ def spoken(event: Row) -> str:
 def open_inbox(start: Path) -> Generator[Inbox]:
     """The inbox of the workspace that `start` belongs to, read by the operating-system user."""
     place = workspace(start)
-    settings = policy.load(policy.find(start.resolve()), persona.load().constraints)
+    settings = persona.in_force(start)
     store = open_store(place.state, settings.store)
     try:
         yield Inbox(store, settings, user(), place)

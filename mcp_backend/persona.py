@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from mcp_backend import policy
 from mcp_backend.errors import InvalidArgument
-from mcp_backend.policy import Constraint
+from mcp_backend.policy import Constraint, Policy
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _MARK = re.compile(r" *<!-- (needs|without): ([a-z_ ]+?) -->")
@@ -98,6 +99,11 @@ def load() -> Persona:
     prompts = tuple(_prompt(path) for path in sorted((root / "prompts").glob("*.md")))
     instructions = (root / "instructions.md").read_text("utf-8").strip()
     return Persona(role, constraints, kinds, instructions, prompts)
+
+
+def in_force(start: Path) -> Policy:
+    """The policy at `start`: its file, where there is one, over the promises. Raises as `policy.load` does."""
+    return policy.load(policy.find(start.resolve()), load().constraints)
 
 
 def offered(text: str, tools: Collection[str] | None) -> str:

@@ -34,12 +34,12 @@ def _run(
     action: "Callable[[argparse.Namespace, Workspace, Store], Awaitable[int]]",
 ) -> Callable[[argparse.Namespace], int]:
     async def opened(options: argparse.Namespace) -> int:
-        from mcp_backend import persona, policy
+        from mcp_backend import persona
         from mcp_backend.settings import workspace
         from mcp_backend.store import open_store
 
         place = workspace(options.workspace)
-        settings = policy.load(policy.find(options.workspace.resolve()), persona.load().constraints)
+        settings = persona.in_force(options.workspace)
         store = open_store(place.state, settings.store)
         try:
             return await action(options, place, store)

@@ -31,13 +31,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _judged(options: argparse.Namespace) -> int:
-    from mcp_backend import busy, findings, persona, policy
+    from mcp_backend import busy, findings, persona
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import plain
     from mcp_backend.workspace import detect, diff_check
 
     place = workspace(options.workspace)
-    settings = detect.fill(policy.load(policy.find(options.workspace.resolve()), persona.load().constraints), place)
+    settings = detect.fill(persona.in_force(options.workspace), place)
     base = options.diff
     with busy.Busy("judging what is staged" if options.staged else f"judging what changed since {base}"):
         found = diff_check.staged(place, settings) if options.staged else diff_check.branch(place, settings, base)
@@ -53,13 +53,13 @@ def _judged(options: argparse.Namespace) -> int:
 
 
 def _why(options: argparse.Namespace) -> int:
-    from mcp_backend import persona, policy
+    from mcp_backend import persona
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import plain
     from mcp_backend.workspace import ownership
 
     place, here = workspace(options.workspace), options.workspace.resolve()
-    settings = policy.load(policy.find(here), persona.load().constraints)
+    settings = persona.in_force(here)
     asked = [os.path.normpath(here / path) for path in options.why]
     if options.json:
         found = ownership.owners(asked, place, settings)
@@ -75,12 +75,12 @@ def _why(options: argparse.Namespace) -> int:
 
 
 def _promises(options: argparse.Namespace) -> int:
-    from mcp_backend import persona, policy
+    from mcp_backend import persona
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import table
 
     place = workspace(options.workspace)
-    here = policy.load(policy.find(options.workspace.resolve()), persona.load().constraints)
+    here = persona.in_force(options.workspace)
     if options.json:
         rows = [
             {

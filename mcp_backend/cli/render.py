@@ -22,7 +22,7 @@ def add(commands: arguments.Commands) -> None:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from mcp_backend import persona, policy, ready, seat
+    from mcp_backend import persona, ready, seat
     from mcp_backend.hosts import host, placing
     from mcp_backend.hosts.site import site
     from mcp_backend.settings import workspace
@@ -34,7 +34,7 @@ def _render(options: argparse.Namespace) -> int:
             f"`mcp-backend render {options.host} --write` in their own terminal"
         )
     place = workspace(options.workspace)
-    settings = policy.load(policy.find(place.root), persona.load().constraints)
+    settings = persona.in_force(place.root)
     here = site(place, settings)
     files = host(options.host).files(here)
     if not (options.write or options.check):

@@ -6,7 +6,7 @@ from mcp_backend.promises import Constraint, Verdict
 
 SHOWN = 5
 MINIMUM_JUSTIFICATION = 20
-"""Characters. Shorter reasons ("needed", "ok") explain nothing to the person who reads the code."""
+"""Characters. Shorter reasons ("needed", "ok") explain nothing to the person who reads them."""
 JUSTIFICATION = "justification"
 """The parameter that says what a comment must give: `words` (a reason), or `decision` (an escalation that a person
 answered)."""

@@ -2,10 +2,8 @@
 
 from mcp_backend.actions import Action, ConfigureMessaging, PublishMessage
 from mcp_backend.facts import Facts
+from mcp_backend.guards.code import MINIMUM_JUSTIFICATION
 from mcp_backend.promises import Constraint, Verdict
-
-MINIMUM_JUSTIFICATION = 20
-"""Characters. Shorter reasons ("needed", "test") explain nothing to the person who reads the record."""
 
 
 def contract(action: Action, constraint: Constraint, facts: Facts) -> Verdict | None:
