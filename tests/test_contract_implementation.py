@@ -172,6 +172,35 @@ func RegisterHandlersWithOptions(router *echo.Echo, s *Server, options Options) 
 	router.POST(options.BaseURL+"/notes", s.AddNote, options.Middlewares["b"]...)
 }
 """
+MUX = """\
+package main
+
+import "github.com/gorilla/mux"
+
+type Note struct {
+	model.Kept `json:",inline"`
+	Text string `json:"text"`
+}
+
+func serve(h http.Handler) {
+	r := h.(*mux.Router)
+	r.Methods("GET").Path("/notes").HandlerFunc(list)
+	r.Path("/notes").Methods("POST").HandlerFunc(add)
+	r.Path("/more").HandlerFunc(list)
+}
+
+func list(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		http.Error(w, "no", http.StatusMethodNotAllowed)
+		return
+	}
+	outside.Paged(r.URL.Query())
+	writeJSON(w, 200, Note{})
+}
+
+func add(w http.ResponseWriter, r *http.Request) { w.WriteHeader(201) }
+"""
+KEPT = "package %s\n\ntype Kept struct { %s }\n"
 PROTO = """\
 syntax = "proto3";
 package jobs.v1;
@@ -213,7 +242,7 @@ type server struct {
 
 func (s *server) Get(ctx context.Context, r *pb.Job) (*pb.Job, error) { return r, nil }
 
-func made() *server { return &server{} }
+func made() pb.JobsServer { return &server{} }
 
 func main() {
 	served := made()
@@ -280,16 +309,16 @@ def _neutral(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("era", "app", "called"),
+    ("era", "app", "path", "called"),
     [
-        pytest.param(ERAS[0], STARLETTE, "create_app()", id="starlette"),
-        pytest.param(ERAS[1], FASTAPI, "app", id="fastapi with included routers"),
+        pytest.param(ERAS[0], f"from shop import NAME\n{STARLETTE}", "src/shop/app.py", "create_app()", id="starlette"),
+        pytest.param(ERAS[1], FASTAPI, "service/app.py", "app", id="fastapi with included routers"),
     ],
 )
 async def test_a_service_that_asks_for_no_credentials_deviates(
-    repository: Path, connect: Connect, era: Era, app: str, called: str
+    repository: Path, connect: Connect, era: Era, app: str, path: str, called: str
 ) -> None:
-    write(repository, {"api.yaml": SPEC, "service/app.py": app})
+    write(repository, {"api.yaml": SPEC, "src/shop/__init__.py": "NAME = 'notes'\n", path: app})
     async with connect(repository, mode=era) as client:
         found = await ask(client, "check_contract", implementation="auto")
         shown = {(d["id"], d["where"]) for d in found["deviations"]}
@@ -298,7 +327,7 @@ async def test_a_service_that_asks_for_no_credentials_deviates(
             ("auth-not-enforced", "POST /notes"),
             ("query-param-missing", "GET /notes limit"),
         }
-        assert (found["verdict"], found["implementation"]) == ("deviates", f"service/app.py:{called}")
+        assert (found["verdict"], found["implementation"]) == ("deviates", f"{path}:{called}")
         assert [s for s in found["sources"] if s != "schema"] == ["routes", "probe"]
 
 
@@ -323,6 +352,31 @@ async def test_servers_that_a_generator_makes_are_read_with_the_code_behind_them
         write(repository, {"main.go": GENERATED.replace("BaseURL: base}", 'BaseURL: "/v2"}')})
         found = await ask(client, "check_contract", implementation=".")
         assert {d["id"] for d in found["deviations"]} == {"route-missing", "route-extra"}
+
+
+async def test_what_gorilla_mux_builds_in_steps_and_embedded_structs_of_a_package_are_read(
+    repository: Path, connect: Connect
+) -> None:
+    one = SPEC.replace(
+        "schema: {type: array, items: {$ref: '#/components/schemas/Note'}}",
+        "schema: {$ref: '#/components/schemas/Note'}",
+    )
+    kept = {"a/kept.go": KEPT % ("a", "N int"), "model/kept.go": KEPT % ("model", 'ID int64 `json:"id"`')}
+    write(repository, {"api.yaml": one, "main.go": MUX, **kept, "go.mod": "module example.com/notes\n"})
+    async with connect(repository) as client:
+        found = await ask(client, "check_contract", implementation="auto")
+        assert [(d["id"], d["where"]) for d in found["deviations"]] == [("route-extra", "* /more")]
+        assert "GET /notes limit" in {u["where"] for u in found["unverified"]}
+        (repository / "model/kept.go").unlink()  # of another module
+        (repository / "a/kept.go").unlink()
+        write(repository, {"main.go": MUX.replace('Path("/notes").Methods("POST")', "Path(where).Methods(verb)")})
+        found = await ask(client, "check_contract", implementation="auto")
+        assert [(d["id"], d["where"]) for d in found["deviations"]] == [("route-extra", "* /more")]
+        assert {"POST /notes", "Note.id"} <= {u["where"] for u in found["unverified"]}
+        write(repository, {"main.go": "package main\n", "go.mod": "require github.com/kataras/iris/v12 v12.2.0\n"})
+        found = await ask(client, "check_contract", implementation="auto")
+        assert not found["deviations"]
+        assert "kataras/iris" in json.dumps(found["unverified"])
 
 
 def test_a_pointer_that_every_literal_sets_is_never_nil(tmp_path: Path) -> None:

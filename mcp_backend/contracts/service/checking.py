@@ -23,6 +23,10 @@ APPS = re.compile(
     r"(?m)^(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)?(FastAPI|Flask|Starlette|Schema|make_executable_schema|get_wsgi_application|get_asgi_application)\("
 )
 FACTORIES = re.compile(r"(?m)^def (create_app|make_app|build_app|get_app)\(\s*\)")
+NONE = (
+    "implementation: no application that is read (FastAPI, Flask, Starlette, Django, a GraphQL schema, Go) was found; "
+    "name it as module:object, or start the service and give its url instead"
+)
 SCHEMAS = frozenset({"Schema", "make_executable_schema"})
 
 
@@ -175,7 +179,7 @@ async def _openapi(
     if loaded.routes:
         routes = [
             Route(
-                str(r["method"]), str(r["path"]), str(r.get("place", "")), bool(r.get("hidden")), bool(r.get("unclear"))
+                *(str(r.get(k, "")) for k in ("method", "path", "place")), bool(r.get("hidden")), bool(r.get("unclear"))
             )
             for r in loaded.routes
             if r["method"] != "WEBSOCKET"
@@ -275,16 +279,15 @@ def found(source: Source, spec: Spec) -> str:
     if not hits and any(f.endswith(".go") for f in source.files):
         return "."
     if not hits:
-        raise NotFound("implementation: no application was found; name it as module:object")
+        raise NotFound(NONE)
     raise InvalidArgument(f"implementation: several applications were found, name one: {', '.join(hits[:8])}")
 
 
 def _servers(source: Source) -> str:
-    hits = [
-        f for f in source.files
-        if f.endswith(".py") and not f.endswith(("_pb2.py", "_pb2_grpc.py")) and kinds.evidence(f)
-        and re.search(r"class \w+\([^)]*Servicer\b", listing.text(source.root, f, 400_000) or "")
-    ]  # fmt: skip
+    made = ("_pb2.py", "_pb2_grpc.py")
+    files = [f for f in source.files if f.endswith(".py") and not f.endswith(made) and kinds.evidence(f)]
+    serves = re.compile(r"class \w+\([^)]*Servicer\b")
+    hits = [f for f in files if serves.search(listing.text(source.root, f, 400_000) or "")]
     if len(hits) == 1:
         return hits[0]
     if not hits and any(f.endswith(".go") for f in source.files):

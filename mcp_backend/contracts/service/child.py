@@ -27,15 +27,37 @@ def tell(**message):
     sys.__stdout__.flush()
 
 
+def package_root(folder):
+    """The folder that the packages around a file are imported from, as pytest finds it."""
+    while os.path.exists(os.path.join(folder, "__init__.py")) and folder != os.getcwd():
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def imported(path, root):
+    """The module of a file by its name from `root`, or from the working directory where that one fails."""
+    names = [os.path.relpath(path, place)[:-3].replace(os.sep, ".") for place in (root, os.getcwd())]
+    sys.path.insert(0, root)
+    try:
+        return importlib.import_module(names[0])
+    except ImportError:
+        if names[0] == names[1]:
+            raise
+        try:
+            return importlib.import_module(names[1])
+        except ImportError:
+            pass
+        raise
+
+
 def load(target):
     name, _, attribute = target.partition(":")
     if name.endswith(".py") or "/" in name:
         path = os.path.abspath(name if name.endswith(".py") else name + ".py")
         folder = os.path.dirname(path)
-        package = os.path.relpath(path, os.getcwd())[:-3].replace(os.sep, ".")
         sys.path[:0] = [os.getcwd(), folder]
         if os.path.exists(os.path.join(folder, "__init__.py")):
-            module = importlib.import_module(package)
+            module = imported(path, package_root(folder))
         else:
             module = importlib.import_module(os.path.basename(path)[:-3])
     else:

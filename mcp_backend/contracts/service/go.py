@@ -21,6 +21,7 @@ from mcp_backend.contracts.service.go_source import (
 )
 from mcp_backend.contracts.service.go_statuses import statuses, writes
 from mcp_backend.contracts.service.go_structs import Structs, element
+from mcp_backend.contracts.service.go_unread import unread
 from mcp_backend.contracts.service.routing import Route, compare, plain
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
@@ -32,6 +33,7 @@ _HELP = 2
 """How deep functions that a handler calls are looked into."""
 _LOOKS_UP = re.compile(r"(?i)get|query|param|form|value|int|str|bool|parse|read|lookup|has|time|page|limit|opt|filter")
 _BINDS = re.compile(r"\.(ShouldBindQuery|BindQuery|QueryParser|ShouldBind|Bind)\(|RawQuery|range \w+\.URL\.Query\(\)")
+_QUERIES = re.compile(r"\.(URL\.Query|QueryParams|Queries)\(\)$")
 _REQUESTS = frozenset({"r", "req", "request", "c.Request", "ctx.Request", "c.Request()", "ctx.Request()"})
 _BROKE = re.compile(
     r"5\d\d|\w+\.Status(InternalServerError|NotImplemented|BadGateway|ServiceUnavailable|GatewayTimeout)"
@@ -55,8 +57,7 @@ def check(source: Source, spec: Spec, below: str) -> Checked:
         *routed.unverified,
         *(Unverified(u, "this route cannot be read from the source") for u in found.unresolved),
     ]
-    if found.unresolved:  # a route that looks missing may be one of those
-        why = "no route was found, but some could not be read"
+    if why := unread(source, found):  # a route that looks missing may be one of those
         unverified += [Unverified(d.where, why) for d in deviations if d.id == "route-missing"]
         deviations = [d for d in deviations if d.id != "route-missing"]
     by_key = {(r.method, plain(r.path)): r for r in found.routes}
@@ -122,11 +123,8 @@ class Handlers:
                 return inner
             made = self._module.function(text(handler.child_by_field_name("function")).rpartition(".")[2])
             return next(returned_literals(made.node), None) if made else None
-        function = (
-            self._module.function(text(handler).rpartition(".")[2])
-            if handler.type in ("identifier", "selector_expression")
-            else None
-        )
+        named = handler.type in ("identifier", "selector_expression")
+        function = self._module.function(text(handler).rpartition(".")[2]) if named else None
         return function.node.child_by_field_name("body") if function else None
 
     def _reached(self, body: GoNode, depth: int) -> Iterator[GoNode]:
@@ -152,10 +150,8 @@ class Handlers:
         for code in sorted(success | {c for c in sent | inner if c >= 400}):
             if str(code) in documented or f"{str(code)[0]}XX" in documented or "default" in documented:
                 continue
-            where = f"{operation.name} {code}"
-            self.structs.add(
-                "status-undocumented", "different", where, ", ".join(operation.responses), f"{code} ({place})"
-            )
+            said, where = ", ".join(operation.responses), f"{operation.name} {code}"
+            self.structs.add("status-undocumented", "different", where, said, f"{code} ({place})")
 
     def _codes(self, block: GoNode) -> frozenset[int]:
         if block.id not in self._sent_in:
@@ -204,7 +200,8 @@ class Handlers:
             called = text(node.child_by_field_name("function"))
             given = {text(a) for a in children(node.child_by_field_name("arguments"))}
             known = called.rpartition(".")[2] in self._module.functions
-            if given & _REQUESTS and not known and not called.startswith(("http.", "json.", "chi.", "mux.")):
+            handed = given & _REQUESTS or any(_QUERIES.search(one) for one in given)
+            if handed and not known and not called.startswith(("http.", "json.", "chi.", "mux.")):
                 return True
         return False
 

@@ -115,12 +115,23 @@ def _kind(module: Module, function: Function, node: GoNode, depth: int) -> str:
         if called == "new" and arguments:
             return _plain(text(arguments[0]))
         made = module.function(called.rpartition(".")[2])
-        result = made.node.child_by_field_name("result") if made else None
-        return _plain(text(result).strip("()").partition(",")[0].strip().rpartition(" ")[2]) if result else ""
+        return _made(module, made, depth) if made else ""
     if node.type == "selector_expression":
         owner = _kind(module, function, node.child_by_field_name("operand"), depth + 1)
         return _field(module, owner, text(node.child_by_field_name("field"))) if owner in module.types else ""
     return _variable(module, function, text(node), depth) if node.type == "identifier" else ""
+
+
+def _made(module: Module, function: Function, depth: int) -> str:
+    """The type that a function returns; where it says an interface, what it makes."""
+    result = function.node.child_by_field_name("result")
+    said = _plain(text(result).strip("()").partition(",")[0].strip().rpartition(" ")[2]) if result else ""
+    if said in module.types and module.types[said][0].type == "struct_type":
+        return said
+    returned = [children(node)[0] for node in walk(function.node) if node.type == "return_statement" and children(node)]
+    values = [children(node)[0] if node.type == "expression_list" else node for node in returned]
+    kinds = {_kind(module, function, value, depth + 1) for value in values if text(value) != "nil"}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def _variable(module: Module, function: Function, name: str, depth: int) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcp_backend.contracts.service.go_mux import Built, built, chained, plain
 from mcp_backend.contracts.service.go_source import Function, GoNode, Module, children, text, walk
 
 VERBS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
@@ -19,7 +20,9 @@ _NEW = re.compile(
 _ROUTER = re.compile(
     r"(chi\.(Router|Mux)|http\.ServeMux|gin\.(Engine|RouterGroup|IRouter|IRoutes)|echo\.(Echo|Group)|mux\.Router|fiber\.(App|Router)|httprouter\.Router)$"
 )
-_MAKES = re.compile(rb"\b(chi|http|gin|echo|mux|fiber|httprouter)\.(New|Default|Handle)")
+_MAKES = re.compile(
+    rb"\b(chi|http|gin|echo|mux|fiber|httprouter)\.(New|Default|Handle)|\.\(\*(http|gin|echo|mux|fiber)\."
+)
 """What a function has to say to begin with routes of its own, unless it is handed a router."""
 _TABLE = re.compile(rb'\.handlers\["[A-Z]+"\]\["/')
 """How servers that go-swagger generates keep their routes."""
@@ -49,12 +52,8 @@ class Routes:
         self._seen: set[tuple[str, int, str]] = set()
         self._visited: set[tuple[str, int]] = set()
         handed = self._handed()
-        every = [
-            f
-            for some in module.functions.values()
-            for f in some
-            if self._routers(f) or _MAKES.search(f.node.text) or _TABLE.search(f.node.text)
-        ]
+        begins = (f for some in module.functions.values() for f in some)
+        every = [f for f in begins if self._routers(f) or any(p.search(f.node.text) for p in (_MAKES, _TABLE))]
         # Functions that make a router come first; those that only fill one are followed from there.
         for function in sorted(every, key=lambda f: (bool(self._routers(f)), f.name != "main")):
             if (function.path, function.line) in self._visited or (
@@ -123,6 +122,8 @@ class Routes:
             return self._prefix(node.named_children[-1], routers, base)
         if node.type in ("identifier", "selector_expression"):
             return routers.get(text(node))
+        if node.type == "type_assertion_expression" and _ROUTER.search(text(node.child_by_field_name("type"))):
+            return base
         if node.type != "call_expression":
             return None
         function = node.child_by_field_name("function")
@@ -146,14 +147,16 @@ class Routes:
     def _call(self, node: GoNode, routers: dict[str, str], base: str, path: str, depth: int) -> None:
         function, arguments = node.child_by_field_name("function"), _arguments(node)
         name = _name(node)
+        if name in ("Handler", "HandlerFunc") and (steps := built(self._module, node)):
+            self._built(steps, arguments, routers, base, node, path)
+            return
         operand = (
             function.child_by_field_name("operand")
             if function is not None and function.type == "selector_expression"
             else None
         )
-        owner = self._prefix(operand, routers, base)
-        if owner is None and text(operand) == "http" and name in ("Handle", "HandleFunc"):
-            owner = ""
+        bare = text(operand) == "http" and name in ("Handle", "HandleFunc")
+        owner = "" if bare else self._prefix(operand, routers, base)
         if owner is None:
             self._helper(name, arguments, routers, base, depth)
             return
@@ -191,13 +194,11 @@ class Routes:
         self, owner: str, arguments: list[GoNode], node: GoNode, routers: dict[str, str], base: str, path: str, depth: int
     ) -> None:  # fmt: skip
         written = self._module.string(arguments[0])
-        found = _PATTERN.match(written) if written is not None else None
-        if written is not None and found is None and not written:
-            found = _PATTERN.match("/")
+        found = _PATTERN.match(written or "/") if written is not None else None
         if found is None:
             self._lost(node, path)
             return
-        method = found.group(1) or self._chained(node) or "*"
+        method = found.group(1) or chained(self._module, node) or "*"
         inner = self._prefix(arguments[1], routers, base)
         if inner is not None or "StripPrefix" in text(arguments[1]):
             if not self._mounted(arguments[1], _joined(owner, found.group(2).rstrip("/")), depth):
@@ -206,17 +207,15 @@ class Routes:
         for one in method.split(","):
             self._add(one, _joined(owner, found.group(2)), arguments[1], node, path)
 
-    def _chained(self, node: GoNode) -> str:
-        """The methods of gorilla/mux: `HandleFunc(…).Methods("GET", "POST")`."""
-        parent = node.parent
-        if (
-            parent is not None
-            and parent.type == "selector_expression"
-            and text(parent.child_by_field_name("field")) == "Methods"
-        ):
-            values = [self._module.string(a) for a in _arguments(parent.parent)]
-            return ",".join(v for v in values if v)
-        return ""
+    def _built(
+        self, steps: Built, arguments: list[GoNode], routers: dict[str, str], base: str, node: GoNode, path: str
+    ) -> None:  # fmt: skip
+        owner = self._prefix(steps.router, routers, base)
+        if owner is not None and (steps.path is None or steps.methods is None):
+            self._lost(node, path)
+        elif owner is not None:
+            for method in steps.methods or ():
+                self._add(method, _joined(owner, steps.path or ""), arguments[0], node, path)
 
     def _helper(self, name: str, arguments: list[GoNode], routers: dict[str, str], base: str, depth: int) -> None:
         """A call of a function of the module that is handed a router."""
@@ -290,11 +289,3 @@ def _arguments(call: GoNode) -> list[GoNode]:
 
 def _joined(prefix: str, path: str) -> str:
     return f"{prefix.rstrip('/')}/{path.lstrip('/')}" if path else prefix
-
-
-def plain(path: str) -> str:
-    """A path with its parameters as OpenAPI writes them."""
-    path = path.replace("{$}", "")
-    path = re.sub(r"\{(\w+)(\.\.\.|:(?:[^{}]|\{[^{}]*\})*)\}", r"{\1}", path)
-    path = re.sub(r"/[:*](\w+)", r"/{\1}", path)
-    return path.rstrip("/") or "/"

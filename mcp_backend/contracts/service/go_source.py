@@ -57,6 +57,8 @@ class Module:
     files: list[str] = field(default_factory=list[str])
     twice: set[str] = field(default_factory=set[str])
     """Types whose name several packages have."""
+    others: dict[str, list[tuple[GoNode, str]]] = field(default_factory=dict[str, "list[tuple[GoNode, str]]"])
+    """The further ones of such a name."""
     bases: list[str | None] = field(default_factory=list[str | None])
     """What stands before the paths of generated servers, once it was looked for."""
     pending: list[tuple[str, GoNode, str]] = field(default_factory=list["tuple[str, GoNode, str]"])
@@ -67,6 +69,18 @@ class Module:
         every = self.functions.get(name, [])
         found = [f for f in every if f.receiver != "Unimplemented"] or every  # oapi-codegen's own stand-in
         return next((f for f in found if receiver and f.receiver == receiver), found[0] if found else None)
+
+    def type_of(self, written: str, near: str) -> tuple[GoNode, str] | None:
+        """The type that is meant in the file `near`: of its own package, or of the one that is written before it;
+        `None` where several could be, or none is of this module."""
+        package, _, name = written.rpartition(".")
+        known = [self.types[name], *self.others.get(name, ())] if name in self.types else []
+        if package:
+            fitting = [t for t in known if t[1].rpartition("/")[0].rpartition("/")[2] == package]
+            known = fitting or known
+        else:
+            known = [t for t in known if t[1].rpartition("/")[0] == near.rpartition("/")[0]]
+        return known[0] if len(known) == 1 else None
 
     def string(self, node: GoNode) -> str | None:
         """The text of a string expression made of literals and constants, or `None`."""
@@ -190,9 +204,11 @@ def _add(module: Module, root: GoNode, path: str) -> None:
         elif node.type == "type_declaration":
             for spec in children(node, "type_spec", "type_alias"):
                 name = text(spec.child_by_field_name("name"))
+                declared = (spec.child_by_field_name("type"), path)
                 if name in module.types:
                     module.twice.add(name)
-                module.types.setdefault(name, (spec.child_by_field_name("type"), path))
+                    module.others.setdefault(name, []).append(declared)
+                module.types.setdefault(name, declared)
         elif node.type in ("const_declaration", "var_declaration"):
             for spec in walk(node):
                 if spec.type in ("const_spec", "var_spec"):
