@@ -70,12 +70,14 @@ class Engines:
     def _named(self, name: str | None, kinds: Iterable[str]) -> EngineSettings:
         wanted = tuple(kinds)
         fitting = {n: s for n, s in self.settings.items() if s.kind in wanted}
+        if name in fitting:
+            return fitting[name]
         known = ", ".join(fitting) or "none"
         if name is not None:
             alike = [n for n in fitting if n.lower() == name.strip().lower()]
-            if name not in fitting and len(alike) != 1:
+            if len(alike) != 1:
                 raise NotFound(f"engine: no {' or '.join(wanted)} engine is named {name!r}; there are: {known}")
-            return fitting[name if name in fitting else alike[0]]
+            return fitting[alike[0]]
         likely = {n: s for n, s in fitting.items() if s.origin != "default"} or fitting
         if len(likely) == 1:
             return next(iter(likely.values()))

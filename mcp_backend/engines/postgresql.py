@@ -156,8 +156,11 @@ class Postgresql:
     @asynccontextmanager
     async def _slot(self, timeout_seconds: float) -> AsyncGenerator[None]:
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._slots.acquire()
+            if not self._slots.locked():
+                await self._slots.acquire()  # Returns at once.
+            else:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._slots.acquire()
         except TimeoutError:
             raise Unavailable(
                 f"all {MOST_CONNECTIONS} connections to {self._settings.name} are busy; nothing was executed, try later"

@@ -2,11 +2,13 @@
 
 import socket
 
+_LOOK = socket.MSG_PEEK | socket.MSG_DONTWAIT
+
 
 def gone(connection: socket.socket) -> bool:
     """Whether the other side has ended or closed it, or this one has."""
     try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return connection.recv(1, _LOOK) == b""
     except BlockingIOError:
         return False
     except OSError:
