@@ -27,6 +27,7 @@ NONE = (
     "implementation: no application that is read (FastAPI, Flask, Starlette, Django, a GraphQL schema, Go) was found; "
     "name it as module:object, or start the service and give its url instead"
 )
+_TESTS = re.compile(r"(^|/)(tests?|conftest)\b|(^|/)test_")
 SCHEMAS = frozenset({"Schema", "make_executable_schema"})
 
 
@@ -177,13 +178,7 @@ async def _openapi(
         raise InvalidArgument("implementation: that object is no web application; expected module:object of one")
     operations, base = api.operations, ""
     if loaded.routes:
-        routes = [
-            Route(
-                *(str(r.get(k, "")) for k in ("method", "path", "place")), bool(r.get("hidden")), bool(r.get("unclear"))
-            )
-            for r in loaded.routes
-            if r["method"] != "WEBSOCKET"
-        ]
+        routes = [_route(told) for told in loaded.routes if told["method"] != "WEBSOCKET"]
         routed = compare(api, routes, "routes")
         checked.add(list(routed.deviations), list(routed.unverified))
         checked.sources.append("routes")
@@ -209,6 +204,11 @@ async def _openapi(
     checked.add(list(probe.found.deviations.values()), probe.found.unverified)
     checked.sources.append("probe")
     checked.requests = probe.requests
+
+
+def _route(told: Mapping[str, Any]) -> Route:
+    method, path, place = (str(told.get(key, "")) for key in ("method", "path", "place"))
+    return Route(method, path, place, bool(told.get("hidden")), bool(told.get("unclear")))
 
 
 def _graphql(source: Source, spec: Spec, sdl: str, problem: str, checked: Checked) -> None:
@@ -262,11 +262,7 @@ def found(source: Source, spec: Spec) -> str:
         return _servers(source)
     hits: list[str] = []
     for path in source.files:
-        if (
-            not path.endswith(".py")
-            or not kinds.evidence(path)
-            or re.search(r"(^|/)(tests?|conftest)\b|(^|/)test_", path)
-        ):
+        if not path.endswith(".py") or not kinds.evidence(path) or _TESTS.search(path):
             continue
         text = listing.text(source.root, path, 400_000) or ""
         for name, kind in APPS.findall(text):
@@ -293,9 +289,8 @@ def _servers(source: Source) -> str:
     if not hits and any(f.endswith(".go") for f in source.files):
         return "."
     if hits:
-        raise InvalidArgument(
-            f"implementation: several files serve gRPC, name one or their folder: {', '.join(hits[:8])}"
-        )
+        named = ", ".join(hits[:8])
+        raise InvalidArgument(f"implementation: several files serve gRPC, name one or their folder: {named}")
     raise NotFound("implementation: no class that serves gRPC was found; name its file")
 
 
