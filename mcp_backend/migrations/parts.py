@@ -143,7 +143,7 @@ async def plain(conn: Connection, run: Run, step: Step, part: Part) -> None:
         await conn.execute(b"rollback")
         raise InvalidArgument(
             f"{step.file.where}: it begins a transaction and does not commit it; add COMMIT. "
-            f"{run.left(_partly(run, step, began)).words}"
+            f"{run.left(_partly(run, step)).words}"
         )
     wanted = {s.index for s in part.statements if s.index}
     if broken := [name for name in await _invalid(conn) if name.rpartition(".")[2] in wanted]:
@@ -200,7 +200,7 @@ async def _one(
             if alone and not noted and not statement.opaque:  # what may commit by itself may have done so
                 await _note(conn, run, step, run.noted)
             invalid = tuple(name for name in await _invalid(conn) if name not in before) if statement.index else ()
-            about = _partly(run, step, statement) + (f". {', '.join(cleared)} was dropped again" if cleared else "")
+            about = _partly(run, step) + (f". {', '.join(cleared)} was dropped again" if cleared else "")
             raise refused(
                 error, step, statement, run.left(about, invalid),
                 statement_timeout=limits.statement, blockers=waits.blockers,
@@ -219,7 +219,7 @@ async def _cleared(conn: Connection, statement: Statement, before: tuple[str, ..
     return left
 
 
-def _partly(run: Run, step: Step, statement: Statement | None = None) -> str:
+def _partly(run: Run, step: Step) -> str:
     statements = [s for part in step.parts for s in part.statements][step.extra :]
     at = run.noted - step.done
     following = statements[at] if 0 <= at < len(statements) else None

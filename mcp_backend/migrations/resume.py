@@ -39,10 +39,10 @@ async def remaining(conn: Connection, past: History, todo: tuple[Step, ...]) -> 
         statement = [s for part in step.parts for s in part.statements][done]
         ended, extra = await _ended(conn, past, step, point, statement)
         done += ended
-    return (_without(step, done, extra, bool(step.before)), *todo[1:])
+    return (_without(step, done, extra), *todo[1:])
 
 
-def _without(step: Step, done: int, extra: tuple[Statement, ...], begun: bool) -> Step:
+def _without(step: Step, done: int, extra: tuple[Statement, ...]) -> Step:
     parts: list[Part] = []
     left = done
     for part in step.parts:

@@ -189,7 +189,7 @@ class _Linking:
             for publish, at in self._wrapped.get(name, ()):
                 index = at if at < len(given) else 0
                 to = self._text(function, given[index], publish.system) if given else None
-                if to is not None and _address(to, publish.system):
+                if to is not None and _address(to):
                     found.append(Out(replace(publish, line=line, fields=fields, to=given[index]), to, function.path))
         return found
 
@@ -228,7 +228,7 @@ class _Linking:
         return found
 
 
-def _address(text: str, system: System) -> bool:
+def _address(text: str) -> bool:
     """Whether a text can be a destination at all: arguments of a wrapper may be anything."""
     return bool(text) and len(text) < 200 and not any(c in text for c in " \n{}<>\"'") and text != UNKNOWN
 

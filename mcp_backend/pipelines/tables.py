@@ -31,7 +31,7 @@ from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.o
 where i.indisunique and i.indisvalid and i.indexprs is null and c.relname = any(%s)
 """
 _CLICKHOUSE = f"""
-SELECT database, name, engine, create_table_query FROM system.tables
+SELECT create_table_query FROM system.tables
 WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema') AND NOT is_temporary
 ORDER BY database = currentDatabase() DESC, name LIMIT {MOST_TABLES}
 """
@@ -85,8 +85,8 @@ async def of_clickhouse(engine: "Clickhouse") -> list[Table]:
     except ServerError as error:
         raise refusal(error, field="the catalog") from None
     found: dict[str, Table] = {}
-    for database, _, _, query in rows:
-        if (table := _clickhouse(engine.settings.name, str(query), str(database))) is not None:
+    for (query,) in rows:
+        if (table := _clickhouse(engine.settings.name, str(query))) is not None:
             found.setdefault(table.name, table)
     return list(found.values())
 
@@ -99,13 +99,13 @@ def of_statements(engine: str, text: str) -> list[Table]:
     start = 0
     ends = [word.start for word in tokens(text) if word.text == ";"]
     for end in (*ends, len(text)):
-        if (table := _clickhouse(engine, text[start:end].strip(), "")) is not None:
+        if (table := _clickhouse(engine, text[start:end].strip())) is not None:
             found.append(table)
         start = end + 1
     return found
 
 
-def _clickhouse(engine: str, query: str, database: str) -> Table | None:
+def _clickhouse(engine: str, query: str) -> Table | None:
     from mcp_backend.engines.ch import definition
     from mcp_backend.keeper.chdb.tokens import tokens
 

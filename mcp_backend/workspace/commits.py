@@ -70,7 +70,7 @@ def prepare(
     identity = git_environment.identity(repository)
     parents = (head,) if head else ()
     if amend:
-        parents, identity = _amended(repository, head, ref, identity)
+        parents, identity = _amended(repository, head, identity)
     status = changes.status(repository, renames=False)
     if status.conflicts:
         named = ", ".join(map(shown, status.conflicts[:5]))
@@ -80,7 +80,7 @@ def prepare(
     tree = trees.with_paths(head, chosen)
     differences = trees.between(head, tree)
     if not differences and not amend:
-        raise FailedPrecondition(_nothing(status, paths, left_out, owners))
+        raise FailedPrecondition(_nothing(paths, left_out, owners))
     named = {d.path for d in differences} | {d.source for d in differences if d.source}
     missing = named - owners.keys()
     owners |= _owners(missing, workspace, policy)
@@ -172,9 +172,7 @@ def _owners(paths: Iterable[str], workspace: Workspace, policy: Policy) -> dict[
     return {path: found[text] for path, text in read.items()}
 
 
-def _nothing(
-    status: Status, paths: Sequence[str] | None, left_out: Sequence[str], owners: Mapping[str, Ownership]
-) -> str:
+def _nothing(paths: Sequence[str] | None, left_out: Sequence[str], owners: Mapping[str, Ownership]) -> str:
     if paths is not None:
         return f"nothing to commit: {', '.join(paths[:5])} has no changes. git_status shows what changed"
     if left_out:
@@ -184,7 +182,7 @@ def _nothing(
 
 
 def _amended(
-    repository: Repository, head: str | None, ref: str | None, identity: Mapping[str, str]
+    repository: Repository, head: str | None, identity: Mapping[str, str]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The parents of the commit to replace, and its author, who stays the author."""
     if head is None:

@@ -93,7 +93,7 @@ def _own(times: Times, effect: Effect) -> Iterator[Hazard]:
     said = _said(effect, main, locks[main], spent)
     evidence: dict[str, Json] = {"relation": main, "lock": locks[main], "estimate_ms": effect.estimate.as_json()}
     evidence |= {"target_rows": times.world.size(main).rows}
-    ids = list(_causes(times, effect, main))
+    ids = list(_causes(effect, main))
     severity = "warn" if "refresh_matview_blocking" in ids else "reject"
     for identifier in ids:
         yield hazard(identifier, number, severity, said, evidence=evidence)
@@ -110,7 +110,7 @@ def _said(effect: Effect, main: str, mode: str, spent: float) -> str:
     return f"{done} under {mode} on {main}: {blocked} for about {milliseconds(spent)} on this target"
 
 
-def _causes(times: Times, effect: Effect, main: str) -> Iterator[str]:
+def _causes(effect: Effect, main: str) -> Iterator[str]:
     parsed, seen = effect.seen.parsed, effect.seen
     added = [c.after or {} for c in seen.changes.added("con")]
     types = {c["type"] for c in added if c["valid"]}
@@ -143,7 +143,7 @@ def _causes(times: Times, effect: Effect, main: str) -> Iterator[str]:
         yield from found or ["blocking_index_build"]
         return
     if parsed.has("AT_AttachPartition") or parsed.node == "CreateStmt":
-        yield "attach_partition_scan" if _attached(times, effect) else "default_partition_scan"
+        yield "attach_partition_scan" if _attached(effect) else "default_partition_scan"
         return
     if "f" in types:
         yield from ("fk_validation_blocks_writes", "constraint_missing_not_valid")
@@ -156,7 +156,7 @@ def _causes(times: Times, effect: Effect, main: str) -> Iterator[str]:
         yield "full_scan_under_access_exclusive" if strong else "work_while_holding_exclusive_lock"
 
 
-def _attached(times: Times, effect: Effect) -> bool:
+def _attached(effect: Effect) -> bool:
     """Whether the scanned table is the one attached rather than the default partition."""
     named = set(effect.seen.parsed.relations)
     return any(name in named or name.partition(".")[2] in named for name in effect.scans)

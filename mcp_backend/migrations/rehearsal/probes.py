@@ -10,7 +10,7 @@ from psycopg import AsyncConnection, sql
 
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import Json
-from mcp_backend.migrations.rehearsal.catalog import Catalog, Change
+from mcp_backend.migrations.rehearsal.catalog import Change
 from mcp_backend.migrations.rehearsal.effects import Effect, World
 from mcp_backend.migrations.rehearsal.kinds import Parsed
 from mcp_backend.migrations.rehearsal.report import Hazard, Severity
@@ -36,14 +36,12 @@ class Question:
     """Asked of tables that were copied whole, too: the rehearsal itself does not show the answer."""
 
 
-async def probe(
-    engine: Postgresql, world: World, end: Catalog, effects: tuple[Effect, ...]
-) -> tuple[list[Hazard], tuple[str, ...]]:
+async def probe(engine: Postgresql, world: World, effects: tuple[Effect, ...]) -> tuple[list[Hazard], tuple[str, ...]]:
     """The violations on the target, asked in a READ ONLY transaction, and what could not be asked, in words.
 
     Tables that were copied whole need few questions; one that takes longer than `SECONDS` stays open.
     """
-    questions = [q for effect in effects if not effect.seen.failed for q in _questions(world, end, effect)]
+    questions = [q for effect in effects if not effect.seen.failed for q in _questions(world, effect)]
     if not questions:
         return [], ()
     found: list[Hazard] = []
@@ -58,23 +56,21 @@ async def probe(
     return found, tuple(unasked)
 
 
-def _questions(world: World, end: Catalog, effect: Effect) -> Iterator[Question]:
+def _questions(world: World, effect: Effect) -> Iterator[Question]:
     for change in effect.seen.changes.items:
         table = _table(world, change)
         if not table or not world.size(table).stored:
             continue
         place = sql.Identifier(*table.split(".", 1))
-        for question in _of(world, end, effect, change, place, table):
+        for question in _of(world, effect, change, place, table):
             if question.always or table not in world.sample.whole:
                 yield question
 
 
-def _of(
-    world: World, end: Catalog, effect: Effect, change: Change, place: sql.Identifier, table: str
-) -> Iterator[Question]:
+def _of(world: World, effect: Effect, change: Change, place: sql.Identifier, table: str) -> Iterator[Question]:
     match change.kind:
         case "con" if change.before is None:
-            yield from _constraint(world, end, change, effect.seen.number, place, table)
+            yield from _constraint(world, change, effect.seen.number, place, table)
         case "idx" if change.before is None and change.after and change.after["unique"]:
             yield from _unique(world, change, effect.seen.number, place, table)
         case "col" if change.before and change.after:
@@ -94,9 +90,7 @@ def _columns(world: World, table: int, keys: list[int]) -> list[str]:
     return [str(doc["name"]) for doc in found if doc] if keys and all(found) else []
 
 
-def _constraint(
-    world: World, end: Catalog, change: Change, number: int, place: sql.Identifier, table: str
-) -> Iterator[Question]:
+def _constraint(world: World, change: Change, number: int, place: sql.Identifier, table: str) -> Iterator[Question]:
     after = change.after or {}
     columns = _columns(world, int(after["rel"]), list(after["keys"] or ()))
     later = not after["valid"]

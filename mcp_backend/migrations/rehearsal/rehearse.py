@@ -85,7 +85,7 @@ async def rehearse(engine: Postgresql, workspace: Workspace, subject: Subject) -
         run = await _run(place, subject, World(facts, rows, {}))
         effects = tuple(effect(seen, run.world) for seen in run.played.seen)
         await tell("asking the database what the statements would meet there")
-        probed, unasked = await probe(engine, run.world, run.end, effects)
+        probed, unasked = await probe(engine, run.world, effects)
         changed, unplanned = await _plans(engine, place, run, len(effects))
         hazards, held = judged(_outcome(run, effects, budget, [*probed, *changed]))
         await tell("judging, and rehearsing safer forms of what is hazardous")

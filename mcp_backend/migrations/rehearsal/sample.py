@@ -92,7 +92,7 @@ async def load(source: AsyncConnection[Any], admin: AsyncConnection[Any], target
         if whole:
             sample.whole.add(table)
     await _sequences(source, admin, list(sample.rows))
-    await _statistics(admin, target, list(sample.rows))
+    await _statistics(admin, list(sample.rows))
     for table in (t for t in tables if target.relations[t]["kind"] == "m"):
         try:
             await admin.execute(sql.SQL("refresh materialized view {}").format(sql.Identifier(*table.split(".", 1))))
@@ -268,7 +268,7 @@ async def _sequences(source: AsyncConnection[Any], admin: AsyncConnection[Any], 
         return  # a key may then be taken, which the rehearsal will say
 
 
-async def _statistics(admin: AsyncConnection[Any], target: Target, tables: list[str]) -> None:
+async def _statistics(admin: AsyncConnection[Any], tables: list[str]) -> None:
     """What the planner of the shadow thinks of the tables: the sample's distribution, the target's counts."""
     if not tables:
         return

@@ -127,7 +127,7 @@ class Enforcer:
         if place is None:
             if sent.kind == "rollback":  # it takes back what ran: the command failed
                 return ""
-            self.stopped = self._why(sent)
+            self.stopped = self._why()
             return self.stopped
         self.at = place + 1
         if sent.inside and sent.kind not in ("commit", "rollback"):
@@ -155,7 +155,7 @@ class Enforcer:
             case _:
                 return same(expected.sql, sent.sql, self._then.values, self.given.values)
 
-    def _why(self, sent: Sent) -> str:
+    def _why(self) -> str:
         number = sum(1 for one in self.expected[: self.at] if one.kind == "effect") + 1
         return (
             f"statement {number} is not the one that was rehearsed, so it was stopped and its transaction rolled back"
