@@ -74,9 +74,7 @@ def understood(arguments: list[str]) -> list[str] | None:
 
 def kept(options: list[str]) -> tuple[str, str, dict[str, str]]:
     """The file of the kept answers, the stamp it must carry, and the answers if it does."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    folder = os.environ.get("MCP_BACKEND_STATE") or os.path.join(home, "mcp-backend")
-    path = os.path.join(folder, f"answers-{crc32(' '.join(options).encode()):08x}.json")
+    path = os.path.join(resident.state(), f"answers-{crc32(' '.join(options).encode()):08x}.json")
     expected = stamp(options)
     try:
         with open(path, encoding="utf-8") as file:

@@ -75,8 +75,13 @@ def _ask(name: str, question: bytes) -> list[bytes]:
 
 def place() -> str:
     """The folder of the sockets and their keys."""
+    return os.path.join(state(), "hook")
+
+
+def state() -> str:
+    """This user's folder for the state of every workspace, as `settings.state_folder` has it."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(os.environ.get("MCP_BACKEND_STATE") or os.path.join(home, "mcp-backend"), "hook")
+    return os.environ.get("MCP_BACKEND_STATE") or os.path.join(home, "mcp-backend")
 
 
 def owned(folder: str) -> bool:

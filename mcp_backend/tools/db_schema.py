@@ -10,6 +10,7 @@ from mcp_backend.app import App
 from mcp_backend.tools.base import Plan, Result, Tool
 
 if TYPE_CHECKING:
+    from mcp_backend.engines import listing
     from mcp_backend.engines.clickhouse import Clickhouse
     from mcp_backend.engines.postgresql import Postgresql
 
@@ -86,16 +87,19 @@ async def show(
 ) -> Result:
     """The answer of the tool and of the resources."""
     root = app.workspace.root
+    question: listing.Question = (table, search, after, detail)
     if engine.settings.kind == "clickhouse":
         from mcp_backend.migrations.clickhouse.subject import folder
         from mcp_backend.tools import db_schema_clickhouse
 
-        clickhouse = cast("Clickhouse", engine)
+        stamp = _stamp(folder(root, engine.settings))
         return await db_schema_clickhouse.show(
-            clickhouse, root, table, search, after, detail, MOST_BYTES, RECENT_MIGRATIONS,
-            _stamp(folder(root, engine.settings)),
-        )  # fmt: skip
-    engine = cast("Postgresql", engine)
+            cast("Clickhouse", engine), root, question, stamp, MOST_BYTES, RECENT_MIGRATIONS
+        )
+    return await _of_postgresql(cast("Postgresql", engine), root, question)
+
+
+async def _of_postgresql(engine: "Postgresql", root: Path, question: "listing.Question") -> Result:
     import psycopg
 
     from mcp_backend import migrations
@@ -104,7 +108,7 @@ async def show(
     from mcp_backend.engines.pg import table as one_table
     from mcp_backend.migrations import detect
 
-    question: listing.Question = (table, search, after, detail)
+    table, search, after, detail = question
     stamp = _stamp(detect.folder(root, engine.settings))
     kept, exact = await schema.repeated(engine, question, stamp) or (None, False)
     if kept is not None and exact:

@@ -23,11 +23,10 @@ async def version(engine: "Clickhouse") -> str:
 
 
 async def show(
-    engine: "Clickhouse", root: Path, table: str | None, search: str, after: str | None, detail: listing.Detail,
-    most_bytes: int, newest: int, stamp: object,
-) -> Result:  # fmt: skip
-    """As `db_schema.show`. `newest` is how many migrations are listed, `stamp` tells that their files are the same."""
-    question: listing.Question = (table, search, after, detail)
+    engine: "Clickhouse", root: Path, question: listing.Question, stamp: object, most_bytes: int, newest: int
+) -> Result:
+    """As `db_schema.show`. `stamp` tells that the files of migrations are the same, `newest` how many are listed."""
+    table, search, after, detail = question
     try:
         word = await engine.changes()
         word = f"{word} {stamp}" if word else ""
