@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fault_systems import SUBJECT, fill, struck
-from tests import natsd, redisd
+from tests import redisd
+from tests.daemon import free_port
 
 
 class RedisSystem:
@@ -24,7 +25,7 @@ class RedisSystem:
         self._sentinel: subprocess.Popen[bytes] | None = None
         if fault == "leader lost":
             self.servers.append(redisd.Redisd(folder / "n1", admin, f"replicaof 127.0.0.1 {self.port}"))
-            self._sentinel_port = natsd.free_port()
+            self._sentinel_port = free_port()
             lines = (
                 f"port {self._sentinel_port}", f'dir "{folder}"', "bind 127.0.0.1",
                 f"sentinel monitor faults 127.0.0.1 {self.port} 1", "sentinel down-after-milliseconds faults 800",

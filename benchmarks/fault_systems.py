@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests import natsd, redisd
+from tests.daemon import free_port
 
 SUBJECT = "faults.a"
 ROOM_MB = 24
@@ -36,7 +37,7 @@ class NatsSystem:
     def __init__(self, folder: Path, fault: str) -> None:
         self.fault, self._folder = fault, folder
         self._nodes = 3 if fault == "leader lost" else 1
-        ports, routes = [natsd.free_port() for _ in range(self._nodes)], [natsd.free_port() for _ in range(self._nodes)]
+        ports, routes = [free_port() for _ in range(self._nodes)], [free_port() for _ in range(self._nodes)]
         others = ", ".join(f"nats-route://127.0.0.1:{port}" for port in routes)
         self.servers: list[natsd.Natsd] = []
         for number, port in enumerate(ports):

@@ -19,9 +19,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from benchmarks.pg_pair import free_port
 from benchmarks.replicas_load import Broken, Http
 from mcp_backend.http_limits import HEAD_SECONDS
+from tests.daemon import free_port
 
 SESSIONS = 10_000
 SLOW = 2_000

@@ -18,10 +18,10 @@ from benchmarks.host import HELLO, Call, Refused, ended, resident, surroundings
 from benchmarks.peer_install import install
 from benchmarks.peer_list import PEERS, Peer
 from benchmarks.peers import filled
-from benchmarks.pg_pair import free_port
 from benchmarks.replicas_load import answer
 from benchmarks.results import Report
 from benchmarks.stage import stage
+from tests.daemon import free_port
 
 CLIENTS, WARM, SECONDS = (1, 8, 32), 1.0, 4.0
 START, PATIENCE = 40.0, 60.0

@@ -7,24 +7,17 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from asyncio.subprocess import DEVNULL, Process
 from contextlib import suppress
 from pathlib import Path
 
 from mcp_backend.engines import binaries
+from tests.daemon import free_port
 
 USER = "nobody" if os.geteuid() == 0 else None
 """PostgreSQL refuses to run as root."""
 QUIET = ("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Pair:

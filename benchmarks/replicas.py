@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from benchmarks.pg_pair import Pair, free_port
+from benchmarks.pg_pair import Pair
 from benchmarks.replicas_load import Http, Seen, Someone
 from mcp_backend import audit, escalations
 from mcp_backend.engines import embedded
@@ -29,6 +29,7 @@ from mcp_backend.errors import BackendError, FailedPrecondition
 from mcp_backend.settings import workspace
 from mcp_backend.store import Store, open_store
 from mcp_backend.store_policy import Shared
+from tests.daemon import free_port
 
 CLIENTS = 200
 KILL_SECONDS = 10.0

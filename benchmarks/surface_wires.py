@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.pg_pair import free_port
+from tests.daemon import free_port
 
 VERSION = "2026-07-28"
 ABOUT: Mapping[str, Any] = {"_meta": {

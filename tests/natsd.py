@@ -1,9 +1,8 @@
-"""A real nats-server of a test's own, which it can stop, freeze, kill and start again."""
+"""A real nats-server of a test's own, and proxies before it."""
 
 import asyncio
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sysconfig
@@ -11,6 +10,8 @@ import time
 from functools import cache
 from pathlib import Path
 from typing import Self
+
+from tests.daemon import Daemon
 
 
 def program() -> str:
@@ -28,35 +29,21 @@ def version() -> tuple[int, ...]:
     return tuple(int(part) for part in told.rpartition("v")[2].split(".")[:2])
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-class Natsd:
-    """One server on the loopback interface. Its data outlives `kill`; `extra` is added to its configuration."""
+class Natsd(Daemon):
+    """One server; `extra` is added to its configuration."""
 
     def __init__(self, folder: Path, extra: str = "", *, jetstream: bool = True, port: int | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port = folder, port or free_port()
+        super().__init__(folder, port)
         store = f'jetstream {{ store_dir: "{folder}/data" }}\n' if jetstream else ""
         self.configuration = folder / "nats.conf"
         self.configuration.write_text(f"listen: 127.0.0.1:{self.port}\n{store}{extra}\n")
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        """The process, 0 while there is none."""
-        return self._process.pid if self._process else 0
-
     def start(self) -> "Natsd":
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([program(), "-c", str(self.configuration)], stdout=log, stderr=log)
+        process = self._launch(program(), "-c", str(self.configuration))
         give_up = time.monotonic() + 10
         while True:
             with socket.socket() as probe:
@@ -64,33 +51,9 @@ class Natsd:
                 # The greeting is what a client waits for; the port alone is open a moment earlier.
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0 and probe.recv(5).startswith(b"INFO"):
                     return self
-            if self._process.poll() is not None or time.monotonic() > give_up:
+            if process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.01)
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.terminate()
-            self._process.wait()
-            self._process = None
-
-    def freeze(self) -> None:
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-        tasks = Path(f"/proc/{self._process.pid}/task")
-        while any(b") T " not in task.joinpath("stat").read_bytes() for task in tasks.iterdir()):
-            time.sleep(0.001)  # the signal stops one thread after the other
-
-    def thaw(self) -> None:
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
 
 
 class Between:

@@ -23,7 +23,7 @@ from tests.asking import error, names_database, result
 from tests.certificates import make
 from tests.clickhouse_fixtures import names_clickhouse
 from tests.conftest import Connect
-from tests.natsd import free_port
+from tests.daemon import free_port
 
 
 def with_port(url: str, port: int) -> str:

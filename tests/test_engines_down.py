@@ -1,7 +1,6 @@
 """A server whose engines are all down: it lists, it says what is down and since when, and it recovers by itself."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from mcp.client import Client
 
 from tests.conftest import ERAS, Connect, Era
+from tests.daemon import free_port
 
 DATABASE: dict[str, dict[str, Any]] = {"db_schema": {}, "db_query": {"sql": "select 1"}, "run_migration": {}}
 BROKER: dict[str, dict[str, Any]] = {
@@ -22,12 +22,6 @@ BROKER: dict[str, dict[str, Any]] = {
         "justification": "proves what a broker that is down leads to",
     },
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def moved(url: str, port: int) -> str:

@@ -19,7 +19,7 @@ from mcp_backend.engines import embedded, kafka, kafka_publisher
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.settings import workspace
 from tests.conftest import ERAS, Connect, Era
-from tests.natsd import free_port
+from tests.daemon import free_port
 from tests.test_configure_messaging import approve
 
 Body = dict[str, Any]

@@ -20,7 +20,8 @@ from mcp_backend.contracts.protobuf import compiling
 from mcp_backend.engines import embedded
 from mcp_backend.settings import workspace
 from tests.conftest import ERAS, Connect, Era
-from tests.natsd import Natsd, free_port
+from tests.daemon import free_port
+from tests.natsd import Natsd
 from tests.redisd import Redisd
 from tests.registryd import Registryd
 

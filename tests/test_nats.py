@@ -21,7 +21,8 @@ from mcp_backend.engines.nats_connection import Connection, Denied, NoResponders
 from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import workspace
-from tests.natsd import Natsd, free_port
+from tests.daemon import free_port
+from tests.natsd import Natsd
 
 Start = Callable[..., Natsd]
 SECRET = "s3cr3t p@ss/word"

@@ -16,7 +16,8 @@ from nats.aio.client import Client as NatsClient
 from nats.js import JetStreamContext
 
 from tests.conftest import ERAS, Connect, Era
-from tests.natsd import Natsd, free_port
+from tests.daemon import free_port
+from tests.natsd import Natsd
 from tests.natsd import policy as nats_policy
 from tests.redisd import Redisd
 

@@ -17,7 +17,8 @@ from mcp_backend import engines
 from mcp_backend.engines import redis, redis_address
 from mcp_backend.errors import InvalidArgument
 from tests.conftest import ERAS, Connect, Era
-from tests.natsd import Proxy, free_port
+from tests.daemon import free_port
+from tests.natsd import Proxy
 from tests.redisd import Redisd, policy
 
 Body = dict[str, Any]

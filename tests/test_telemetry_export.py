@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from mcp_backend import telemetry
 from mcp_backend.actions import PublishMessage
 from mcp_backend.policy import EngineSettings
-from tests.natsd import free_port
+from tests.daemon import free_port
 from tests.test_transports import QUESTION, environment
 
 SECRET = "hunter2-of-the-arguments"
