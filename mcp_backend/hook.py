@@ -13,7 +13,7 @@ import os
 import sys
 
 from mcp_backend import resident
-from mcp_backend.hosts import HOOKED
+from mcp_backend.hosts import HOOKED, SAME_HOOK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all of this.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # `typing` takes longer to import than all of this.
     from typing import NoReturn
 
 BYTES = 20_000_000
-USAGE = f"usage: mcp-backend hook {'|'.join(HOOKED)}  (the event on standard input)"
+USAGE = f"usage: mcp-backend hook {'|'.join(sorted((*HOOKED, *SAME_HOOK)))}  (the event on standard input)"
 ANSWERED, FAULT = 0, 2
 
 
@@ -40,15 +40,16 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 
 
 def _answer(given: list[str]) -> int:
-    if len(given) != 1 or given[0] not in HOOKED:
+    name = SAME_HOOK.get(given[0], given[0]) if len(given) == 1 else ""
+    if name not in HOOKED:
         print(USAGE, file=sys.stderr)
         return FAULT
     event = sys.stdin.buffer.read(BYTES)
-    said = resident.asked(given[0], event)
+    said = resident.asked(name, event)
     if said is None:
         from mcp_backend.hosts import answering
 
-        said = answering.answer(given[0], event, answering.take)
+        said = answering.answer(name, event, answering.take)
     sys.stdout.write(said or "")
     return ANSWERED
 

@@ -214,7 +214,7 @@ def test_silence_is_the_only_answer_to_what_is_not_refused(shop: Path, host: str
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("event", ["", "no json", "[]", '{"tool_name": "Bash", "tool_input": {}}',
+@pytest.mark.parametrize("event", ["", "no json", "[]", "{}", '{"tool_name": "Bash", "tool_input": {}}',
                                    '{"tool_name": "Write", "tool_input": {"content": "x"}}'])  # fmt: skip
 def test_an_event_that_is_not_understood_is_refused(event: str) -> None:
     done = run("claude-code", event)
@@ -228,6 +228,11 @@ def test_a_policy_that_is_wrong_refuses_and_names_the_key(shop: Path) -> None:
     done = run("claude-code", {"tool_name": "Bash", "tool_input": {"command": "ls"}, "cwd": str(shop)})
     assert done.returncode == 2
     assert "paths.frontned" in done.stderr
+
+
+def test_a_host_whose_events_are_those_of_another_goes_by_its_own_name(shop: Path) -> None:
+    asked = {"toolName": "create", "toolArgs": {"path": "frontend/a.ts", "file_text": "x"}, "cwd": str(shop)}
+    assert json.loads(run("copilot", asked).stdout)["permissionDecision"] == "deny"
 
 
 def test_a_host_that_is_not_known_is_refused() -> None:

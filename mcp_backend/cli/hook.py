@@ -9,7 +9,7 @@ from mcp_backend.cli import arguments
 def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("hook", help="judge a host's own tool call (the event on standard input)")
-    command.add_argument("host", help="claude-code, codex, cursor, gemini-cli, opencode, qwen or vscode")
+    command.add_argument("host", help="claude-code, codex, copilot, cursor, gemini-cli, opencode, qwen or vscode")
     command.set_defaults(run=_hook)
 
 

@@ -199,7 +199,9 @@ class Clickhouse:
             raise self._unavailable(transport.address, str(lost)) from None
         except TimeoutError:
             raise DeadlineExceeded(
-                f"no answer within {seconds:g} s; the statement was killed in the server and nothing changed"
+                f"engine {self._settings.name} (clickhouse): {transport.address.place} gave no answer within "
+                f"{seconds:g} s. Nothing changed, only reading was asked; the server is told to stop it, whether it "
+                "does is unknown. Ask for less, or repeat the call later"
             ) from None
         except errors.ServerError as error:
             if error.code in errors.NO_ACCESS:

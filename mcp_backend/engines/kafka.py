@@ -6,6 +6,7 @@ librdkafka can abort its process; then whoever waited is told that the outcome i
 import asyncio
 import itertools
 import json
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -110,10 +111,11 @@ class Kafka:
                 if again:
                     raise self.unavailable(str(error), "client") from error
             except Failed as error:
-                text = f"{error.name} {error}".upper()
+                # The name of a broker begins with how it is spoken to: sasl_plaintext://host:9092/bootstrap.
+                text = re.sub(r"SASL_(PLAINTEXT|SSL)(://)?|SSL://", "", f"{error.name} {error}".upper())
                 cause = "credentials" if "AUTHENTICAT" in text or "SASL" in text else "unreachable"
                 # librdkafka tells either its own code, or that of the transport with OpenSSL's words.
-                cause = "tls" if "_SSL" in text.replace("SASL_SSL", "") or "SSL ROUTINES" in text else cause
+                cause = "tls" if "_SSL" in text or "SSL ROUTINES" in text else cause
                 raise self.unavailable(f"{self.servers}: {error}", cause) from error
         raise AssertionError("the second time either answers or raises")
 

@@ -28,8 +28,9 @@ HOSTS: "Mapping[str, str]" = MappingProxyType(
     }
 )
 HOOKED = ("claude-code", "codex", "cursor", "gemini-cli", "opencode", "qwen", "vscode")
-"""Hosts with tools of their own that a hook can refuse. A plugin's hook speaks for `claude-code`, Copilot's
-for `vscode`."""
+"""Hosts with tools of their own that a hook can refuse."""
+SAME_HOOK: "Mapping[str, str]" = MappingProxyType({"copilot": "vscode", "claude-plugin": "claude-code"})
+"""Hosts whose events and answers are those of another."""
 
 
 def host(name: str) -> "ModuleType":

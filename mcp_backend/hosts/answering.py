@@ -12,7 +12,7 @@ def answer(name: str, data: bytes, tell: Callable[[Path], str | None]) -> str | 
     """The text for the host `name`: a refusal, what people answered, or "" for no objection. `tell` takes the answers
     of people out of a state folder; where it returns `None`, so does this. Raises for what cannot be judged."""
     event = json.loads(data)
-    if not isinstance(event, dict):
+    if not isinstance(event, dict) or not event:
         raise ValueError("expected the event as a JSON object on standard input")
     mouth = host(name)
     intent = mouth.intent(event, os.environ)
