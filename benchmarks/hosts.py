@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.host_list import HOSTS, Host
 from benchmarks.scripted_model import Play, Use, serving
-from mcp_backend import persona, policy
+from mcp_backend import persona, policy, ready
 from mcp_backend.demo import acts, person, setting
 from mcp_backend.hosts import host, placing
 from mcp_backend.hosts.site import site
@@ -118,6 +118,9 @@ def _session(name: str, one: Host, program: Path, place: setting.Setting, home: 
     here = site(place.workspace, policy.load(policy.find(place.root), persona.load().constraints))
     for file in placing.placed(host(one.render).files(here), place.root):
         placing.write(file, place.root)
+    # As `render --write` does at a terminal: nobody's first session begins with the first start of an installation.
+    if failed := ready.prepare(place.root, ("--toolsets", ",".join(here.toolsets))):
+        return [f"{name}: the server does not start: {failed}"]
     setting.git(place.root, "add", ".")
     setting.git(place.root, "commit", "--quiet", "-m", f"render {one.render}")
     setting.change(place.root)

@@ -108,6 +108,16 @@ async def test_a_revision_is_observed_rehearsed_and_applied_by_alembic_itself(al
     assert (alembic.history, alembic.project.tables) == (["b2"], ["alembic_version", "orders"])
 
 
+async def test_a_way_back_that_does_not_get_through_is_told_with_what_it_raised(alembic: Alembic) -> None:
+    alembic.write("a1", None, MAKE, 'raise RuntimeError("the constraint has no name")')
+    async with alembic.project.server() as client:
+        answer: Any = await client.call_tool("rehearse_migration", {})
+    [hazard] = answer.structured_content["hazards"]
+    assert (hazard["id"], hazard["reason"].partition(":")[0]) == ("no_down", "nothing takes it back")
+    assert "alembic downgrade base failed" in hazard["reason"]
+    assert "the constraint has no name" in hazard["reason"]
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_two_heads_and_a_revision_that_no_file_has_stop_with_what_to_do(alembic: Alembic, era: Era) -> None:
     alembic.write("a1", None)

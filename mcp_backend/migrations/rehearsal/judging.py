@@ -90,7 +90,8 @@ def _reversible(outcome: Outcome) -> Iterator[Hazard]:
         more = "; ".join(outcome.difference[:5]) or "a property that is not shown here"
         yield hazard("down_not_inverse", 0, "warn", f"after up and down the schema is another one: {more}")
     if outcome.subject.no_down and outcome.subject.direction == "up" and _makes(outcome):
-        yield hazard("no_down", 0, "info", "nothing takes it back", source="statement")
+        why = f": {outcome.subject.stuck[:300]}" if outcome.subject.stuck else ""
+        yield hazard("no_down", 0, "info", f"nothing takes it back{why}", source="statement")
 
 
 def _makes(outcome: Outcome) -> bool:

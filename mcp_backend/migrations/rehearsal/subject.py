@@ -19,7 +19,8 @@ Observe: TypeAlias = Callable[[Prepared], Awaitable[Prepared]]
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The units in the order in which they run, and those that take them back. `refused` is why `run_migration` would
-    not begin; `unparsed` what is no SQL. `no_down` tells that nothing takes it back though it could be given."""
+    not begin; `unparsed` what is no SQL. `no_down` tells that nothing takes it back though it could be given, `stuck`
+    what did not get through that should have."""
 
     digest: str
     at_version: str
@@ -31,6 +32,7 @@ class Subject:
     unparsed: str = ""
     no_down: bool = False
     given: bool = False
+    stuck: str = ""
 
 
 async def given(engine: Postgresql, root: Path, sql: str, down_sql: str | None) -> Subject:
@@ -115,7 +117,7 @@ def observed(engine: Postgresql, prepared: Prepared) -> Subject:
         newest = seen.applied[-1]
     return Subject(
         _digest(planning.action(prepared, engine)), prepared.version, newest, seen.units, seen.back, seen.direction,
-        seen.failed, seen.unparsed, no_down=seen.no_down,
+        seen.failed, seen.unparsed, no_down=seen.no_down, stuck=seen.stuck,
     )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ from mcp_backend.migrations.wiretap.sent import Sent, constants, relation
 class Observed:
     """`sent` are the statements in their order, `given` the numbers the database returned meanwhile, `applied` the
     versions that were recorded (or, down, taken out) in order. `said` is what an approval binds to. `units` and `back`
-    are what is rehearsed; `failed` is why the program did not get through, `unparsed` what of it is no SQL."""
+    are what is rehearsed, `stuck` what the program said that could not take it back; `failed` is why the program did
+    not get through, `unparsed` what of it is no SQL."""
 
     direction: Direction
     commands: tuple[Command, ...]
@@ -32,6 +33,7 @@ class Observed:
     no_down: bool = True
     failed: str = ""
     unparsed: str = ""
+    stuck: str = ""
 
 
 def history_of(one: Sent, program: Program) -> tuple[str, bool] | None:

@@ -158,8 +158,8 @@ async def _told(stage: _Stage, copy: Shadow, commands: tuple[Command, ...], hear
         no_down=direction == "down", failed=heard.failed, unparsed=unparsed,
     )  # fmt: skip
     if stage.back and direction == "up" and not heard.failed and not _kept(stage, result):
-        back, no_down = await _back(stage, copy, ran)
-        result = replace(result, back=back, no_down=no_down)
+        back, stuck = await _back(stage, copy, ran)
+        result = replace(result, back=back, no_down=not back, stuck=stuck)
     labelled = list(zip(sent, seeing.labels(sent, used, names, otherwise), strict=True))
     steps = tuple(_step(file, labelled, used, direction) for file in ran)
     return replace(prepared, observed=result, steps=steps)
@@ -186,23 +186,22 @@ def _as_asked(prepared: Prepared, applied: Sequence[str], heard: _Heard, directi
         )
 
 
-async def _back(stage: _Stage, copy: Shadow, ran: Sequence[File]) -> tuple[tuple[Unit, ...], bool]:
-    """What takes it back, and whether nothing does."""
+async def _back(stage: _Stage, copy: Shadow, ran: Sequence[File]) -> tuple[tuple[Unit, ...], str]:
+    """What takes it back, or nothing and why the program did not get through."""
     past = stage.prepared.history
     past = replace(past, versions=(*past.versions, *(file.version for file in ran)))
     commands = stage.used.back(stage.prepared.folder, stage.workspace.root, past, ran)
     if not commands:
-        return (), True
+        return (), ""
     heard = await _run(stage, copy, commands)
     if heard.failed and not heard.by_server:
-        return (), True
+        return (), heard.failed
     names = {file.version: file.where for file in ran}
     try:
         units = seeing.units(heard.recorder.sent, stage.used, names, ran[0].where)
-    except InvalidArgument:
-        return (), True
-    nothing = not any(unit.statements for unit in units)
-    return (() if nothing else units), nothing
+    except InvalidArgument as error:
+        return (), error.reason
+    return (units if any(unit.statements for unit in units) else ()), ""
 
 
 def _step(file: File, labelled: Sequence[tuple[Sent, str]], used: Program, direction: Direction) -> Step:
