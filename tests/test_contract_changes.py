@@ -412,6 +412,31 @@ operations:
   onCreated: {action: send, channel: {$ref: '#/channels/created'}}
   cancel: {action: receive, channel: {$ref: '#/channels/cancel'}}
 """
+EVENTS_2 = """\
+asyncapi: 2.6.0
+info: {title: Chat, version: 1.0.0}
+channels:
+  chat/{room}:
+    parameters: {room: {schema: {type: string, enum: [a, b]}}}
+    subscribe: {message: {payload: {type: object}, headers: {type: object}, traits: [{headers: {type: object, required: [tenant], properties: {tenant: {type: string}}}}]}}
+"""
+
+
+def test_names_of_parameters_of_an_address_and_headers_of_traits_are_compared(tmp_path: Path) -> None:
+    renamed = EVENTS_2.replace("room", "place")
+    assert compared(tmp_path, EVENTS_2, renamed) == {"breaking": set(), "risky": set()}
+    fewer = renamed.replace("[a, b]", "[a]").replace("required: [tenant], properties: {tenant: {type: string}}", "")
+    word = {"channel-parameter-enum-value-removed", "send-required-header-removed"}
+    assert compared(tmp_path, EVENTS_2, fewer.replace("type: object, }", "type: object}"))["breaking"] == word
+
+
+def test_an_input_of_which_one_field_may_be_given_now_breaks(tmp_path: Path) -> None:
+    old = "type Query { a(by: By): Int }\ninput By { id: ID name: String }\n"
+    later = old.replace("input By", "input By @oneOf")
+    assert compared(tmp_path, old, later, "a.graphql") == {"breaking": {"INPUT_OBJECT_BECAME_ONE_OF"}, "risky": set()}
+    assert compared(tmp_path, later, old, "a.graphql") == {"breaking": set(), "risky": set()}
+
+
 EVENT_CHANGES = [
     ("operation-action-changed", "cancel: {action: receive", "cancel: {action: send"),
     ("operation-removed", "  cancel: {action: receive, channel: {$ref: '#/channels/cancel'}}\n", ""),

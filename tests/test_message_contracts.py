@@ -183,8 +183,13 @@ async def test_a_link_out_of_the_workspace_is_not_read(tmp_path: Path) -> None:
     root = tmp_path / "inside"
     root.mkdir()
     (root / "asyncapi.yaml").symlink_to(tmp_path / "elsewhere.yaml")
+    (root / "settings.yaml").symlink_to(tmp_path / "gone.yaml")  # of whatever it was one, no contract is broken
     index = await contracts(root)
     assert index.contract_for("orders.eu.created") is None
+    assert set(index.broken) == {"asyncapi.yaml"}
+    (root / "asyncapi.yaml").unlink()
+    (root / "asyncapi.yaml").symlink_to(tmp_path / "gone.yaml")
+    assert set((await contracts(root)).broken) == {"asyncapi.yaml"}
 
 
 async def test_an_id_inside_an_asyncapi_schema_does_not_bend_its_references(tmp_path: Path) -> None:

@@ -71,6 +71,11 @@ class Documents:
         except UnicodeDecodeError as error:
             raise Broken(f"{path}: not UTF-8 at byte {error.start}") from error
 
+    def leads_nowhere(self, path: str) -> bool:
+        """Whether it is a link to nothing that is not called a contract: it may have been one to anything."""
+        link = self._root / path
+        return link.is_symlink() and not link.exists() and "asyncapi" not in link.name.lower()
+
     def uri(self, path: str) -> str:
         """The `file:` URI that stands for a document in references."""
         return self._base + quote(path)

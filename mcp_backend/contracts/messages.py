@@ -266,7 +266,7 @@ def read(documents: Documents, paths: list[str], declared: Mapping[str, str]) ->
         named = _BY_NAME.search(path)
         if path.endswith(".avsc") and named:
             by_name.setdefault(named.group(1).replace("/", "."), path)
-        if not path.endswith(SUFFIXES):
+        if not path.endswith(SUFFIXES) or documents.leads_nowhere(path):
             continue
         try:
             head = documents.text(path)[:HEAD]

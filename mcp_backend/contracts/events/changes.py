@@ -2,6 +2,7 @@
 sends must not grow."""
 
 import re
+from itertools import zip_longest
 from typing import Protocol, cast
 
 from mcp_backend.contracts.events.model import Channel, Events, Operation
@@ -83,6 +84,11 @@ def _channels(old: Events, new: Events) -> dict[str, Channel | None]:
     return {name: new.channels.get(name) or by_address.get(_plain(c.address)) for name, c in old.channels.items()}
 
 
+def _names(address: str) -> list[str]:
+    """The parameters in the order of the address: how they are called is seen by nobody."""
+    return re.findall(r"\{([^}]*)\}", address)
+
+
 def _plain(address: str) -> str:
     return re.sub(r"\{[^}]*\}", "{}", address)
 
@@ -90,8 +96,9 @@ def _plain(address: str) -> str:
 def _channel(one: Channel, two: Channel, say: Say) -> None:
     if _plain(one.address) != _plain(two.address):
         say("channel-address-changed", "breaking", one.name, one.address, two.address)
+    renamed = dict(zip(_names(one.address), _names(two.address), strict=False))
     for name, values in one.parameters.items():
-        later = two.parameters.get(name)
+        later = two.parameters.get(renamed.get(name, name))
         gone = [] if later is None else [v for v in values or () if v not in later]
         if gone:
             say("channel-parameter-enum-value-removed", "breaking", f"{one.name} {name}", ", ".join(gone), "removed")
@@ -124,7 +131,9 @@ def _messages(comparer: Comparer, one: Operation, two: Operation, say: Say) -> N
                 new.content_type or "not said",
                 one.name,
             )
-        for before, after, header in ((old.payload, new.payload, False), (old.headers, new.headers, True)):
+        added = zip_longest(old.more, new.more)
+        both = [(old.payload, new.payload, False), (old.headers, new.headers, True), *((*pair, True) for pair in added)]
+        for before, after, header in both:
             if before is not None and after is not None:
                 root = comparer.compare(before, after, direction, new.name + (" headers" if header else ""), "property")
                 for key in comparer.reached(root):

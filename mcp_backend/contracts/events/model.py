@@ -14,13 +14,15 @@ from mcp_backend.contracts.tree import Node, Tree
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: its payload and headers where they are declared; `content_type` is empty where nothing says it."""
+    """A message: its payload and headers where they are declared; `content_type` is empty where nothing says it.
+    `more` are the headers that its traits add."""
 
     name: str
     payload: Node | None
     headers: Node | None
     content_type: str
     node: Node
+    more: tuple[Node, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +132,21 @@ class Events(Tree):
         traits: Any = node.map.get("traits")
         if isinstance(traits, list):
             holders += [self.child(node, "traits", str(i)) for i in range(len(cast("list[Any]", traits)))]
-        payload = headers = None
+        payload: Node | None = None
+        more: list[Node] = []
         content_type = ""
         for holder in holders:
             if payload is None and "payload" in holder.map:
                 payload = self.child(holder, "payload")
                 if "schemaFormat" in payload.map and "schema" in payload.map:
                     payload = self.child(payload, "schema")
-            if headers is None and "headers" in holder.map:
-                headers = self.child(holder, "headers")
+            if "headers" in holder.map:
+                more.append(self.child(holder, "headers"))
             content_type = content_type or str(holder.map.get("contentType") or "")
         default = str(self.root.map.get("defaultContentType") or "")
         name = str(self.component(node) or node.map.get("name") or node.map.get("messageId") or key or "message")
-        return Message(name, payload, headers, content_type or default, node)
+        headers = more.pop(0) if more else None
+        return Message(name, payload, headers, content_type or default, node, tuple(more))
 
     @property
     def about(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 """What changed between two GraphQL schemas: graphql-core's own judgement, with the operations a change reaches."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from mcp_backend.contracts.graphql.show import roots
@@ -29,7 +30,17 @@ def changes(old: Any, new: Any) -> list[Change]:
         where = named.group(0) if named else "*"
         operations = tuple(sorted(users.get(where.partition(".")[0], ())))
         found.append(Change(change.type.name, level, where, after=change.description[:240], operations=operations))
+    found += _one_of(old, new, users)
     return sorted(found, key=lambda c: (LEVELS.index(c.level), c.id, c.where))
+
+
+def _one_of(old: Any, new: Any, users: dict[str, set[str]]) -> Iterator[Change]:
+    """Input objects of which exactly one field may be given now: https://spec.graphql.org/September2025/#sec-OneOf-Input-Objects"""
+    for name, kind in old.type_map.items():
+        later = new.type_map.get(name)
+        if not getattr(kind, "is_one_of", False) and getattr(later, "is_one_of", False):
+            reached = tuple(sorted(users.get(name, ())))
+            yield Change("INPUT_OBJECT_BECAME_ONE_OF", "breaking", name, "any fields", "exactly one field", reached)
 
 
 def _place(description: str) -> str:
