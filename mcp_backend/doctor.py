@@ -26,8 +26,8 @@ from mcp_backend.workspace import detect
 State: TypeAlias = Literal["ok", "note", "bad"]
 """`note`: works, and a person should know this. `bad`: something that is asked for does not work."""
 ENGINE_SECONDS = 3.0
-_NEEDS = {"postgresql": ("psycopg", "postgast"), "nats": ("nats",), "clickhouse": ("clickhouse_connect",),
-          "kafka": ("confluent_kafka",), "redis": ("redis",)}  # fmt: skip
+_NEEDS = {"postgresql": ("psycopg", "postgast", "sqlglot"), "nats": ("nats",),
+          "clickhouse": ("clickhouse_connect", "sqlglot"), "kafka": ("confluent_kafka",), "redis": ("redis",)}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

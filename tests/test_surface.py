@@ -20,7 +20,7 @@ from tests.conftest import ERAS, Connect, Era
 SNAPSHOTS = Path(__file__).parent / "surface"
 LIST_LIMIT = 24_000
 """Bytes of the whole `tools/list` answer with every toolset on."""
-HEAVY = ("psycopg", "psycopg_pool", "nats", "git", "postgast", "yaml", "jsonschema", "clickhouse_connect",
+HEAVY = ("psycopg", "psycopg_pool", "nats", "git", "sqlglot", "postgast", "yaml", "jsonschema", "clickhouse_connect",
          "redis", "confluent_kafka")  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """db_query: ask a database, and nothing but ask."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,7 +68,10 @@ class DbQuery(Tool):
         from mcp_backend.engines.pg import analysis, explaining, statement
 
         engine = app.engines.postgresql(chosen.name)
-        shape = statement.shape(self.sql)
+        try:
+            shape = statement.shape(self.sql)
+        except InvalidArgument as error:
+            raise await asyncio.to_thread(_in_postgresql, self.sql, error) from None
         if self.explain != "no":
             if shape.kind != "select":
                 raise InvalidArgument(f'sql: expected the statement itself with explain="{self.explain}"')
@@ -111,6 +115,26 @@ class DbQuery(Tool):
         kept = _redacted(rows) if _talkative(shape) else rows
         layers = await _layers(engine, shape)
         return shown(engine.settings.name, answer, kept, limit=self.limit, layers=layers)
+
+
+def _in_postgresql(sql: str, error: InvalidArgument) -> InvalidArgument:
+    """The error about the syntax, and how the statement is written here when it is in the SQL of another system."""
+    from mcp_backend.engines import dialects
+    from mcp_backend.engines.pg.parsing import SYNTAX_ERROR
+
+    if (error.details or {}).get("sqlstate") != SYNTAX_ERROR:
+        return error
+    meant = next(filter(_reads, dialects.translations(sql, "postgres")), None)
+    return error if meant is None else InvalidArgument(f"{error.reason}; in PostgreSQL: {meant}", details=error.details)
+
+
+def _reads(sql: str) -> bool:
+    from mcp_backend.engines.pg import statement
+
+    try:
+        return not statement.shape(sql).why
+    except InvalidArgument:
+        return False
 
 
 async def _with_names(engine: "Postgresql", error: InvalidArgument) -> InvalidArgument:

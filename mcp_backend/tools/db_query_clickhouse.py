@@ -1,5 +1,6 @@
 """db_query on ClickHouse."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 TALKATIVE = frozenset({"query_log", "query_thread_log", "processes", "text_log", "asynchronous_inserts", "settings"})
 """Tables of `system` that show settings and statements of others, in which passwords turn up."""
-UNKNOWN_TABLE = 60
+UNKNOWN_TABLE, SYNTAX_ERROR = 60, 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ async def plan(request: "DbQuery", app: App, engine_name: str, approved: frozens
     engine = app.engines.clickhouse(engine_name)
     outline = statement.outline(request.sql)
     parameters = _bound(outline, request.parameters)
-    verdict = await engine.judge(outline, parameters, frozenset(name.lower() for name in approved))
+    functions = frozenset(name.lower() for name in approved)
+    try:
+        verdict = await engine.judge(outline, parameters, functions)
+    except InvalidArgument as error:
+        raise await _in_clickhouse(engine, request.sql, error, functions) from None
     if request.explain != "no" and verdict.shape is not None and verdict.shape.kind != "select":
         raise InvalidArgument(f'sql: expected the SELECT itself with explain="{request.explain}"')
     return Plan(
@@ -84,6 +89,25 @@ async def run(request: "DbQuery", ready: Ready) -> Result:
     if answer.totals is not None:
         result["totals"] = [*answer.totals]
     return result
+
+
+async def _in_clickhouse(
+    engine: "Clickhouse", sql: str, error: InvalidArgument, approved: frozenset[str]
+) -> InvalidArgument:
+    """The error about the syntax, and how the statement is written here when it is in the SQL of another system."""
+    from mcp_backend.engines import dialects
+    from mcp_backend.engines.ch import statement
+
+    if (error.details or {}).get("code") != SYNTAX_ERROR:
+        return error
+    for meant in await asyncio.to_thread(lambda: [*dialects.translations(sql, "clickhouse")]):
+        try:
+            verdict = await engine.judge(statement.outline(meant), {}, approved)
+        except BackendError:
+            continue
+        if not verdict.why:
+            return InvalidArgument(f"{error.reason}; in ClickHouse: {meant}", details=error.details)
+    return error
 
 
 async def _with_names(engine: "Clickhouse", error: InvalidArgument) -> InvalidArgument:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from mcp_backend.errors import InvalidArgument
 
+SYNTAX_ERROR = "42601"
 INLINE_CHARACTERS = 4_000
 TOO_DEEP = "sql: nested too deeply to be analysed; expected a flatter statement"
 PARSER_STACK = 256 * 1024 * 1024
@@ -37,7 +38,10 @@ def _parse(sql: str) -> list[dict[str, Any]]:
     try:
         if result.error:
             error = result.error.contents
-            raise InvalidArgument(_syntax(sql, error.message.decode(errors="replace"), error.cursorpos))
+            raise InvalidArgument(
+                _syntax(sql, error.message.decode(errors="replace"), error.cursorpos),
+                details={"sqlstate": SYNTAX_ERROR},
+            )
         tree = cast("dict[str, Any]", json.loads(result.parse_tree))
     except (RecursionError, ValueError):
         raise InvalidArgument(TOO_DEEP) from None
@@ -94,4 +98,4 @@ def _syntax(sql: str, message: str, offset: int) -> str:
     at = len(sql.encode()[: max(0, offset - 1)].decode(errors="replace")) + 1 if offset else 0
     where = f" at character {at}" if at else ""
     hint = "; parameters are written $1, $2 …" if "%s" in sql or "%(" in sql else ""
-    return f"sql: {message}{where} (SQLSTATE 42601){hint}"
+    return f"sql: {message}{where} (SQLSTATE {SYNTAX_ERROR}){hint}"
