@@ -56,22 +56,6 @@ async def test_values_survive(shop: Path, connect: Connect) -> None:
     assert dict(zip(VALUES, found["rows"][0], strict=True)) == VALUES
 
 
-@pytest.mark.parametrize("taken_away", [False, True])
-async def test_the_limits_hold_also_where_set_config_was_taken_away(
-    shop: Path, connect: Connect, postgres_admin_url: str, taken_away: bool
-) -> None:
-    if taken_away:
-        with psycopg.connect(postgres_admin_url, autocommit=True) as admin:
-            admin.execute("revoke execute on function pg_catalog.set_config from public")
-    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_read_only")
-    asked = ", ".join(f"current_setting('{name}')" for name in names)
-    async with connect(shop) as client:
-        for seconds in (7, 3):
-            sql = f"select {asked} from customers limit 1"
-            found = await result(client, "db_query", sql=sql, timeout_seconds=seconds)
-            assert found["rows"] == [[f"{seconds}s", f"{min(seconds, 5)}s", f"{60 + seconds}s", "on"]]
-
-
 async def test_parameters_are_bound_by_position(shop: Path, connect: Connect) -> None:
     async with connect(shop) as client:
         found = await result(

@@ -27,8 +27,6 @@ class Open:
     cancel: Callable[[], Awaitable[None]]
     defaults: Mapping[str, str]
     """Settings of a new session of this role, as SHOW prints them."""
-    sets_together: bool
-    """Whether the role may call `set_config`, which everybody may unless somebody took it away."""
 
     @property
     def pgconn(self) -> pq.abc.PGconn:
@@ -44,10 +42,9 @@ ASKED_DEFAULTS = (
 
 async def made_ready(conn: Connection) -> Open:
     """The connection with what has to be known about it. Raises `psycopg.OperationalError` when it is lost."""
-    may = Step("select pg_catalog.has_function_privilege('pg_catalog.set_config(text, text, boolean)', 'execute')")
-    *shown, allowed = await exchange(conn.pgconn, [*(Step(f"show {name}") for name in ASKED_DEFAULTS), may, SYNC])
-    defaults = {name: reply.rows[0][0] or "" for name, reply in zip(ASKED_DEFAULTS, shown, strict=True)}
-    return Open(conn, canceller(conn), defaults, allowed.rows == [("t",)])
+    replies = await exchange(conn.pgconn, [*(Step(f"show {name}") for name in ASKED_DEFAULTS), SYNC])
+    defaults = {name: reply.rows[0][0] or "" for name, reply in zip(ASKED_DEFAULTS, replies, strict=True)}
+    return Open(conn, canceller(conn), defaults)
 
 
 def limits(opened: Open, timeout_seconds: float) -> dict[str, str]:
