@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import anyio
 
@@ -62,31 +63,50 @@ def pattern(query: str, *, regex: bool) -> list[str]:
 
 
 async def output(root: Path, arguments: Sequence[str]) -> bytes:
-    """All that ripgrep prints. Raises `InvalidArgument` with its own words where it refuses the pattern or a glob."""
-    async with running(root, arguments) as chunks:
-        return b"".join([chunk async for chunk in chunks])
+    """All that ripgrep prints. Raises `InvalidArgument` with its own words where it refuses the pattern or a glob.
+
+    It goes to a file in memory: ripgrep writes each file's lines by themselves, and from a pipe they would wake this
+    process hundreds of times.
+    """
+    with open(os.memfd_create("ripgrep"), "rb") as file:
+        async with _started(root, arguments, file) as process:
+            _, said = await process.communicate()
+            _accepted(process, said)
+        file.seek(0)
+        return file.read()
 
 
 @asynccontextmanager
 async def running(root: Path, arguments: Sequence[str]) -> AsyncGenerator[AsyncGenerator[bytes]]:
     """What ripgrep prints, piece by piece, to its end. It is stopped on cancellation, errors, and after 30 s."""
+    async with _started(root, arguments, asyncio.subprocess.PIPE) as process:
+        assert process.stdout is not None, "piped"
+        chunks = _chunks(process, process.stdout)
+        try:
+            yield chunks
+        finally:
+            with anyio.CancelScope(shield=True):
+                await chunks.aclose()
+
+
+@asynccontextmanager
+async def _started(
+    root: Path, arguments: Sequence[str], stdout: int | IO[bytes]
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     environment = {k: v for k, v in os.environ.items() if k in ("HOME", "XDG_CONFIG_HOME", "LANG", "LC_ALL", "TMPDIR")}
     process = await asyncio.create_subprocess_exec(
         program(root), *FIXED, *arguments, cwd=root, env=environment, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=stdout, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    assert process.stdout is not None, "piped"
-    chunks = _chunks(process, process.stdout)
     try:
         async with asyncio.timeout(SECONDS):
-            yield chunks
+            yield process
     except TimeoutError as error:
         raise DeadlineExceeded(
             f"the search did not end within {SECONDS:.0f} s and was stopped; narrow it with `glob` or a longer query"
         ) from error
     finally:
         with anyio.CancelScope(shield=True):
-            await chunks.aclose()
             if process.returncode is None:
                 process.kill()
             await process.communicate()
@@ -97,9 +117,15 @@ async def _chunks(process: asyncio.subprocess.Process, stream: asyncio.StreamRea
     try:
         while chunk := await stream.read(CHUNK):
             yield chunk
-        words = (await said).decode("utf-8", "replace").strip() if said else ""
-        if await process.wait() == 2 and words:
-            raise InvalidArgument(f"{'glob' if 'glob' in words.partition(chr(10))[0] else 'query'}: {words[:600]}")
+        words = await said if said else b""
+        await process.wait()
+        _accepted(process, words)
     finally:
         if said and not said.done():
             said.cancel()
+
+
+def _accepted(process: asyncio.subprocess.Process, said: bytes) -> None:
+    words = said.decode("utf-8", "replace").strip()
+    if process.returncode == 2 and words:
+        raise InvalidArgument(f"{'glob' if 'glob' in words.partition(chr(10))[0] else 'query'}: {words[:600]}")
