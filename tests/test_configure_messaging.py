@@ -107,6 +107,7 @@ async def test_a_stream_and_its_consumer_are_shown_first_and_then_made(
         made = await configure(client, "nats", make, apply=True, at_version=shown["at_version"])
         also = await configure(client, "nats", reader, apply=True)
         again = await configure(client, "nats", make, reader, apply=True)
+        less = await configure(client, "nats", stream(name, max_age="1h", discard="new", max_msg_size=1000))
         config = (await ask(f"STREAM.INFO.{name}"))["config"]
         consumer = (await ask(f"CONSUMER.INFO.{name}.w"))["config"]
     assert shown["applied"] is False
@@ -114,6 +115,7 @@ async def test_a_stream_and_its_consumer_are_shown_first_and_then_made(
     assert (made["changes"][0]["action"], made["changes"][0]["verified"]) == ("create", True)
     assert also["changes"][0]["verified"] is True
     assert [change["action"] for change in again["changes"]] == ["none", "none"]
+    assert [hazard["id"] for hazard in less["changes"][0]["hazards"]] == ["retention_cut", "discard_policy"]
     assert (config["max_age"], config["metadata"]["owner"]) == (7 * 86_400 * 10**9, "orders")
     assert (consumer["max_deliver"], consumer["ack_wait"], consumer["ack_policy"]) == (5, 30 * 10**9, "explicit")
 

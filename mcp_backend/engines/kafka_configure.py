@@ -144,8 +144,10 @@ class KafkaConfigurer:
             )
         if self.settings.environment == "production" and 0 < int(after["replicas"]) < 3:
             hazards.append(("few_replicas", "fewer than 3 replicas: the loss of one broker may stop or lose it"))
-        cut = [name for name in _CUTS if live and name in diff and messages and _stricter(name, *diff[name])]
-        lost = f"messages beyond the new {', '.join(cut)} (of {messages:,})" if cut else ""
+        cut = [name for name in _CUTS if live and name in diff and _stricter(name, *diff[name])]
+        if cut:
+            hazards.append(("retention_cut", f"keeps less than before ({', '.join(cut)}): who is behind misses some"))
+        lost = f"messages beyond the new {', '.join(cut)} (of {messages:,})" if cut and messages else ""
         return Planned(wanted, live is not None, diff, live, after, lost, tuple(hazards), impact)
 
 

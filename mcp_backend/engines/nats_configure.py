@@ -33,7 +33,7 @@ _DURATIONS = frozenset({
     "subject_delete_marker_ttl", "backoff",
 })  # fmt: skip
 _NAME = re.compile(r"[^\s.*>/\\]{1,200}")
-_LIMITS = ("max_msgs", "max_bytes", "max_age", "max_msgs_per_subject", "max_msg_size")
+_LIMITS = ("max_msgs", "max_bytes", "max_age", "max_msgs_per_subject")
 _STREAM_DEFAULTS: dict[str, Any] = {"retention": "limits", "storage": "file", "num_replicas": 1, "discard": "old"}
 _CONSUMER_DEFAULTS: dict[str, Any] = {"ack_policy": "explicit", "deliver_policy": "all", "replay_policy": "instant"}
 
@@ -169,6 +169,7 @@ class NatsConfigurer:
             (f.id, MEANING[f.id][1]) for f in of_stream(held, self.settings.environment)
             if f.id not in known and f.id != "no_consumer"
         ]  # fmt: skip
+        hazards += _tightened(before, desired) if live else ()
         gone = [s for s in before.get("subjects") or () if s not in (desired.get("subjects") or ())]
         if gone:
             hazards.append(
@@ -225,6 +226,17 @@ class NatsConfigurer:
                 ("no_acknowledgement", "ack_policy none: a message is gone once it was handed over, handled or not"),
             )
         return Planned(wanted, live is not None, diff, live, desired, "", hazards, impact)
+
+
+def _tightened(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a stream keeps less of from now on, whether or not a message goes at once."""
+    if cut := [name for name in _LIMITS if _stricter(before, after, name)]:
+        yield "retention_cut", f"keeps less than before ({', '.join(cut)}): who is behind misses what goes sooner"
+    if before.get("discard", "old") != (kind := after.get("discard", "old")):
+        meant = "the newest are refused at the limit" if kind == "new" else "the oldest go at the limit, read or not"
+        yield "discard_policy", f"discard {kind}: {meant}"
+    if int(after.get("num_replicas", 1)) < int(before.get("num_replicas", 1)):
+        yield "fewer_replicas", "fewer replicas than before: fewer nodes may be lost until it stops or is lost"
 
 
 def _request(planned: Planned) -> tuple[str, bytes]:
