@@ -13,7 +13,7 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 
-from mcp_backend import front, ready, ui
+from mcp_backend import front, ready, seat, ui
 from mcp_backend.cli import main
 from tests.conftest import ERAS, Era
 from tests.test_transports import SERVE, ask_twice, environment
@@ -214,12 +214,16 @@ def test_init_has_the_server_keep_what_every_host_asks_first(
 
 
 def test_a_server_that_does_not_start_is_told_with_its_last_words(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "--toolsets: unknown nonsense" in ready.prepare(tmp_path, ("--toolsets", "nonsense"))
     assert ready.prepare(tmp_path, ("--transport", "http")) == "", "no front answers there"
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert ready.prepare(tmp_path) == "/nowhere/python cannot be started: No such file or directory"
+    monkeypatch.setattr(seat, "agent", lambda: "")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["render", "qwen", "--write", "--workspace", str(tmp_path)]) == 0
+    assert "/nowhere/python cannot be started" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
