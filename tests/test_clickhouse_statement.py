@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_backend.engines.ch import address, errors, explaining, hardening, reading, statement, values
+from mcp_backend.engines.ch import address, analysis, errors, explaining, hardening, reading, statement, values
 from mcp_backend.engines.ch.effects import Function, objection
 from mcp_backend.engines.ch.reading import Question, Taker
-from mcp_backend.engines.ch.standing import Standing
+from mcp_backend.engines.ch.standing import Catalog, Standing
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.keeper.chdb.tokens import identifier, literal, statements, tokens, unquoted
 
@@ -68,7 +68,8 @@ def test_format_is_taken_off_and_settings_are_kept() -> None:
         ("SELECT 1 SETTINGS readonly = 0", {}, "readonly is not for a read"),
         ("SELECT 1 SETTINGS max_threads = 1, allow_ddl = 1", {"max_threads": "1"}, "allow_ddl is not for a read"),
         ("SELECT 1 /* SETTINGS x = 1 */ settings `readonly`=0", {}, "readonly is not"),
-        ("SELECT 1 SETTINGS additional_result_filter = 'sleep(1)'", {}, "additional_result_filter is not"),
+        ("SELECT 1 SETTINGS parallel_replicas_custom_key = 'sleep(1)'", {}, "parallel_replicas_custom_key is not"),
+        ("SELECT 1 SETTINGS use_query_cache = 0", {"use_query_cache": "0"}, ""),
         ("SELECT 1 SETTINGS max_threads = {x:UInt8}", {}, "not a number"),
     ],
 )  # fmt: skip
@@ -112,6 +113,57 @@ def test_functions_are_judged_by_what_the_catalog_says(function: Function, allow
 def standing(readonly: int, without: str = "") -> Standing:
     may_set = frozenset({"readonly", "limit", "max_threads", *reading.ALWAYS, *reading.LIMITS} - {without})
     return Standing("26.5", "UTC", "d", "u", readonly, may_set if readonly != 1 else frozenset(), 0, "deterministic")
+
+
+class Whole:
+    """A server that has every function; it answers what a ClickHouse 26.5 says of the syntax of `select format(…)`."""
+
+    def __init__(self, syntax: str) -> None:
+        self.syntax = syntax
+        self.shapes: dict[object, statement.Shape] = {}
+
+    async def standing(self) -> Standing:
+        return standing(1)
+
+    async def catalog(self) -> Catalog:
+        return Catalog({"format": Function("format", False, "System", True)}, frozenset({"format"}))
+
+    async def rows(self, sql: str, parameters: object = None, settings: object = None) -> list[list[str]]:
+        return [[line] for line in self.syntax.splitlines()] if sql.startswith("EXPLAIN AST") else [["1"]]
+
+
+@pytest.mark.parametrize(
+    ("sql", "syntax", "why"),
+    [
+        (
+            "SELECT format('{}', 1)",
+            "SelectWithUnionQuery (children 1)\n ExpressionList (children 1)\n  SelectQuery (children 1)\n"
+            "   ExpressionList (children 1)\n    Function format (children 1)\n     ExpressionList (children 2)\n"
+            "      Literal '{}'\n      Literal UInt64_1",
+            "",
+        ),
+        (
+            "SELECT 1 FROM format(CSV, '1')",
+            "SelectWithUnionQuery (children 1)\n ExpressionList (children 1)\n  SelectQuery (children 2)\n"
+            "   ExpressionList (children 1)\n    Literal UInt64_1\n   TablesInSelectQuery (children 1)\n"
+            "    TablesInSelectQueryElement (children 1)\n     TableExpression (children 1)\n"
+            "      Function format (children 1)\n       ExpressionList (children 2)\n        Identifier CSV\n"
+            "        Literal '1'",
+            "format() is not for read-only users",
+        ),
+    ],
+)
+async def test_a_function_is_not_taken_for_its_namesake_among_the_table_functions(
+    sql: str, syntax: str, why: str
+) -> None:
+    found = await analysis.effect(statement.outline(sql), Whole(syntax), {})
+    assert found.why.startswith(why) if why else found.why == ""
+
+
+def test_totals_that_come_before_their_document_are_said_to_be_unreadable() -> None:
+    taker = Taker(Question("SELECT k FROM x GROUP BY k WITH TOTALS", {}, 10, 1, totals=True))
+    with pytest.raises(InvalidArgument, match="WITH TOTALS"):
+        taker(iter([b'\n\t],\n\n\t"totals": [1, 0]{\n\t"meta":']), {})
 
 
 def test_only_what_the_user_may_set_is_sent() -> None:

@@ -213,8 +213,6 @@ SELECT 1 SETTINGS output_format_schema='/tmp/x'
 SELECT 1 SETTINGS format_schema='x'
 SELECT 1 SETTINGS http_response_headers='{}'
 SELECT 1 SETTINGS log_queries=0
-SELECT 1 SETTINGS additional_table_filters={'a':'1'}
-SELECT 1 SETTINGS additional_result_filter='sleep(1)=0'
 SELECT 1 SETTINGS s3_truncate_on_insert=1
 SELECT * FROM (SELECT 1 SETTINGS readonly=0)
 SELECT (SELECT 1 SETTINGS max_memory_usage=99999999999)
@@ -257,3 +255,10 @@ WITH (x -> file(x)) AS f SELECT f('/etc/passwd')
 SELECT $x$ ' $x$, sleep(1), $x$ ' $x$
 SELECT 1 SETTINGS dialect='kusto'
 SELECT 1 SETTINGS send_logs_level='trace'
+SELECT 1 SETTINGS input_format_record_errors_file_path='/tmp/x'
+SELECT 1 SETTINGS implicit_table_at_top_level='system.users'
+SELECT 1 SETTINGS enable_s3_requests_logging=1
+SELECT * FROM format(CSV, '1,2')
+SELECT format('{}', 1), (SELECT count() FROM format(CSV, '1,2'))
+SELECT 1 SETTINGS additional_table_filters={'a':'1'}
+SELECT 1 SETTINGS additional_result_filter='sleep(1)=0'

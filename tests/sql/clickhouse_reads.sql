@@ -234,3 +234,7 @@ SELECT hasToken('a b','a'), searchAny('a','a')
 SELECT mortonEncode(1,2), hilbertEncode(1,2), sqidEncode(1)
 SELECT kafkaMurmurHash('a'), kql_array_sort_asc([2,1])
 SELECT toStartOfWeek(today()), toLastDayOfMonth(today()), subtractMonths(now(),1), monthName(now()), toISOWeek(now()), toDayOfYear(now()), UTCTimestamp(), timeSlots(now(), toUInt32(600)), toModifiedJulianDay('2026-01-01')
+SELECT count() FROM canary.events SETTINGS enable_parallel_replicas=0, use_query_cache=0
+SELECT * FROM canary.events FINAL LIMIT 1 SETTINGS do_not_merge_across_partitions_select_final=1, asterisk_include_materialized_columns=1
+DESCRIBE canary.events SETTINGS describe_include_subcolumns=1
+SELECT count() FROM canary.events SETTINGS input_format_null_as_default=1, max_rows_in_set_to_optimize_join=0, ignore_data_skipping_indices='x', enable_filesystem_cache=0

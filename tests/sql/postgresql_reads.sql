@@ -305,3 +305,12 @@ select count(*) from public.orders where placed_at > now() - interval '7 days' g
 select extract(epoch from placed_at)::bigint / 3600 as hour, count(*) from public.orders group by 1 order by 2 desc
 select coalesce(sum(total),0)::money, 12.5::money * 2 from public.orders
 select xmlparse(content 'x'), xmlroot('<a/>'::xml, version '1.0'), xmlserialize(content '<a/>'::xml as text)
+select pg_input_is_valid('12','integer'), pg_input_is_valid('x', 'timestamp with time zone'), pg_input_is_valid('{1,x}', 'int[]')
+select * from pg_input_error_info('42000000000', 'numeric(3,1)'::text)
+select name from public.users where not pg_input_is_valid(name, 'date')
+select word, ndoc from ts_stat('select to_tsvector(name) from public.users') order by nentry desc limit 5
+select * from ts_stat($$select to_tsvector('simple', name) from public.users where id > 0$$, 'ab')
+select ts_rewrite('a & b'::tsquery, 'select ''a''::tsquery, ''b''::tsquery')
+select table_to_xml('public.users', true, false, ''), table_to_xmlschema('public.orders'::regclass, true, false, '')
+select query_to_xml('select count(*) from public.users', false, true, '')
+select pg_stat_clear_snapshot(), pg_stat_get_snapshot_timestamp()

@@ -79,7 +79,6 @@ async def effect(
     first, _ = await asyncio.gather(_shape(outline, asks, parameters), _verify(asks))
     walk = _Walk(asks, await asks.catalog(), approved)
     level = [_Piece("", first)]
-    level += [_Piece("a condition in SETTINGS", await _condition(text, asks)) for text in outline.filters]
     for _ in range(DEEPEST):
         below = await walk.down(level)
         if walk.why or not below:
@@ -111,11 +110,6 @@ async def _parsed(outline: Outline, asks: Asks, parameters: Parameters) -> Shape
     if not rows:
         raise Unavailable("the server broke its answer off; nothing was run, repeat the call once it is back")
     return statement.shape(outline, [str(row[0]) for row in rows])
-
-
-async def _condition(text: str, asks: Asks) -> Shape:
-    """The shape of a condition, as if it were selected."""
-    return await _shape(statement.outline(f"SELECT {text}"), asks, {})
 
 
 async def _verify(asks: Asks) -> None:

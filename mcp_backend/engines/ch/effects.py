@@ -120,13 +120,38 @@ SETTINGS = re.compile(
     | enable_named_columns_in_function_tuple
     | output_format_(?!schema)\w+ | format_csv_\w+ | max_recursive_cte_evaluation_depth | allow_deprecated_\w+
     | use_(statistics|text_index|primary_key)\w* | regexp_max_matches_per_row | count_distinct_\w+
-    | apply_mutations_on_fly | force_optimize_projection\w* | exact_rows_before_limit | priority | log_comment
-    | workload
+    | apply_mutations_on_fly | force_\w+ | exact_rows_before_limit | priority | log_comment | workload
+    | enable_(?!debug|\w*log|job_stack)\w+ | use_(?!query_cache$)\w+ | automatic_parallel_replicas_\w+
+    | do_not_merge_across_\w+ | split_(parts_ranges|intersecting)_\w+ | apply_\w+_after_final | apply_deleted_mask
+    | (max|min)_joined_block_\w+ | joined_\w+ | parallel_(hash_join|non_joined)_\w+ | partial_merge_join_\w+
+    | cross_(to_inner_)?join_\w+ | grace_hash_join_\w+ | single_join_\w+ | multiple_joins_\w+
+    | default_max_bytes_in_join
+    | max_rows_in_set_to_optimize_join | rewrite_\w+ | convert_query_to_cnf | normalize_function_names | legacy_\w+
+    | analyzer_\w+ | aggregation_\w+ | low_cardinality_\w+ | empty_result_for_\w+ | (variant|dynamic)_throw_\w+
+    | (max|min)_(rows|bytes)_to_read_leaf | (read|timeout)_overflow_mode_leaf | remerge_\w+ | temporary_files_\w+
+    | read_backoff_\w+ | (local|remote)_filesystem_read_\w+ | read_from_filesystem_cache\w* | max_read_buffer_size\w*
+    | ignore_data_skipping_indices | secondary_indices_\w+ | per_part_index_stats | move_primary_key_columns_\w+
+    | (vector_search|hnsw|text_index|annoy_index)_\w+ | allow_(push_predicate|reorder_prewhere|key_condition)_\w+
+    | allow_(simdjson|hyperscan|nonconst_timezone_arguments|general_join_planning|statistics?(_optimize)?)
+    | allow_not_comparable_\w+ | allow_dynamic_type_in_\w+ | fallback_to_stale_replicas_\w+
+    | max_replica_delay_\w+ | max_skip_unavailable_\w+ | input_format_(?!record_errors)\w+ | format_custom_\w+
+    | format_tsv_\w+ | date_time_\w+ | interval_output_format | bool_(true|false)_representation | cast_\w+
+    | json_type_\w+ | type_json_\w+ | schema_inference_\w+ | describe_\w+ | show_\w+ | asterisk_include_\w+
+    | print_pretty_type_names | mysql_map_\w+ | function_\w+ | functions_h3_\w+ | formatdatetime_\w+ | parsedatetime_\w+
+    | geotoh3_\w+ | h3togeo_\w+ | least_greatest_\w+ | splitby_\w+ | decimal_check_overflow | count_matches_\w+
+    | validate_polygons | extract_(kvp|key_value_pairs)_\w+ | short_circuit_function_evaluation_\w+
+    | check_query_single_value_result | (query_plan|merge_table)_max_\w+ | inject_random_order_\w+ | flatten_nested
+    | system_events_show_zero_values
     """,
     re.VERBOSE,
 )
 """Settings that a statement may set for itself: how it runs and what it shows, never what it may do. Left out on
-purpose: `output_format_schema` names a file to write, `parallel_replicas_custom_key` is an expression."""
+purpose: `output_format_schema` and `input_format_record_errors_file_path` name files to write,
+`parallel_replicas_custom_key` is an expression, `implicit_table_at_top_level` a table, `log_queries` hides a read."""
+OFF = re.compile("use_query_cache")
+"""Settings that a statement may only switch off: on, they keep its answer for the next one who asks."""
+ALSO_FUNCTIONS = frozenset(("format",))
+"""Table functions that are refused, and that have a namesake which only computes: `format('{}', x)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +167,9 @@ class Function:
 
 def objection(function: Function) -> str:
     """Why a read may not call the function, or nothing. A user's function in SQL is judged by its body."""
-    if function.name.lower() in REFUSED:
-        return REFUSED[function.name.lower()]
+    low = function.name.lower()
+    if low in REFUSED and low not in ALSO_FUNCTIONS:
+        return REFUSED[low]
     if function.origin in ("ExecutableUserDefined", "WasmUserDefined"):
         return "runs a program of its own"
     if function.aggregate or function.origin == "SQLUserDefined":

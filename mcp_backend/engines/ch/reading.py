@@ -117,7 +117,11 @@ class Taker:
     def __call__(self, pieces: Iterator[bytes], headers: Mapping[str, str]) -> Answer:
         totals: list[Any] | None = None
         if self.question.totals:
-            document = values.document(b"".join(pieces))
+            try:
+                document = values.document(b"".join(pieces))
+            except ValueError:
+                # Some servers write the totals of no groups before the document begins.
+                raise InvalidArgument("sql: WITH TOTALS: the answer cannot be read; ask for the totals alone") from None
             names, types = ([column[key] for column in document["meta"]] for key in ("name", "type"))
             rows, totals = iter(document["data"]), document.get("totals")
         else:

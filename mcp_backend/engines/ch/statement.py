@@ -11,7 +11,7 @@ from itertools import pairwise, takewhile
 from typing import Literal, TypeAlias
 
 from mcp_backend.engines.ch import grammar
-from mcp_backend.engines.ch.effects import SETTINGS
+from mcp_backend.engines.ch.effects import OFF, SETTINGS
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.keeper.chdb.tokens import Token, statements, tokens, unquoted
 
@@ -235,7 +235,7 @@ def _settings(words: Sequence[Token]) -> tuple[dict[str, str], str]:
                 at += 1
             if value.kind not in ("number", "string", "word") and not text.startswith("-"):
                 return found, f"SETTINGS {name} has a value that is not a number, a word or a string"
-            if not SETTINGS.fullmatch(name):
+            if not (SETTINGS.fullmatch(name) or (OFF.fullmatch(name) and text in ("0", "false"))):
                 return found, f"SETTINGS {name} is not for a read to set"
             found[name] = unquoted(text) if value.kind == "string" else text
             if at < len(words) and words[at].text == ",":

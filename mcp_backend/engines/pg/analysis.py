@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from mcp_backend.engines.pg import bodies, catalog, effects
+from mcp_backend.engines.pg import bodies, catalog, effects, told
 from mcp_backend.engines.pg.catalog import Conversion, Function, Relation
 from mcp_backend.engines.pg.errors import refusal
 from mcp_backend.engines.pg.statement import ALWAYS_OPERATORS, Call, Mentions, Name, Shape, shape
@@ -73,7 +73,11 @@ class _Walk:
     seen_code: set[str] = field(default_factory=set[str])
 
     def enter(self, level: list[_Found]) -> list[_Found]:
-        """The pieces that name something. Finds fault with what shows without the catalog."""
+        """The pieces that name something, with the queries that they hand to functions as texts. Finds fault with what
+        shows without the catalog."""
+        level = list(level)
+        for found in level:  # It grows: a text may hold another one.
+            level += [_Found("a query in a text", inner, found.executes) for inner in found.shape.given]
         for found in level:
             if found.shape.why:
                 self.fault(f"{found.where} does more than read: {found.shape.why}")
@@ -111,11 +115,14 @@ class _Walk:
         found_relations = catalog.read_relations(replies[0])
         following = [found for relation in found_relations for found in self._relation(relation, live)]
         for function in catalog.read_functions(replies[1]):
-            runs = [found.executes for found in level if _calls(found.shape.mentions, function, found_relations)]
+            calling = [found for found in level if _calls(found.shape.mentions, function, found_relations)]
+            runs = [found.executes for found in calling]
+            read = function.name in told.FUNCTIONS and function.oid not in by_oid
             if function.oid in by_oid:
                 runs.append(by_oid[function.oid])
             if runs:
-                following += self._function(function, any(runs))
+                known = read and all(_reads_text(found.shape.mentions, function.name) for found in calling)
+                following += self._function(function, any(runs), known)
         following += self._conversion(catalog.read_types(replies[3]), live)
         self._note(catalog.read_operators(replies[2]), live)
         self.types -= self.seen_types
@@ -141,11 +148,13 @@ class _Walk:
         for policy in relation.policies:
             yield from self._code(f"the row security of {name}", f"select {policy}", executes)
 
-    def _function(self, function: Function, executes: bool) -> Iterator[_Found]:
+    def _function(self, function: Function, executes: bool, known: bool) -> Iterator[_Found]:
+        """`known`: the texts it is given are, and are judged as what they name."""
         if function.oid in self.seen_functions or not (executes or function.volatility != "v"):
             return
-        self.seen_functions.add(function.oid)
-        if why := effects.objection(function, self.approved):
+        if not known:
+            self.seen_functions.add(function.oid)
+        if why := effects.objection(function, self.approved, told=known):
             self.fault(f"the function {function} {why}")
         elif not effects.vouched_for(function, self.approved):
             self._note(function.parts, executes)
@@ -175,6 +184,11 @@ def _calls(mentions: Mentions, function: Function, relations: list[Relation]) ->
     return any(_means(call, function) for call in mentions.functions) or _in_attribute_notation(
         mentions, function, relations
     )
+
+
+def _reads_text(mentions: Mentions, name: str) -> bool:
+    """Whether every text that the function is given here is written down; `x.name` would give it something else."""
+    return name not in mentions.unread and all(attribute != name for _, attribute in mentions.attributes)
 
 
 def _means(call: Call, function: Function) -> bool:

@@ -24,7 +24,8 @@ VOLATILE_READS = _set(
     pg_last_committed_xact pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_lock_status
     pg_notification_queue_usage pg_partition_ancestors pg_partition_tree pg_prepared_xact pg_relation_size
     pg_replication_origin_progress pg_safe_snapshot_blocking_pids pg_sequence_last_value
-    pg_show_replication_origin_status pg_stat_have_stats pg_table_size pg_tablespace_size pg_total_relation_size
+    pg_show_replication_origin_status pg_stat_clear_snapshot pg_stat_have_stats pg_table_size pg_tablespace_size
+    pg_total_relation_size
     pg_xact_commit_timestamp pg_xact_commit_timestamp_origin pg_xact_status random random_normal timeofday txid_status
     uuidv4 uuidv7
     """
@@ -87,12 +88,15 @@ def vouched_for(function: Function, approved: frozenset[str]) -> bool:
     return f"{function.schema}.{function.name}" in approved
 
 
-def objection(function: Function, approved: frozenset[str]) -> str:
+def objection(function: Function, approved: frozenset[str], *, told: bool = False) -> str:
     """Why the function may not be called in a read, `""` when it may or when its body or parts will tell.
 
-    `approved` are names that the policy vouches for, as `schema.function`.
+    `approved` are names that the policy vouches for, as `schema.function`. `told`: what the function is given as a text
+    to run or to look into is known, and judged beside it.
     """
     if vouched_for(function, approved):
+        return ""
+    if told and (function.builtin or function.extension == "tablefunc"):
         return ""
     if function.kind == "p":
         return "is a procedure"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 
 from mcp_backend.engines.pg.grammar import FIELDS, HIDDEN_FUNCTIONS, NODES, WRITE_FIELDS, WRITE_NODES
-from mcp_backend.engines.pg.parsing import raw_statements
+from mcp_backend.engines.pg.parsing import TOO_DEEP, raw_statements
 from mcp_backend.errors import InvalidArgument
 
 Name: TypeAlias = tuple[str, str]
@@ -39,6 +39,8 @@ class Mentions:
     operators: set[Name] = field(default_factory=set[Name])
     types: set[Name] = field(default_factory=set[Name])
     samplers: set[str] = field(default_factory=set[str])
+    unread: set[str] = field(default_factory=set[str])
+    """Functions that are given a type, a relation or a query as a text which is known only when the statement runs."""
     parameters: int = 0
 
     def __bool__(self) -> bool:
@@ -59,6 +61,8 @@ class Shape:
     writes: bool = False
     text: str = ""
     """The statement as it was written, without a semicolon after it."""
+    given: tuple["Shape", ...] = ()
+    """The queries that it hands to functions as texts, where the texts are written down."""
 
 
 def shape(sql: str) -> Shape:
@@ -98,6 +102,7 @@ def placed(shape: Shape, path: Sequence[str]) -> Shape:
     operators = meant(said.operators) | {(schema, name) for schema in path for name in ALWAYS_OPERATORS}
     return replace(
         shape,
+        given=tuple(placed(inner, path) for inner in shape.given),
         mentions=replace(
             said,
             relations=meant(said.relations),
@@ -159,6 +164,7 @@ def _truth(value: Mapping[str, Mapping[str, object]] | None) -> bool:
 
 def _walked(kind: Kind, tree: Mapping[str, Any], *, writes_allowed: bool) -> Shape:
     mentions, why, writes = Mentions(), "", False
+    given: list[Shape] = []
     try:
         for name, value in nodes(tree):
             if name in WRITE_NODES or name in WRITE_FIELDS:
@@ -170,9 +176,37 @@ def _walked(kind: Kind, tree: Mapping[str, Any], *, writes_allowed: bool) -> Sha
             elif name[0].islower() and name not in FIELDS:
                 why = why or f"it contains {name}, which is not known to read only"
             _mention(name, value, mentions)
+            if name == "FuncCall":
+                given += _told(value, mentions)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         why = why or "its parse tree is not understood"
-    return Shape(kind, mentions, why, executes=kind != "explain" or not writes_allowed, writes=writes)
+    executes = kind != "explain" or not writes_allowed
+    return Shape(kind, mentions, why, executes, writes, given=tuple(given))
+
+
+def _told(call: Mapping[str, Any], mentions: Mentions) -> Iterator[Shape]:
+    """What a call names in a text: a type or a relation becomes a mention, a query a shape of its own."""
+    from mcp_backend.engines.pg import told
+
+    name = _name(call["funcname"])[1]
+    if name not in told.FUNCTIONS:
+        return
+    found = told.read(name, call)
+    if found is None:
+        mentions.unread.add(name)
+        return
+    kind, trees = found
+    for tree in trees:
+        if kind == "query":
+            try:
+                inner = shape_of(tree)
+            except RecursionError:
+                raise InvalidArgument(TOO_DEEP) from None
+            yield inner
+        elif kind == "type":
+            mentions.types.add(_name(tree["names"]))
+        else:
+            mentions.relations.add((str(tree.get("schemaname", "")), str(tree["relname"])))
 
 
 _WHY = {
