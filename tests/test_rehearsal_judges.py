@@ -192,3 +192,15 @@ async def test_what_takes_the_place_of_something_else_is_told_as_that(shop: Case
     result = await shop.rehearse(sql="reindex schema public")
     assert "builds an index under ShareLock on public.users" in reasons(result, "reindex_blocking")
     assert result["verdict"] == "reject"
+
+
+async def test_what_was_taken_back_to_a_savepoint_is_no_work_and_holds_no_lock(shop: Case) -> None:
+    dropped = "savepoint a; drop table users cascade; rollback to savepoint a; "
+    result = await shop.rehearse(sql=f"{dropped} alter table orders add column seen text")
+    assert [h["id"] for h in result["hazards"]] == ["no_down"]
+    assert result["schema_diff"] == ["+ column public.orders.seen: text"]
+    result = await shop.rehearse(sql=f"{dropped} drop table empty_one")
+    assert "destructive_drop" in {h["id"] for h in result["hazards"]}
+    shop.owner("create table prices (id int primary key, a int, total int generated always as (a * 2) stored)")
+    result = await shop.rehearse(sql="alter table prices alter total drop expression")
+    assert "prices.total is no longer computed" in reasons(result, "integrity_removed")

@@ -1,4 +1,5 @@
-"""Hazards of what kept rows right: constraints, unique indexes and triggers that are gone, rules that swallow rows."""
+"""Hazards of what kept rows right: constraints, unique indexes, triggers and generated columns that are gone, and rules
+that swallow rows."""
 
 from collections.abc import Iterator
 
@@ -16,6 +17,11 @@ def judge(net: Net) -> Iterator[Hazard]:
     yield from _unique(net)
     yield from _triggers(net)
     yield from _rules(net)
+    for change in net.changes.changed("col"):
+        if (change.before or {})["generated"] and not (change.after or {})["generated"]:
+            column = f"{net.name(change.oid)}.{(change.after or {})['name']}"
+            reason = f"{column} is no longer computed: an INSERT of running code leaves it empty"
+            yield hazard("integrity_removed", net.statement(change), "warn", reason)
 
 
 def _constraints(net: Net) -> Iterator[Hazard]:

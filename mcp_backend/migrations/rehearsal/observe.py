@@ -183,13 +183,16 @@ class Observer:
         counted = inside and not self.idle
         if counted:
             locks = {(r, m) for r, m, granted in await self._locks() if granted}
+            if seen.parsed.takes_back:  # locks that were taken since the savepoint are let go
+                self.held = {lock: number for lock, number in self.held.items() if lock in locks}
             seen.locks |= locks - set(self.held)
             for lock in seen.locks:
                 self.held.setdefault(lock, seen.number)
             now = await self._rows()
             seen.rows = {o: _minus(rows, self.base.get(o)) for o, rows in now.items() if rows != self.base.get(o)}
             self.base = now
-        seen.changes = await self._look(xid, counted=counted, takes_back=seen.parsed.takes_back)
+        changes = await self._look(xid, counted=counted, takes_back=seen.parsed.takes_back)
+        seen.changes = Changes() if seen.parsed.takes_back else changes  # what comes back was not made
         seen.after = self.watch.now
         _, end = await self._position(assign=False)
         seen.wal = max(0, _lsn(end) - _lsn(start))
