@@ -172,6 +172,7 @@ def test_without_a_seal_a_rewritten_log_looks_whole(place: Workspace, verify: Ve
 def test_every_seal_is_compared_and_the_log_goes_on(place: Workspace, verify: Verify) -> None:
     assert main(["audit", "seal", "--workspace", str(place.root)]) == 0
     assert main(["audit", "seal", "--workspace", str(place.root)]) == 0, "the same head again changes nothing"
+    assert main(["audit", "--workspace", str(place.root)]) == 0, "verify is the default"
     asyncio.run(fill(place, 2))
     git(place.root, "commit", "--quiet", "--allow-empty", "-m", "second")
     assert main(["audit", "seal", "--workspace", str(place.root)]) == 0

@@ -59,6 +59,13 @@ def test_only_what_is_staged_counts(shop: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == ""
 
 
+def test_without_a_word_what_is_not_committed_counts(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--workspace", str(shop)]) == 0
+    put(shop, "frontend/src/main.ts", "export const a = 1;\n")
+    assert main(["check", "--workspace", str(shop)]) == 1
+    assert capsys.readouterr().out.startswith("frontend/src/main.ts:1: no-frontend:")
+
+
 def test_backend_code_without_a_test_is_a_violation(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(shop, "orders/api.py", "x = 2\n")
     git(shop, "add", ".")

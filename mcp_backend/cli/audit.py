@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
     command = commands.add_parser("audit", help="verify, read or seal the log of every call")
-    actions = command.add_subparsers(metavar="ACTION", required=True)
-    verify = actions.add_parser("verify", help="find records that were edited, dropped or moved (exit 1 if any)")
+    command.set_defaults(run=_run(_verify))
+    arguments.common(command)
+    actions = command.add_subparsers(metavar="ACTION")
+    verify = actions.add_parser(
+        "verify", help="find records that were edited, dropped or moved (the default; exit 1 if any)"
+    )
     verify.set_defaults(run=_run(_verify))
     tail = actions.add_parser("tail", help="the latest records, oldest first")
     tail.add_argument("-n", type=int, default=20, metavar="COUNT", help="how many (default %(default)s)")
@@ -27,7 +31,7 @@ def add(commands: arguments.Commands) -> None:
     seal = actions.add_parser("seal", help="write the head of the log into a git note of the current commit")
     seal.set_defaults(run=_run(_seal))
     for action in (verify, tail, seal):
-        arguments.common(action)
+        arguments.common(action, again=True)
 
 
 def _run(

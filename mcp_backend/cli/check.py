@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mcp_backend.cli import arguments
@@ -13,21 +14,23 @@ if TYPE_CHECKING:
 
 def add(commands: arguments.Commands) -> None:
     """Adds the command to the command line."""
-    command = commands.add_parser("check", help="what is promised, and what keeps each promise; whose a path is")
-    asked = command.add_mutually_exclusive_group(required=True)
+    command = commands.add_parser(
+        "check", help="judge what is not committed, or a diff; what is promised; whose a path is"
+    )
+    asked = command.add_mutually_exclusive_group()
     asked.add_argument("--promises", action="store_true", help="list the promises in force here")
     asked.add_argument("--why", nargs="+", metavar="PATH", help="say whose each path is, and by which rule")
     asked.add_argument("--staged", action="store_true", help="judge what is staged, as a pre-commit hook does")
     asked.add_argument("--diff", metavar="BASE", help="judge what HEAD changes since it left BASE, as CI does")
-    command.add_argument("--format", choices=("plain", "sarif", "json"), default="plain", help="of --staged and --diff")
+    command.add_argument("--format", choices=("plain", "sarif", "json"), default="plain", help="of what was judged")
     arguments.common(command)
     command.set_defaults(run=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
-    if options.staged or options.diff is not None:
-        return _judged(options)
-    return _why(options) if options.why else _promises(options)
+    if options.promises:
+        return _promises(options)
+    return _why(options) if options.why else _judged(options)
 
 
 def _judged(options: argparse.Namespace) -> int:
@@ -38,9 +41,14 @@ def _judged(options: argparse.Namespace) -> int:
 
     place = workspace(options.workspace)
     settings = detect.fill(persona.in_force(options.workspace), place)
-    base = options.diff
-    with busy.Busy("judging what is staged" if options.staged else f"judging what changed since {base}"):
-        found = diff_check.staged(place, settings) if options.staged else diff_check.branch(place, settings, base)
+    if options.staged:
+        what, judge = "is staged", diff_check.staged
+    elif options.diff is not None:
+        what, judge = f"changed since {options.diff}", partial(diff_check.branch, base=options.diff)
+    else:
+        what, judge = "is not committed", diff_check.uncommitted
+    with busy.Busy(f"judging what {what}"):
+        found = judge(place, settings)
     match "json" if options.json else options.format:
         case "sarif":
             print(findings.sarif(found, settings))

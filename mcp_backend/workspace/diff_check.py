@@ -52,6 +52,14 @@ def staged(workspace: Workspace, policy: Policy) -> list[Finding]:
     return judged(workspace, policy, trees, head, _index(repository, trees, workspace.state))
 
 
+def uncommitted(workspace: Workspace, policy: Policy) -> list[Finding]:
+    """The work tree as it is, without what git ignores, compared with HEAD."""
+    repository = git_environment.open_repository(workspace)
+    trees = Trees(repository, workspace.state)
+    head, _ = git.head(repository)
+    return judged(workspace, policy, trees, head, trees.of_work_tree().id)
+
+
 def branch(workspace: Workspace, policy: Policy, base: str) -> list[Finding]:
     """What HEAD changes since it left `base`: a branch, a tag or a commit. Credentials are looked for in each commit,
     because history keeps what a later one removes. Raises `NotFound`."""
