@@ -15,7 +15,7 @@ from mcp import StdioServerParameters
 from mcp.client import Client
 from mcp.client.sse import sse_client
 
-from tests.conftest import ERAS, Era
+from tests.conftest import ERAS, Era, long_proof
 
 SERVE = ("-m", "mcp_backend", "serve")
 QUESTION = {
@@ -101,7 +101,7 @@ async def speak(process: Process, **message: Any) -> dict[str, Any]:
     return json.loads(await process.stdout.readline()) if "id" in message else {}
 
 
-@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
+@pytest.mark.parametrize("version", ["2025-06-18", pytest.param("2025-11-25", marks=long_proof)])
 async def test_stdout_carries_only_the_protocol(repository: Path, version: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *SERVE, "--workspace", str(repository), stdin=PIPE, stdout=PIPE, env=environment()
