@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mcp_backend.contracts import reading, sources, specs
+from mcp_backend.settings import Workspace
 from tests.conftest import CORPORA, ERAS, Connect, Era
 from tests.service import Answer, ask, refused, write
 
@@ -181,6 +183,36 @@ async def test_the_resource_shows_what_the_tool_shows(repository: Path, connect:
     async with connect(repository) as client:
         contents: Any = (await client.read_resource("contract://api/schema.graphql")).contents
         assert json.loads(contents[0].text)["operations"] == ["Query.a: Int"]
+
+
+def test_examples_of_bodies_and_parameters_fit_and_a_schema_that_takes_anything_says_nothing(tmp_path: Path) -> None:
+    document = """
+openapi: 3.1.0
+info: {title: notes, version: '1'}
+paths:
+  /notes:
+    post:
+      parameters: [{name: size, in: query, example: 500, schema: {type: integer, maximum: 100}}]
+      requestBody:
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/Note'}
+            examples: {good: {value: {text: a}}, bad: {$ref: '#/components/examples/Bad'}}
+      responses:
+        '200': {description: ok, content: {application/json: {schema: {}, example: {a: 1}}}}
+components:
+  examples: {Bad: {value: {text: 5}}}
+  schemas: {Note: {type: object, properties: {text: {type: string}}}}
+"""
+    write(tmp_path, {"api.yaml": document})
+    source = sources.work_tree(Workspace(tmp_path, tmp_path / "state", False))
+    found = {(g.id, g.where) for g in reading.contract(source, specs.find(source)[0]).gaps}
+    assert found >= {
+        ("response-schema-missing", "POST /notes 200"),
+        ("example-contradicts-schema", "POST /notes size"),
+        ("example-contradicts-schema", "POST /notes body"),
+    }
+    assert ("example-contradicts-schema", "POST /notes 200") not in found
 
 
 @pytest.mark.skipif(not GAPS, reason="the corpus is not here")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from mcp_backend.contracts.documents import mapping
-from mcp_backend.contracts.openapi import ambiguous, schema_gaps
+from mcp_backend.contracts.openapi import ambiguous, examples, schema_gaps
 from mcp_backend.contracts.openapi.flat import Flattener
 from mcp_backend.contracts.openapi.model import Api, Body, Operation, Parameter
+from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import Gap
 
 WRITES = ("post", "put", "patch", "delete")
@@ -38,6 +39,7 @@ def gaps(api: Api, flattener: Flattener) -> list[Gap]:
         found += _operation(api, flattener, operation)
     found += _rate(api)
     found += schema_gaps.gaps(flattener, api)
+    found += examples.gaps(api, flattener)
     found += [
         Gap("unresolved-ref", reference, f"{reference} leads nowhere (used at {where}). What should be there?",
             ("the reference is misspelt: it means something that exists", "what it names was never written"), "block")
@@ -45,6 +47,11 @@ def gaps(api: Api, flattener: Flattener) -> list[Gap]:
     ]  # fmt: skip
     order = ("block", "ask", "note")
     return sorted(dict.fromkeys(found), key=lambda g: order.index(g.severity))
+
+
+def _describes(schema: Node | None) -> bool:
+    """Whether a schema says anything: `{}` and `true` take whatever comes."""
+    return schema is not None and schema.value not in ({}, True)
 
 
 def _document(api: Api, f: Flattener) -> Iterator[Gap]:
@@ -145,7 +152,7 @@ def _responses(f: Flattener, operation: Operation) -> Iterator[Gap]:
         if (
             status in ("200", "201", "203", "2XX")
             and operation.method not in ("head", "options")
-            and not any(response.content.values())
+            and not any(_describes(schema) for schema in response.content.values())
         ):
             binary = any(not media.endswith("json") and media != "*/*" for media in response.content)
             if not binary:

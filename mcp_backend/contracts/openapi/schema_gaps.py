@@ -269,15 +269,16 @@ def _overlap(f: Flattener, one: Flat, two: Flat) -> bool:
 def _values(f: Flattener, place: Place) -> Iterator[Gap]:
     own = place.node.map
     if "default" in own and own["default"] is not None:
-        yield from _contradiction(f, place, "default", own["default"])
+        yield from contradiction(f, place, "default", own["default"])
     if "example" in own:
-        yield from _contradiction(f, place, "example", own["example"])
+        yield from contradiction(f, place, "example", own["example"])
     examples: Any = own.get("examples")
     for example in cast("list[Any]", examples)[:3] if isinstance(examples, list) else ():
-        yield from _contradiction(f, place, "example", example)
+        yield from contradiction(f, place, "example", example)
 
 
-def _contradiction(f: Flattener, place: Place, what: str, value: Any) -> Iterator[Gap]:
+def contradiction(f: Flattener, place: Place, what: str, value: Any) -> Iterator[Gap]:
+    """What of a value does not fit the schema of a place."""
     found = misfits(f, place.node, value, place.where, "response")
     real = [m for m in found if m.id != "required-field-missing" or what == "default"]
     if real:
