@@ -5,15 +5,13 @@ far a migration has come stands in the comment of that table, because no transac
 would be a second history.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_backend.engines.ch.definition import canonical
 from mcp_backend.engines.ch.errors import ServerError, refusal
-from mcp_backend.engines.ch.fingerprint import OURS
+from mcp_backend.engines.ch.fingerprint import digest
 from mcp_backend.errors import FailedPrecondition
 from mcp_backend.keeper.chdb.tokens import literal
 from mcp_backend.migrations import dbmate
@@ -103,27 +101,13 @@ async def read(asks: "Asks", root: Path) -> History:
 async def structure(asks: "Asks", past: History | None) -> str:
     """The fingerprint of the schema without the history itself and the lock, hex: what migrations change, and what a
     rehearsal can foresee. Raises `ServerError`."""
-    current = (await asks.standing()).database
     left_out = {(past.database, past.table), (past.database, lock_name(past))} if past else set[tuple[str, str]]()
-    entries = [
-        f"{'' if database == current else database}.{name}: {canonical(str(query), current)}"
-        for database, name, query in await asks.rows(_TABLES)
-        if (database, name) not in left_out
-    ]
-    entries += [f"function {name}: {query}" for name, query in await asks.rows(_FUNCTIONS)]
-    return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()[:32]
+    return await digest(asks, left_out)
 
 
 def lock_name(past: History) -> str:
     """The table that exists while somebody migrates."""
     return f"{past.table}_lock"
-
-
-_TABLES = f"""
-SELECT database, name, create_table_query FROM system.tables
-WHERE {OURS} AND NOT is_temporary AND NOT startsWith(name, '.inner')
-"""
-_FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
 
 
 def _alive(checkpoint: Checkpoint | None, versions: tuple[str, ...]) -> Checkpoint | None:

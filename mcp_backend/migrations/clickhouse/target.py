@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_backend.engines.ch import definition
 from mcp_backend.engines.ch.errors import ServerError, refusal
-from mcp_backend.engines.ch.fingerprint import OURS
+from mcp_backend.engines.ch.fingerprint import FUNCTIONS, OURS
 from mcp_backend.migrations.clickhouse.language import Name
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ SELECT database, table, mutation_id, command, parts_to_do, latest_fail_reason FR
 WHERE NOT is_done AND {OURS} ORDER BY create_time
 """
 _DATABASES = f"SELECT name, engine FROM system.databases WHERE {OURS.replace('database', 'name')}"
-_FUNCTIONS = "SELECT name, create_query FROM system.functions WHERE origin = 'SQLUserDefined'"
 _CLUSTERS = "SELECT cluster, uniqExact(host_name, port) FROM system.clusters GROUP BY cluster"
 _SETTINGS = "SELECT name, value FROM system.settings WHERE name IN ('mutations_sync', 'alter_sync')"
 
@@ -177,7 +176,7 @@ async def read(asks: "Asks") -> Target:
         raise refusal(error, field="the catalog of the target") from None
     partly: list[str] = []
     found: list[list[list[Any]]] = []
-    for what, sql in (("functions", _FUNCTIONS), ("clusters", _CLUSTERS), ("settings", _SETTINGS)):
+    for what, sql in (("functions", FUNCTIONS), ("clusters", _CLUSTERS), ("settings", _SETTINGS)):
         try:
             found.append(await asks.rows(sql))
         except ServerError as error:

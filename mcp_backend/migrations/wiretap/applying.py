@@ -25,6 +25,7 @@ from mcp_backend.errors import (
 )
 from mcp_backend.migrations import apply as applying
 from mcp_backend.migrations import lost, planning, preflight, snapshot
+from mcp_backend.migrations.failures import RETRIED
 from mcp_backend.migrations.run import Done, Limits, Outcome, Prepared, Progress, Run
 from mcp_backend.migrations.waits import Waits, look
 from mcp_backend.migrations.wiretap import interrupted, program, tap
@@ -39,7 +40,6 @@ from mcp_backend.settings import Workspace
 
 LONGEST = 86_400.0
 START_SECONDS = 120.0
-RETRIED = ("55P03", "40P01", "40001")
 
 
 async def apply(
