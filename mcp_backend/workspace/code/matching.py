@@ -128,26 +128,36 @@ def _strongest(found: list[Match]) -> list[Match]:
 
 
 def _ruff(sources: Sequence[Source], codes: set[str]) -> Mapping[str, Sequence[tuple[str, int]]]:
-    """The codes and lines ruff finds, by path. It reads copies in a folder of their own, without any configuration."""
+    """The codes and lines ruff finds, by path. It reads one file from its standard input, several as copies in a folder
+    of their own, without any configuration."""
     if not sources:
         return {}
-    ruff = program()
-    with tempfile.TemporaryDirectory(prefix="mcp-backend-code-") as folder:
+    if len(sources) == 1:
+        names = {"-": sources[0].path}
+        told = _asked(codes, "-", "/", sources[0].text)
+    else:
         names = {f"{number}.py": source.path for number, source in enumerate(sources)}
-        for name, source in zip(names, sources, strict=True):
-            (Path(folder) / name).write_text(source.text, "utf-8", newline="")
-        arguments = ("check", "--isolated", "--no-cache", "--ignore-noqa", "--exit-zero", "--target-version=py313",
-                     f"--select={','.join(sorted(codes))}", "--output-format=json", ".")  # fmt: skip
-        try:
-            done = subprocess.run(
-                [ruff, *arguments], cwd=folder, env={}, capture_output=True, timeout=SECONDS, check=True
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Unavailable(f"ruff did not answer ({type(error).__name__}): changed Python was not judged") from error
+        with tempfile.TemporaryDirectory(prefix="mcp-backend-code-") as folder:
+            for name, source in zip(names, sources, strict=True):
+                (Path(folder) / name).write_text(source.text, "utf-8", newline="")
+            told = _asked(codes, ".", folder, "")
     found: dict[str, list[tuple[str, int]]] = {}
-    for row in cast("list[dict[str, Any]]", json.loads(done.stdout)):
+    for row in cast("list[dict[str, Any]]", json.loads(told)):
         found.setdefault(names[os.path.basename(row["filename"])], []).append((row["code"], row["location"]["row"]))
     return found
+
+
+def _asked(codes: set[str], place: str, folder: str, given: str) -> bytes:
+    """What ruff says of a place as JSON, or of what it is given where the place is `-`."""
+    arguments = ("check", "--isolated", "--no-cache", "--ignore-noqa", "--exit-zero", "--target-version=py313",
+                 f"--select={','.join(sorted(codes))}", "--output-format=json", place)  # fmt: skip
+    try:
+        return subprocess.run(
+            [program(), *arguments], cwd=folder, env={}, input=given.encode(), capture_output=True, timeout=SECONDS,
+            check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"ruff did not answer ({type(error).__name__}): changed Python was not judged") from error
 
 
 def program() -> str:
