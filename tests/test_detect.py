@@ -144,6 +144,17 @@ def test_an_engine_whose_name_is_taken_gets_another(tmp_path: Path) -> None:
     assert after.engines["nats-2"].kind == "nats"
 
 
+def test_the_migrations_of_one_kind_of_database_are_not_those_of_another(tmp_path: Path) -> None:
+    def engine(name: str, kind: str, migrations: str | None = None) -> EngineSettings:
+        return EngineSettings(name, kind, f"env:{name}", "development", migrations)
+
+    given = (engine("orders", "postgresql", "./db/migrations/"), engine("staging", "postgresql"),
+             engine("events", "clickhouse"))  # fmt: skip
+    after = filled(tmp_path, {}, Policy(engines=MappingProxyType({each.name: each for each in given})))
+    found = {name: each.migrations for name, each in after.engines.items() if each.kind != "nats"}
+    assert found == {"orders": "./db/migrations/", "staging": None, "events": "db/events"}
+
+
 def test_a_dbmate_folder_becomes_the_migrations_of_the_only_database(tmp_path: Path) -> None:
     write(tmp_path, {"svc/sql/20260101000000_a.sql": UP, "svc/sql/20260102000000_b.sql": UP})
     assert filled(tmp_path).engines["postgresql"].migrations == "svc/sql"

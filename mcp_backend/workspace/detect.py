@@ -17,6 +17,9 @@ from mcp_backend.workspace.migration_folders import Migrations
 from mcp_backend.workspace.suites import Suite
 from mcp_backend.workspace.uses import Use
 
+FOLDER = "db/migrations"
+"""dbmate's own default, where a database has its migrations unless the policy says otherwise."""
+
 ALWAYS = ("postgresql", "nats")
 """Kinds a workspace has in any case, so that a bare one has working tools."""
 VARIABLES: Mapping[str, tuple[str, ...]] = {
@@ -76,6 +79,10 @@ def fill(policy: Policy, workspace: Workspace, environment: Mapping[str, str] = 
         databases = [name for name, e in engines.items() if e.kind == kind]
         if len(databases) == 1 and engines[databases[0]].migrations is None:
             engines[databases[0]] = replace(engines[databases[0]], migrations=folder)
+    taken = {engine.kind for engine in engines.values() if os.path.normpath(engine.migrations or "") == FOLDER}
+    for name, engine in engines.items() if taken else ():
+        if engine.kind in {"postgresql", "clickhouse"} - taken and engine.migrations is None:
+            engines[name] = replace(engine, migrations=f"db/{name}")  # SQL of one kind is not pending on the other
     commands = dict(policy.commands)
     if "test" not in commands and (test := suites.command(suites.suites(workspace.root, files))):
         commands["test"] = test
