@@ -29,7 +29,6 @@ BLOCKS: Mapping[str, Blocks] = {
 }  # fmt: skip
 """What an application cannot do while somebody holds the mode.
 https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES"""
-RANK = {mode: rank for rank, mode in enumerate(BLOCKS)}
 GATE_SECONDS = 3.0
 
 Rows: TypeAlias = tuple[int, int, int, int, int]
