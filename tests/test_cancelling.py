@@ -15,7 +15,7 @@ from mcp.client import Client
 from mcp_backend import policy
 from mcp_backend.engines import binaries, embedded
 from mcp_backend.settings import workspace
-from tests.conftest import SOME_ERAS, Connect, Era
+from tests.conftest import ALL, SOME_ERAS, Connect, Era
 from tests.lease_fixtures import has_ended, keeper_of
 from tests.service import write
 from tests.test_call_api import always, serving
@@ -39,7 +39,7 @@ async def there(path: Path) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("kind", VARIABLES)
+@pytest.mark.parametrize("kind", VARIABLES if ALL else ["nats"])
 async def test_a_start_of_a_broker_that_the_host_cancels_leaves_no_broker_and_can_be_repeated(
     repository: Path, tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
