@@ -471,7 +471,7 @@ async def test_what_the_environment_of_the_tests_lacks_is_named_and_is_not_the_f
             ({"tests/conftest.py": "import nowhere\n"},
              ("an import of the test run fails", "tests/conftest.py", "No module named 'nowhere'", sys.executable)),
             ({"tests/conftest.py": "def x():\n    return named\nx()\n"},
-             ("tests/conftest.py cannot be loaded: NameError: name 'named' is not defined", "correct that")),
+             ("tests/conftest.py cannot be loaded: NameError: name 'named' is", "correct that, or a person")),
             ({"tests/conftest.py": "", "pytest.ini": "[pytest]\naddopts = --cov=orders -n 2\n"},
              ("pytest's settings ask for", "lacks pytest-cov, pytest-xdist")),
             *([({"pytest.ini": "[pytest]\naddopts = -p nowhere.plugin\n"}, ("an import", "nowhere"))] if ALL else []),

@@ -35,9 +35,11 @@ def checked(run: Run, *, coverage: bool, scope: Scope, seconds: float) -> Run:
     if coverage and "--cov" in problem and outcome.trouble != "broke off":
         raise FailedPrecondition(NO_COVERAGE)
     if outcome.trouble == "not started":
-        go = problem.startswith("go ")
+        elsewhere = problem.startswith("go ") or " cannot be loaded: " in problem  # no package is missing
         python = (
-            "" if go else " (its packages belong in a .venv beside the project's manifest, which is found by itself)"
+            ""
+            if elsewhere
+            else " (its packages belong in a .venv beside the project's manifest, which is found by itself)"
         )
         remedy = f"correct that{python}, or a person sets commands.test"
         raise FailedPrecondition(f"{problem}. {remedy}", details={"log": str(run.log)})
