@@ -37,7 +37,7 @@ class Prepared:
 
 
 class GitPush(Tool):
-    """Push a branch (default: the current one); each commit new to the remote is judged as by git_commit.
+    """Push a branch (default: the current one); paths and credentials of each commit new to the remote are judged.
 
     Protected branches are refused: push your own, ask for a review. A person approves force_with_lease.
     """
