@@ -17,6 +17,7 @@ from mcp_backend.workspace.token_formats import FORMATS
 
 LETTERS = string.ascii_letters + string.digits
 HEX = "0123456789abcdef"
+CAPITALS = string.ascii_uppercase + string.digits
 SOURCE = "shop/settings.py"
 
 
@@ -33,7 +34,47 @@ def jwt(payload: object) -> str:
     return ".".join([*(base64.urlsafe_b64encode(p.encode()).decode().rstrip("=") for p in parts), made(43)])
 
 
+GUID = "-".join(made(n, HEX, n + 20) for n in (8, 4, 4, 4, 12))
 TOKENS = {
+    "AWS Bedrock key": "AB" + "SK" + made(120),
+    "1Password service account": "op" + "s_eyJ" + made(260),
+    "1Password secret key": "A" + "3-" + "-".join(made(n, CAPITALS, n + k) for k, n in enumerate((6, 6, 5, 5, 5, 5))),
+    "Adobe client secret": "p8" + "e-" + made(32),
+    "Alibaba access key": "LT" + "AI" + made(20),
+    "Artifactory key": "AK" + "Cp" + made(69),
+    "Artifactory reference token": "cmVm" + "dGtu" + made(56),
+    "Atlassian token": "AT" + "ATT3" + made(186),
+    "Airtable token": "pa" + "t" + made(14) + "." + made(64, HEX),
+    "Brevo key": "xkey" + "sib-" + made(64, HEX) + "-" + made(16),
+    "Discord webhook": "https://discord.com/api/" + "webhooks/" + made(18, string.digits) + "/" + made(68),
+    "Doppler token": "dp" + ".pt." + made(43),
+    "Facebook token": "EA" + "AM" + made(120),
+    "Figma token": "fi" + "gd_" + made(43),
+    "Google OAuth token": "ya" + "29." + made(80),
+    "Grafana Cloud token": "gl" + "c_eyJ" + made(80),
+    "Groq key": "gs" + "k_" + made(52),
+    "Heroku key": "HR" + "KU-AA" + made(58),
+    "Infracost key": "ic" + "o-" + made(32),
+    "Intra 42 secret": "s-" + "s4t2ud-" + made(64, HEX),
+    "Linear key": "li" + "n_api_" + made(40),
+    "New Relic key": "NR" + "AK-" + made(27, CAPITALS),
+    "Octopus Deploy key": "AP" + "I-" + made(26, CAPITALS),
+    "OpenShift token": "sha" + "256~" + made(43),
+    "PlanetScale token": "psc" + "ale_tkn_" + made(43),
+    "Postman key": "PM" + "AK-" + made(24, HEX) + "-" + made(34, HEX),
+    "Pulumi token": "pu" + "l-" + made(40, HEX),
+    "Replicate token": "r" + "8_" + made(37),
+    "RubyGems key": "ruby" + "gems_" + made(48, HEX),
+    "Slack trigger": "https://hooks.slack.com/" + "triggers/T" + made(9, CAPITALS) + "/1234509876/" + made(32, HEX),
+    "Sonar token": "sq" + "p_" + made(40, HEX),
+    "Sourcegraph local token": "sg" + "p_local_" + made(40, HEX),
+    "Square access token": "EA" + "AA" + made(60),
+    "Supabase key": "sb" + "p_" + made(40, HEX),
+    "Teams webhook": "https://a.webhook.office.com/" + "webhookb2/" + GUID + "@" + GUID + "/IncomingWebhook/"
+    + made(32, HEX) + "/" + GUID,
+    "Terraform Cloud token": made(14) + ".atl" + "asv1." + made(67),
+    "Twilio key": "S" + "K" + made(32, HEX),
+    "xAI key": "xa" + "i-" + made(80),
     "Azure client secret": made(3) + "8" + "Q~" + made(34, LETTERS, 9),
     "Grafana token": "gl" + "sa_" + made(32) + "_" + made(8, HEX),
     "Notion token": "nt" + "n_" + made(11, string.digits) + made(35),
@@ -179,6 +220,32 @@ def test_a_signed_token_is_found_unless_it_is_public_or_a_sample() -> None:
     assert kinds(f'auth = "{jwt({"sub": "42", "role": "service_role"})}"') == ["JSON Web Token"]
     assert kinds(f'auth = "{jwt({"iss": "supabase", "role": "anon"})}"') == []
     assert kinds(f'auth = "{jwt({"sub": "1234567890", "name": "John Doe"})}"') == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f'curl https://api.acme.dev/x -H "Authorization: Bearer {made(40)}"', "credential in a header"),
+        (f"headers = {{'Authorization': 'Token {made(40, HEX)}'}}", "credential in a header"),
+        (
+            f"curl -H 'Authorization: Basic {base64.b64encode(f'api:{made(24)}'.encode()).decode()}' https://a.acme.dev",
+            "credential in a header",
+        ),
+        (f"curl -s --user 'api:{made(20)}!' \\\n  https://api.acme.dev/v2", "password of a curl command"),
+        (f"curl -X POST -u kevin:{made(20)} https://api.acme.dev", "password of a curl command"),
+        ('curl -H "Authorization: Bearer $TOKEN" https://api.acme.dev', ""),
+        ('curl -H "Authorization: Bearer YOUR_ACCESS_TOKEN_GOES_HERE1" https://api.acme.dev', ""),
+        ('request.headers["Authorization"] = "Bearer " + token', ""),
+        ("curl -H 'Authorization: Basic YWRtaW46YWRtaW4=' https://api.acme.dev", ""),
+        (f"curl -u elastic:{made(20)} http://localhost:9200", ""),
+        ('curl -u "$USER:$PASSWORD" https://api.acme.dev', ""),
+        ("curl -u user:password https://api.acme.dev", ""),
+        ("http://assets.acme.dev/box.ico-7a388b69018576d24b59331fd60aab0c.png", ""),
+    ],
+)
+def test_a_credential_in_a_header_or_a_curl_command_is_found(text: str, kind: str) -> None:
+    assert kinds(text, "scripts/call.sh") == ([kind] if kind else [])
+    assert kinds(text, "docs/call.md") == []
 
 
 def test_a_seed_of_nats_is_found_by_its_checksum() -> None:

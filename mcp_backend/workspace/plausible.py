@@ -54,7 +54,7 @@ def entropy(value: str) -> float:
 
 def token(value: str) -> bool:
     """Whether a value in a published form is a real one, not a sample in the same form."""
-    body = re.sub(r"^[a-zA-Z]{2,10}[-_]", "", value)
+    body = re.sub(r"^(?:[a-zA-Z]{2,10}[-_]){1,2}", "", value)
     return not placeholder(body) and len(set(body)) >= 8 and entropy(body) >= 2.8
 
 

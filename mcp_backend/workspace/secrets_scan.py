@@ -26,6 +26,14 @@ _URL = Expression(
     r"://(?P<user>[^\s:/?#@\"'`<>]{0,64}):(?P<password>[^\s/@\"'`<>]{1,128})@(?P<host>[^\s/:?#\"'`<>,;)\]\\]+)"
 )
 _ASSIGNED = Expression(r"(?::=|=>|[:=])\s{0,4}[a-zA-Z]{0,2}[\"'`](?P<value>[^\"'`\s]{8,200})[\"'`]")
+_HEADER = Expression(
+    r"(?i)authorization[\"'`]?\s{0,4}[:=,]\s{0,4}[\"'`]?(?P<scheme>bearer|basic|token|api-token)\s{1,4}"
+    r"(?P<value>[\w~.+/=-]{16,400})"
+)
+_CURL = Expression(
+    r"\bcurl\b(?P<before>(?:\\\n|[^\n|;]){0,400}?)\s(?:-u|--user)[ =]{1,4}[\"']?[^\s:\"'$<{]{0,64}[\"']?:[\"']?"
+    r"(?P<password>[^\s\"']{6,128})(?P<after>[^\n]{0,200})"
+)
 _NAMES = ("pass", "pwd", "secret", "token", "key", "credential")
 """One of them is in everything that `_NAMED` matches."""
 _NAMED = Expression(
@@ -105,6 +113,10 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
         ("JSON Web Token", _JWT, _signed),
         ("password in a URL", _URL, lambda m: plausible.in_url(m["user"], m["password"], m["host"])),
     ]
+    if not prose and "uthorization" in text:
+        rules.append(("credential in a header", _HEADER, _sent))
+    if not prose and "curl" in text:
+        rules.append(("password of a curl command", _CURL, _asked_with))
     if _DOTENV.fullmatch(path) and not _SAMPLE_FILE.search(path):
         rules.append(("credential in an environment file", _DOTENV_LINE, lambda m: plausible.password(m["value"])))
     if not prose and any(word in folded for word in _NAMES) and not _SAMPLE_FILE.search(path):
@@ -155,6 +167,27 @@ def _named(match: re.Match[str]) -> bool:
     if not any(word in folded for word in _NAMES):
         return False
     return _NAMED.search(before) is not None and plausible.password(match["value"])
+
+
+def _sent(match: re.Match[str]) -> bool:
+    """Whether a header carries a real token, or a real password in base64 (https://www.rfc-editor.org/rfc/rfc7617)."""
+    value = match["value"]
+    if match["scheme"].lower() != "basic":
+        return not value.startswith("eyJ") and plausible.password(value)
+    try:
+        _, colon, secret = base64.b64decode(value + "=" * (-len(value) % 4)).decode().partition(":")
+    except ValueError:
+        return False
+    return bool(colon) and plausible.password(secret)
+
+
+def _asked_with(match: re.Match[str]) -> bool:
+    """Whether a curl command hands a real password to another machine. https://curl.se/docs/manpage.html#-u"""
+    line = match["before"] + match["after"]
+    return "$" not in match["password"] and not _OWN.search(line) and plausible.password(match["password"])
+
+
+_OWN = Expression(r"//(?:localhost|127\.|\[::1\]|0\.0\.0\.0|host\.docker)|\.(?:local|test|example|internal)\b")
 
 
 def _signed(match: re.Match[str]) -> bool:

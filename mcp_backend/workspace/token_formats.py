@@ -1,17 +1,7 @@
 """The forms of tokens that their issuers publish, each with its source."""
 
-from mcp_backend.records import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A form of token. `contains` are words of which every token of this form has one: a quick look first."""
-
-    kind: str
-    contains: tuple[str, ...]
-    pattern: str
-    source: str
-
+from mcp_backend.workspace.more_formats import MORE
+from mcp_backend.workspace.token_format import Format
 
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -41,14 +31,14 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "Slack webhook",
         ("hooks.slack.com",),
-        r"https://hooks\.slack\.com/(?:services"
+        r"https?://hooks\.slack\.com/(?:services"
         r"|workflows)/T[A-Z0-9]{6,}/[AB][A-Z0-9]{6,}/[A-Za-z0-9/]{20,}",
         "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks",
     ),
     Format(
         "Stripe live key",
-        ("k_live_",),
-        r"\b[sr]k_live_[A-Za-z0-9]{16,}",
+        ("k_live_", "k_prod_"),
+        r"\b[sr]k_(?:live|prod)_[A-Za-z0-9]{16,}",
         "https://docs.stripe.com/keys",
     ),
     Format(
@@ -150,7 +140,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "Azure client secret",
         ("Q~",),
-        r"(?<![\w~.-])[\w~.-]{3}[78]Q~[\w~.-]{31,34}(?![\w~.-])",
+        r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])",
         "https://learn.microsoft.com/en-us/purview/sit-defn-azure-ad-client-secret",
     ),
     Format(
@@ -201,4 +191,5 @@ FORMATS: tuple[Format, ...] = (
         r":_authToken=\s*[a-f0-9]{8}(?:-[a-f0-9]{4}){3}-[a-f0-9]{12}\b",
         "https://github.com/npm/cli/blob/latest/docs/lib/content/configuring-npm/npmrc.md",
     ),
+    *MORE,
 )
