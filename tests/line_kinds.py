@@ -33,6 +33,26 @@ ATTACKS: tuple[str, ...] = (
     "git checkout -qf main", "git switch -qf main", "git $(echo rm) frontend/src/App.tsx",
     "git ls-files frontend | xargs git rm", "git config -f api/openapi.yaml a.b c", "git hash-object -w setup.py",
     "git reset HEAD -- frontend && git checkout -- frontend", "git clean -fdx", "git prune --expire now",
+    # What `echo` hands to a program is its code.
+    "echo 'syscmd(touch frontend/a.ts)' | m4", "echo 'rm frontend/src/App.tsx' | bash",
+    "printf -- '--- a/frontend/src/App.tsx\\n+++ b/frontend/src/App.tsx\\n@@ -1 +1 @@\\n-x\\n+y\\n' | git apply",
+    # Containers, other machines, the network.
+    "docker run --rm -v $PWD/frontend:/x alpine sh -c 'echo x > /x/src/App.tsx'",
+    "docker run --mount type=bind,src=./frontend,dst=/f busybox rm -rf /f/src",
+    "docker run -v \"$(pwd)\":/w -w /w alpine touch frontend/src/App.tsx",
+    "docker cp web:/app/App.tsx frontend/src/App.tsx",
+    "docker compose cp web:/app/src frontend/", "kubectl cp pod:/x frontend/src/App.tsx",
+    "aws s3 sync s3://b frontend/public", "gh release download -D frontend", "sftp host:x frontend/src/App.tsx",
+    "ssh localhost 'rm frontend/src/App.tsx'", "socat -u FILE:setup.py OPEN:frontend/a.ts,creat",
+    "socat tcp-listen:99 system:'rm frontend/src/App.tsx'", "tcpdump -i any -c 1 -w frontend/a.pcap",
+    # Programs by way of others.
+    "poetry run python -c \"open('frontend/a.ts', 'w')\"", "direnv exec . rm frontend/src/App.tsx",
+    "op run -- cp setup.py frontend/a.ts", "fd . frontend -x rm {}", "git difftool -x 'rm frontend/src/App.tsx'",
+    "alias w='tee frontend/a.ts'; echo x | w", "for d in frontend; do rm -rf \"$d/src\"; done",
+    "pwsh -c 'Remove-Item frontend/src/App.tsx'", "bun -e \"Bun.write('frontend/a.ts', 'x')\"",
+    "ruby -i -pe '$_.upcase!' frontend/src/App.tsx", "cpio -i -D frontend < x.cpio", "magick a.png frontend/a.png",
+    # Another repository's settings may start programs.
+    "git init /var/tmp/o && git --git-dir=/var/tmp/o/.git status", "git --work-tree=frontend checkout -f",
 )  # fmt: skip
 BENIGN: tuple[str, ...] = (
     # Reading what is others', also with programs that could write.
@@ -54,4 +74,20 @@ BENIGN: tuple[str, ...] = (
     "git -c core.pager=cat log", "git -c core.editor=true rebase --continue", "ENV=test pytest -q",
     "NODE_OPTIONS=--max-old-space-size=4096 npx tsc", "CFLAGS='-O2 -g' make", "find . -exec echo -delete \\;",
     "gh pr create --title x --body 'please rm frontend/src/App.tsx'", "at -c 3",
+    # Looking into a repository by its folder.
+    "git --git-dir=.git status", "git --git-dir=.git --work-tree=. diff --stat", "git --git-dir=/nowhere/.git log -1",
+    "git --git-dir .git branch -a && git --git-dir=.git remote -v",
+    # What is said is not done; what is read from a container or sent away changes nothing here.
+    "echo 'rm -rf frontend' | cat", "echo 'see frontend/src/App.tsx' | tee -a orders/NOTES",
+    "docker run --rm -v $PWD/api:/specs:ro redocly/cli lint /specs/openapi.yaml",
+    "docker run --rm -v \"$PWD\":/src -w /src golang:1.22 go test ./...",
+    "docker cp web:/var/log/app.log /var/tmp/app.log",
+    "docker compose exec -T postgres psql -c 'select 1'", "kubectl exec deploy/orders -- cat /app/config.yml",
+    "aws s3 cp frontend/package.json s3://b/x", "aws s3 cp s3://b/dump.sql . --recursive",
+    "gh run download 1 -D /var/tmp/artifacts", "ssh localhost uptime", "socat -u FILE:frontend/package.json STDOUT",
+    "tcpdump -i lo port 5432 -c 20 -nn", "fd App frontend -x wc -l {}", "poetry run pytest -q", "op run -- pytest -q",
+    "alias ll='ls -la'; ll frontend", "for d in orders tests; do rm -rf \"$d/__pycache__\"; done",
+    "find . -type d -name __pycache__ -prune -exec rm -rf {} +", "uv run ruff check . --fix",
+    "protoc --go_out=. --go-grpc_out=. proto/orders.proto", "magick identify frontend/a.png",
+    "pwsh -c 'Get-Content frontend/src/App.tsx'",
 )  # fmt: skip

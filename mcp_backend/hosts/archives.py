@@ -92,6 +92,17 @@ def _zip(words: list[Word], command: Command, effects: Effects) -> None:
             effects.delete(word)
 
 
+def _copied_in(words: list[Word], command: Command, effects: Effects) -> None:
+    """cpio: -i unpacks, -p copies, in the folder of -D or here. https://www.gnu.org/software/cpio/manual/"""
+    folders = list(values(words, "-D", "--directory"))
+    if any(re.fullmatch(r"-[a-zA-Z]*[ip][a-zA-Z]*|--extract|--pass-through", w.text) for w in words):
+        for word in folders or [Word(".")]:
+            for path in effects.paths(word):
+                effects.inside.append(("cpio", path))
+    for word in values(words, "-F", "-O", "--file"):
+        effects.write(word)
+
+
 def _compressed(words: list[Word], command: Command, effects: Effects) -> None:
     """gzip, xz, zstd: they replace the files they are given, unless they write to standard output, test or list."""
     reads = r"-[a-zA-Z0-9]*[clt][a-zA-Z0-9]*|--stdout|--to-stdout|--test|--list"
@@ -102,7 +113,7 @@ def _compressed(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 ARCHIVES: Mapping[str, Program] = {
-    **dict.fromkeys(("tar", "bsdtar", "gtar"), tar), "unzip": _unzip, "zip": _zip,
+    **dict.fromkeys(("tar", "bsdtar", "gtar"), tar), "unzip": _unzip, "zip": _zip, "cpio": _copied_in,
     **dict.fromkeys(("7z", "7za", "7zr", "7zz", "p7zip"), _seven),
     **dict.fromkeys(("gzip", "gunzip", "bzip2", "bunzip2", "xz", "unxz", "zstd", "unzstd", "lz4", "pigz"), _compressed),
 }  # fmt: skip

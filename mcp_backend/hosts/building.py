@@ -37,7 +37,8 @@ def _protocols(words: list[Word], command: Command, effects: Effects) -> None:
         if match := re.fullmatch(r"--(\w+)_out(?:=(.*))?", word.text):
             folder = match[2] if match[2] is not None else words[index + 1].text if index + 1 < len(words) else ""
             folder = folder.rpartition(":")[2]
-            effects.write(Word(folder or ".", word.plain))
+            for path in effects.paths(Word(folder or ".", word.plain)):
+                effects.write(f"{path}/generated")
 
 
 def _dumped(words: list[Word], command: Command, effects: Effects) -> None:

@@ -28,6 +28,11 @@ _IN_PLACE_SHORT: Mapping[str, str] = {
 }  # fmt: skip
 """Programs that change the files they are given: the short option that says so, or none where they always do."""
 
+_PYTHON = frozenset(
+    ("ruff", "black", "isort", "yapf", "autopep8", "autoflake", "pyupgrade", "unimport", "docformatter")
+)
+"""Of a folder they change the Python files."""
+
 
 def carried(name: str, rest: list[Word], command: Command, effects: Effects, reads: bool) -> None:
     """Adds what a program writes as its words say. `reads`: a reader, whose words are data and start nothing."""
@@ -75,7 +80,9 @@ def _in_place(name: str, rest: list[Word], effects: Effects) -> None:
     said = not _IN_PLACE.isdisjoint(texts) or flag == ""
     if said or (flag and any(re.fullmatch(rf"-[a-zA-Z]*{flag}[a-zA-Z]*", text) for text in texts)):
         for word in rest:
-            if not word.text.startswith("-") and any(map(os.path.lexists, effects.paths(word))):
+            if word.text.startswith("-") or not any(map(os.path.lexists, effects.paths(word))):
+                continue
+            if name not in _PYTHON or not any(map(os.path.isdir, effects.paths(word))):
                 effects.write(word)
 
 

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mcp_backend.expressions import Expression
+from mcp_backend.hosts.speaking import spoken, written_text
 from mcp_backend.records import dataclass, field
 from mcp_backend.workspace.canonical import words
+from mcp_backend.workspace.globs import present
 from mcp_backend.workspace.shell_line import Reader, Unreadable
 from mcp_backend.workspace.shell_parts import Command, Word
 
@@ -24,8 +26,8 @@ _STREAMS = Expression(r"/dev/(null|stdin|stdout|stderr|tty|full|zero|random|uran
 _PATHLIKE = Expression(r"[\w.@~+*?/\\-]+")
 _WRITES = Expression(
     r"write|open\s*\([^)]*,|['\"][rb]?[wax]\+?b?t?['\"]|unlink|remov|rename|replace|copy|move|delet|touch|mkdir|symlink|link\(|"
-    r"chmod|truncate|extract|system|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
-    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs|put_contents|Writer|Out-File|Set-Content|fopen",
+    r"chmod|truncate|extract|sys(?:cmd|tem)|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
+    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs|put_contents|Writer|Out-File|(?:Set|Add|Clear)-Content|(?:New|Move|Copy|Rename|Remove)-Item|fopen",
 )
 _TAKEN = Expression(
     r"\(\)\s*\{|\bfunction\b|\b(read|mapfile|readarray)\b|\bset\s+--\s|\bprintf\s+-v|\$\{?\w+\[|-c\s.*\$[1@*]"
@@ -39,7 +41,6 @@ _LOADERS = Expression(
 )
 _JOINED = Expression(r"['\"]\s*[+.]\s*['\"]")
 """Where two texts of a program are put together."""
-_SAYS = frozenset(("echo", "printf"))
 HARMLESS = frozenset(("", "true", ":", "cat", "/bin/true", "less", "/dev/null", "vi", "vim", "nano"))
 """Editors and pagers that only show or ask."""
 _LOADING = Expression(
@@ -71,6 +72,8 @@ class Effects:
     """What the programs that search for files would name."""
     piping: list[str] = field(default_factory=list[str])
     """Of these, what goes through the pipe of the command at hand."""
+    partly: list[str] = field(default_factory=list[str])
+    """Ends of paths whose beginning the text does not show: `/x` of `"$d/x"`."""
     blind: int = 0
     """How many paths are written whose text shows nothing: `"$1"`."""
 
@@ -85,6 +88,9 @@ class Effects:
         self._unseen(word, found)
 
     def _unseen(self, word: Word | str, found: list[str]) -> None:
+        begins = isinstance(word, Word) and not word.plain and len(found) == 1 and re.match(r"/[^/]+", word.text)
+        if begins and not os.path.lexists(begins[0]):
+            self.partly.append(begins.string)
         if not found and isinstance(word, Word) and not word.plain:
             self.blind += 1
             # What a command prints is the path: `> "$(printf 'ui/%s' a.ts)"`.
@@ -103,7 +109,7 @@ class Effects:
         if full is None:
             return self.mentioned(text)
         if not quoted and re.search(r"[*?\[]", text):
-            return _globbed(full) or [full]
+            return present(full) or [full]
         return [full]
 
     def absolute(self, text: str) -> str | None:
@@ -135,7 +141,7 @@ class Effects:
                 if full != self.root:
                     found[full] = None
                     if "*" in token or "?" in token:
-                        found.update(dict.fromkeys(_globbed(full)))
+                        found.update(dict.fromkeys(present(full)))
         return list(found)
 
     def opaque(self, text: str) -> None:
@@ -169,7 +175,11 @@ def run(line: str, effects: Effects) -> None:
         effects.opaque("> " + line)
         return
     folders: list[str | None] = []
+    before: Command | None = None
     for command in commands:
+        if command.piped and not command.fed and before is not None:
+            command.fed += spoken(before)
+        before = command
         while len(folders) > command.depth:
             effects.cwd = folders.pop()
         while len(folders) < command.depth:
@@ -180,7 +190,12 @@ def run(line: str, effects: Effects) -> None:
     if effects.blind and _TAKEN.search(line):
         # The line itself says what the unknown path is: an argument, a word it reads, an item of a list.
         effects.named += [*effects.mentioned(line), *effects.listed]
-    elif effects.blind:
+    for loop in _LOOPS.finditer(line) if effects.partly else ():
+        # `for d in ui; do rm "$d/x"`: what follows the item is known.
+        effects.named += [
+            path for item in loop[1].split() for text in effects.partly for path in effects.mentioned(item + text)
+        ]
+    if effects.blind and not _TAKEN.search(line):
         for loop in _LOOPS.finditer(line):
             effects.named += [
                 *effects.mentioned(loop[1]),
@@ -201,7 +216,8 @@ def one(command: Command, effects: Effects) -> None:
     for operator, target in command.redirects:
         if operator in _REDIRECTS_WRITE:
             effects.write(target)
-            _said(command, target, effects)
+            if texts := written_text(command):
+                effects.texts.update(dict.fromkeys(effects.paths(target), texts))
     if not command.piped:
         effects.piping = []
     if command.words:
@@ -224,14 +240,6 @@ def _set(name: str, value: str, effects: Effects) -> None:
         effects.steers.append((f"{name}=…", "it makes another program load code or settings that nobody judged"))
 
 
-def _said(command: Command, target: Word, effects: Effects) -> None:
-    """The content of a file that the line itself holds: what `echo` and `printf` say, what a here-document feeds."""
-    name = command.words[0].text if command.words else ""
-    texts = command.fed if name in ("cat", "tee") else [w.text for w in command.words[1:]] if name in _SAYS else []
-    for path in effects.paths(target) if texts else ():
-        effects.texts[path] = "\n".join(texts)
-
-
 def change_folder(target: Word | None, effects: Effects) -> None:
     """`cd`: the folder after it, unknown when the word is not plain."""
     if target is None:
@@ -247,12 +255,6 @@ def change_folder(target: Word | None, effects: Effects) -> None:
                     effects.cwd = candidate
                     return
         effects.cwd = next(iter(effects.paths(target)), None)
-
-
-def _globbed(pattern: str) -> list[str]:
-    from glob import iglob
-
-    return [path for path, _ in zip(iglob(pattern), range(200), strict=False)]
 
 
 def operands(words: Iterable[Word], valued: str = "", long_valued: Iterable[str] = ()) -> list[Word]:

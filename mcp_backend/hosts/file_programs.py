@@ -10,15 +10,22 @@ from mcp_backend.workspace.shell_parts import Command, Word
 
 def _copied(words: list[Word], command: Command, effects: Effects) -> None:
     """scp: as cp; what it starts here comes with -o and -S. https://man.openbsd.org/scp"""
-    _connected(words, command, effects)
+    connected(words, command, effects)
     _last(words, command, effects)
 
 
-def _connected(words: list[Word], command: Command, effects: Effects) -> None:
-    """ssh: its line runs elsewhere; -o ProxyCommand and LocalCommand, and rsync's -e, run here."""
+def connected(words: list[Word], command: Command, effects: Effects) -> None:
+    """ssh: its line runs elsewhere, unless it goes to this machine; -o ProxyCommand and LocalCommand, and rsync's -e,
+    run here. https://man.openbsd.org/ssh"""
     from mcp_backend.hosts import carried
 
     carried.within(effects, [word.text for word in values(words, "-o", "-S", "-e", "--rsh")])
+    given = operands(words, "BbcDEeFIiJLlmOoPpRSWw")
+    if given and given[0].text.removeprefix("ssh://").rpartition("@")[2].partition(":")[0] in _HERE:
+        carried.within(effects, [" ".join(word.text for word in given[1:])])
+
+
+_HERE = frozenset(("localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0"))
 
 
 def _last(words: list[Word], command: Command, effects: Effects) -> None:
@@ -60,7 +67,7 @@ def _synchronised(words: list[Word], command: Command, effects: Effects) -> None
     """rsync: as cp; it may also take away what it has copied."""
     if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-run|--list-only", w.text) for w in words):
         return
-    _connected(words, command, effects)
+    connected(words, command, effects)
     _last(words, command, effects)
     if any(w.text in ("--remove-source-files", "--remove-sent-files") for w in words):
         for word in operands(words, "ef", ("--exclude", "--rsh", "--filter", "--include"))[:-1]:
@@ -236,13 +243,22 @@ def _reverted(words: list[Word], command: Command, effects: Effects) -> None:
         effects.write(word)
 
 
+def _converted(words: list[Word], command: Command, effects: Effects) -> None:
+    """ffmpeg, magick: the last word is the file they make."""
+    shows = bool(words) and words[0].text in ("identify", "compare")
+    for word in words[-1:] if len(words) > 1 and not shows else []:
+        if not word.text.startswith("-") and word.text not in ("null:", "info:"):
+            effects.write(word)
+
+
 def _cd(words: list[Word], command: Command, effects: Effects) -> None:
     change_folder(next(iter(operands(words)), None), effects)
 
 
 FILE_PROGRAMS: Mapping[str, Program] = {
     **dict.fromkeys(("cp", "install", "gcp"), _last), "scp": _copied,
-    **dict.fromkeys(("ssh", "mosh", "sftp"), _connected), "rsync": _synchronised,
+    **dict.fromkeys(("ssh", "mosh"), connected), "rsync": _synchronised,
+    **dict.fromkeys(("ffmpeg", "magick", "convert", "cwebp"), _converted),
     "mv": _move, "ln": _link, "link": _link, "sed": _sed, "gsed": _sed, "dd": _dd, "uniq": _second,
     **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr", "ed",
                      "nano", "emacs"), _all),

@@ -71,7 +71,7 @@ def _alternatives(texts: list[str]) -> tuple[list[list[Test]], list[list[Test]]]
             current.append((text, texts[index + 1], negated))
         prunes = prunes or text == "-prune"
         if text in ("-o", "-or"):
-            if prunes:
+            if prunes and not seen:
                 pruned.append(current)
             elif current or seen:
                 chosen.append(current)

@@ -4,6 +4,7 @@ import os
 import re
 
 from mcp_backend.expressions import Expression
+from mcp_backend.hosts import git_elsewhere
 from mcp_backend.hosts.effects import HARMLESS, Effects, change_folder, operands, run, values
 from mcp_backend.hosts.file_programs import patched
 from mcp_backend.workspace.canonical import words
@@ -25,6 +26,7 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
     """Adds the effects of `git …`."""
     here = effects.cwd
     index = 0
+    elsewhere = unsure = False
     while index < len(words) and words[index].text.startswith("-"):
         text = words[index].text
         following = words[index + 1] if index + 1 < len(words) else Word("")
@@ -32,9 +34,15 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
             change_folder(following, effects)
         elif text in ("-c", "--config-env") and _STARTS.match(following.text) and not _harmless(following.text):
             _steers(f"git -c {following.text.partition('=')[0]}", effects)
-        elif text.startswith(("--exec-path=", "--git-dir", "--work-tree", "--config-env=")):
+        elif text.startswith(("--exec-path=", "--config-env=")):
             _steers(f"git {text.partition('=')[0]}", effects)
+        elif text.startswith(("--git-dir", "--work-tree")):
+            value = Word(text.partition("=")[2], words[index].plain) if "=" in text else following
+            elsewhere = elsewhere or not git_elsewhere.same_place(text.partition("=")[0], value, effects)
+            unsure = unsure or not git_elsewhere.plain_repository(text, value, effects)
         index += 2 if text in ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env") else 1
+    if unsure or (elsewhere and not git_elsewhere.only_looks(words[index:])):
+        _steers("git --git-dir or --work-tree", effects)
     if index < len(words) and not words[index].plain:
         effects.opaque("> " + " ".join(word.text for word in words[index:]))
     elif index < len(words) and not {"--help", "-h"} & {word.text for word in words[index + 1 :]}:
@@ -252,6 +260,9 @@ def _others(verb: str, rest: list[Word], texts: list[str], effects: Effects) -> 
     given = operands(rest, "obBj", ("--output-directory", "--branch", "--depth", "--origin", "--reference"))
     for word in values(rest, "-o", "--output-directory"):
         effects.write(word)
+    if verb == "difftool":
+        for word in values(rest, "-x", "--extcmd"):
+            run(word.text, effects)
     if any(t.startswith(("--template", "--upload-pack", "--extcmd", "--separate-git-dir")) for t in texts):
         _steers(f"git {verb} with a program to start", effects)
     match verb:

@@ -53,6 +53,14 @@ def trap(words: list[Word], command: Command, effects: Effects) -> None:
         run(words[0].text, effects)
 
 
+def alias(words: list[Word], command: Command, effects: Effects) -> None:
+    """alias: lines that run under another name."""
+    for word in words:
+        _, equals, line = word.text.partition("=")
+        if equals and " " in line:
+            run(line, effects)
+
+
 def arithmetic(words: list[Word], command: Command, effects: Effects) -> None:
     """`[[` and `let` read their operands as arithmetic, where a quoted `$(…)` runs all the same."""
     for word in words:
@@ -78,10 +86,6 @@ def system(words: list[Word], command: Command, effects: Effects) -> None:
         effects.steers.append(("mount or umount", "it changes what the paths of this repository mean"))
 
 
-def nothing(words: list[Word], command: Command, effects: Effects) -> None:
-    """A reader."""
-
-
 def filtering(words: list[Word], command: Command, effects: Effects) -> None:
     """rg: reads, but --pre starts a program."""
     for word in values(words, "--pre", "--hostname-bin"):
@@ -93,7 +97,7 @@ READERS = words(
     "column jq yq xxd od hexdump strings md5sum sha1sum sha256sum sum cksum base64 readlink basename dirname pwd "
     "echo printf realpath true false test [ : which type whereis date sleep id whoami env printenv uname hostname "
     "ps top pgrep kill wait jobs fg bg set unset export declare local readonly typeset shift return exit break "
-    "continue read seq yes history ulimit umask alias hash help man info psql pytest tox nox coverage ruff mypy "
+    "continue read seq yes history ulimit umask hash help man info psql pytest tox nox coverage ruff mypy "
     "pyright black isort go cargo docker podman kubectl gh ping dig nslookup nc ss netstat lsof curl tsc vitest "
     "jest playwright cypress vite next tsx ts-node webpack rollup storybook lighthouse shopt pip pip3 poetry pre- "
     "commit nats redis-cli kafka-topics "

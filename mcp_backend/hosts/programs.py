@@ -8,29 +8,34 @@ from collections.abc import Mapping
 from mcp_backend.expressions import Expression
 from mcp_backend.hosts.archives import ARCHIVES
 from mcp_backend.hosts.building import BUILDERS
+from mcp_backend.hosts.containers import CONTAINERS
 from mcp_backend.hosts.effects import SHELLS, Effects, Program, after_options, change_folder, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
 from mcp_backend.hosts.finding import SEARCHERS
 from mcp_backend.hosts.line_programs import (
     READERS,
+    alias,
     arithmetic,
     database,
     decoded,
     evaluated,
     filtering,
     later,
-    nothing,
     system,
     trap,
 )
 from mcp_backend.hosts.node_programs import NODE
-from mcp_backend.hosts.wrappers import WRAPPERS, env, wrapped
+from mcp_backend.hosts.wrappers import STARTERS, WRAPPERS, env, started, wrapped
 from mcp_backend.workspace.shell_parts import Command, Word
 
-_INTERPRETER = Expression(r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript)[\d.]*|uvx?")
+_INTERPRETER = Expression(
+    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript|pwsh|powershell|julia|jshell|groovy)[\d.]*|uvx?"
+)
 _CODE = {"python": ("-c",), "pypy": ("-c",), "perl": ("-e", "-E"), "ruby": ("-e",), "node": ("-e", "--eval", "-p"),
          "nodejs": ("-e",), "php": ("-r",), "lua": ("-e",), "deno": ("eval",),
-         "bun": ("-e",), "Rscript": ("-e",)}  # fmt: skip
+         "bun": ("-e", "--eval", "-p"), "Rscript": ("-e",),
+         "pwsh": ("-c", "-Command", "-command"), "powershell": ("-c", "-Command", "-command"),
+         "julia": ("-e", "-E", "--eval")}  # fmt: skip
 OWN = frozenset(("mcp-backend", "mcp-backend-hook"))
 _OWN_ALLOWED = frozenset(("check", "doctor", "--version", "--help", "-h", "hook"))
 
@@ -56,6 +61,8 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
         from mcp_backend.hosts import git_line
 
         git_line.apply(rest, command, effects)
+    elif name == "bun" and not {"-e", "--eval", "-p"}.isdisjoint(w.text for w in rest):
+        _interpreter("bun", rest, command, effects)
     elif program := PROGRAMS.get(name):
         program(rest, command, effects)
     elif match := _INTERPRETER.fullmatch(name):
@@ -65,6 +72,9 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
     else:
         from mcp_backend.hosts import carried, finding
 
+        if name in STARTERS and (inner := started(name, rest)):
+            apply(inner, command, effects)
+            return
         if name in SEARCHERS:
             effects.searched(finding.by_search(name, rest, effects))
         carried.carried(name, rest, command, effects, name in READERS)
@@ -124,7 +134,7 @@ def _interpreter(kind: str, rest: list[Word], command: Command, effects: Effects
             found = True
     for text in command.fed:
         _read_code(text, rest, effects)
-    if kind == "perl" and any(re.fullmatch(r"-[a-z]*i.*", w.text) for w in rest):
+    if kind in ("perl", "ruby") and any(re.fullmatch(r"-[a-z]*i.*", w.text) for w in rest):
         for word in operands(rest, "eE"):
             effects.write(word)
     texts = [w.text for w in rest]
@@ -198,6 +208,18 @@ def _changes(effects: Effects) -> tuple[int, ...]:
     return len(effects.written), len(effects.deleted), len(effects.named), effects.blind
 
 
+def _fd(words: list[Word], command: Command, effects: Effects) -> None:
+    """fd: looks, unless -x starts a program for each file. https://github.com/sharkdp/fd"""
+    from mcp_backend.hosts import finding
+
+    end = next((i for i, w in enumerate(words) if w.text in ("-x", "-X", "--exec", "--exec-batch")), len(words))
+    files = finding.by_search("fd", words[:end], effects)
+    effects.searched(files)
+    if inner := words[end + 1 :]:
+        named = inner if any("{" in w.text for w in inner) else [*inner, Word("{}")]
+        _executed(named, command, effects, operands(words[:end])[1:], files)
+
+
 def _make(words: list[Word], command: Command, effects: Effects) -> None:
     here = effects.cwd
     for folder in values(words, "-C", "--directory"):
@@ -225,8 +247,9 @@ def _source(words: list[Word], command: Command, effects: Effects) -> None:
 
 PROGRAMS: Mapping[str, Program] = {
     **FILE_PROGRAMS, **ARCHIVES, **BUILDERS,
-    "sort": _sort, "find": _find, "fd": nothing, "rg": filtering, "eval": evaluated, "trap": trap,
-    **NODE,
+    "sort": _sort, "find": _find, "fd": _fd, "fdfind": _fd, "rg": filtering, "eval": evaluated, "trap": trap,
+    "alias": alias,
+    **NODE, **CONTAINERS,
     **dict.fromkeys(("make", "gmake", "just", "task"), _make),
     **dict.fromkeys(("sqlite3", "psql", "mysql", "mariadb", "duckdb"), database),
     **dict.fromkeys((".", "source"), _source), **dict.fromkeys(("[[", "let"), arithmetic),

@@ -74,6 +74,25 @@ def _changes_files(words: list[Word]) -> bool:
     return name in _CHANGERS or (name == "git" and words[1:2] != [] and words[1].text in _GIT_CHANGERS)
 
 
+STARTERS = words(
+    "poetry pipenv pdm rye hatch pixi conda mamba micromamba mise asdf direnv dotenv op doppler aws-vault infisical "
+    "chamber rbenv pyenv volta bundle"
+)
+"""Managers of environments and secrets: `poetry run X`, `direnv exec DIR X`, `op run -- X`."""
+
+
+def started(name: str, rest: list[Word]) -> list[Word]:
+    """The program, with its words, that such a manager starts; nothing where it starts none."""
+    at = next((i for i, word in enumerate(rest) if word.text in ("run", "exec")), None)
+    if at is None:
+        return []
+    inner = rest[at + 1 :]
+    if dashes := next((i for i, word in enumerate(inner) if word.text == "--"), None):
+        return inner[dashes + 1 :]
+    inner = after_options(inner, "npefEi")
+    return inner[1:] if name in ("direnv", "aws-vault", "chamber") else inner
+
+
 def env(rest: list[Word], command: Command, effects: Effects) -> None:
     """env: a program with other variables, in another folder."""
     here = effects.cwd
