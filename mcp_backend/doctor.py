@@ -25,9 +25,15 @@ from mcp_backend.workspace import detect
 
 State: TypeAlias = Literal["ok", "note", "bad"]
 """`note`: works, and a person should know this. `bad`: something that is asked for does not work."""
-ENGINE_SECONDS = 3.0
-_NEEDS = {"postgresql": ("psycopg", "postgast", "sqlglot"), "nats": ("nats",),
-          "clickhouse": ("clickhouse_connect", "sqlglot"), "kafka": ("confluent_kafka",), "redis": ("redis",)}  # fmt: skip
+ENGINE_SECONDS = 8.0
+"""A local engine may have to start first, beside a busy agent."""
+_NEEDS = {
+    "postgresql": ("psycopg", "postgast", "sqlglot"),
+    "clickhouse": ("clickhouse_connect", "sqlglot"),
+    "nats": ("nats",),
+    "kafka": ("confluent_kafka",),
+    "redis": ("redis",),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from mcp_backend.contracts.calling.rpcs import REFLECTIONS
 from mcp_backend.contracts.service import talking
 from tests.conftest import ERAS, Connect, Era, long_proof
+from tests.daemon import free_port
 from tests.service import ask, refused, write
 from tests.test_call_api import always, serving
 from tests.test_call_api_protocols import PROTO, SERVED, get, grpc_server, many, odd, put, websocket_server
@@ -199,6 +200,14 @@ async def test_a_service_that_has_nothing_of_the_document_is_not_said_to_deviate
     assert "below another" in found["unverified"][0]["why"]
 
 
+async def test_a_service_that_is_not_there_is_no_service_that_matches(repository: Path, connect: Connect) -> None:
+    write(repository, {"api.yaml": of_paths("a", "b")})
+    async with connect(repository) as client:
+        absent = await refused(client, "check_contract", url=f"http://127.0.0.1:{free_port()}")
+    assert (absent["code"], absent["retry"]) == ("unavailable", "later")
+    assert "start the service" in absent["reason"]
+
+
 async def test_what_a_slow_service_was_not_asked_in_the_time_of_a_check_is_named(
     repository: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +222,7 @@ async def test_what_a_slow_service_was_not_asked_in_the_time_of_a_check_is_named
         async with connect(repository) as client:
             found = await ask(client, "check_contract", url=url)
         over.set()
-    assert {*seen} == {"GET /a"}
+    assert ({*seen}, found["verdict"]) == ({"GET /a"}, "unverified")
     assert {u["where"]: u["why"] for u in found["unverified"] if u["where"] != "*"} == {
         "GET /a": "no answer: the 0.5 s of one check are over",
         "GET /b": "not asked: the 0.5 s of one check are over",

@@ -27,6 +27,7 @@ NONE = (
     "implementation: no application that is read (FastAPI, Flask, Starlette, Django, a GraphQL schema, Go) was found; "
     "name it as module:object, or start the service and give its url instead"
 )
+SILENT = "url: nothing answers at {}; start the service, then repeat this call"
 _TESTS = re.compile(r"(^|/)(tests?|conftest)\b|(^|/)test_")
 SCHEMAS = frozenset({"Schema", "make_executable_schema"})
 
@@ -116,7 +117,10 @@ async def check_url(
     base = await _base(talk, api.base_paths, api, headers)
     probe = Probe(api, talk, base, [dict(headers)] if headers else [])
     await probe.run(api.operations)
-    checked = Checked(url, sources=["probe"], requests=probe.requests)
+    answered = any(probe.first.values())
+    if probe.first and not answered and not talk.ended:
+        raise Unavailable(SILENT.format(url))
+    checked = Checked(url, sources=["probe"] if answered else [], requests=probe.requests)
     if len(probe.first) > 2 and set(probe.first.values()) == {404}:
         why = "every path is answered with 404: the service may have them below another one, which url can name"
         return Checked(url, unverified=[Unverified("*", why)], requests=probe.requests)
@@ -143,7 +147,7 @@ async def _introspected(source: Source, spec: Spec, url: str, headers: Mapping[s
     sent = {"Accept": "application/json", **headers, "Content-Type": "application/json"}
     answer = await talking.AtUrl(url).send(talking.Ask("POST", "", (), sent, body))
     if answer.status == 0:
-        raise Unavailable(f"url: nothing answers at {url}; start the service, then repeat this call")
+        raise Unavailable(SILENT.format(url))
     checked = Checked(url, requests=1)
     try:
         sdl = print_schema(build_client_schema(answer.json()["data"]))
