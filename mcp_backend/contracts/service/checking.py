@@ -93,8 +93,7 @@ async def check(
 async def check_url(
     source: Source, spec: Spec, workspace: Workspace, policy: Policy, url: str, headers: Mapping[str, str]
 ) -> Checked:
-    """Checks a running service by requests that change nothing. Raises `Broken`, `FailedPrecondition`,
-    `InvalidArgument`, `Unavailable`."""
+    """Asks it what changes nothing. Raises `Broken`, `FailedPrecondition`, `InvalidArgument`, `Unavailable`."""
     from mcp_backend.contracts.openapi.model import Api
 
     if spec.kind == "graphql":
