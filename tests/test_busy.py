@@ -64,7 +64,9 @@ def test_what_is_quick_or_piped_shows_nothing(capfd: pytest.CaptureFixture[str])
 
 def test_ctrl_c_ends_a_command_with_its_line(tmp_path: Path) -> None:
     code = (
-        "import asyncio, sys\nfrom mcp_backend import busy, cli\nbusy.AFTER = 0.0\n"
+        # who runs the tests in the background has them ignore SIGINT, which is inherited
+        "import asyncio, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from mcp_backend import busy, cli\nbusy.AFTER = 0.0\n"
         "async def work():\n    await asyncio.Event().wait()\n"
         "try:\n    busy.run(work(), 'waiting for nothing')\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )

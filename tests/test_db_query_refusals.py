@@ -17,7 +17,8 @@ REFUSED: dict[str, str] = {
     "do $$ begin perform 1; end $$": "DO", "explain analyze delete from orders": "EXPLAIN ANALYZE runs",
     "set search_path = x": "SET", "select pg_sleep(9)": "pg_sleep", "select (1).pg_sleep": "pg_sleep",
     "select * from pg_authid": "credentials", "select nextval('s')": "nextval", "listen x": "LISTEN",
-    "select table_to_xml('orders', true, true, '')": "named in data", "show ssl_passphrase_command": "password",
+    "select table_to_xml(lower('ORDERS')::regclass, true, true, '')": "named in data",
+    "show ssl_passphrase_command": "password",
     "select pg_advisory_lock(1)": "pg_advisory_lock", "begin": "transaction control", "call p()": "CALL",
 }  # fmt: skip
 

@@ -79,7 +79,7 @@ def fill(policy: Policy, workspace: Workspace, environment: Mapping[str, str] = 
         databases = [name for name, e in engines.items() if e.kind == kind]
         if len(databases) == 1 and engines[databases[0]].migrations is None:
             engines[databases[0]] = replace(engines[databases[0]], migrations=folder)
-    taken = {engine.kind for engine in engines.values() if os.path.normpath(engine.migrations or "") == FOLDER}
+    taken = {engine.kind for engine in policy.engines.values() if os.path.normpath(engine.migrations or "") == FOLDER}
     for name, engine in engines.items() if taken else ():
         if engine.kind in {"postgresql", "clickhouse"} - taken and engine.migrations is None:
             engines[name] = replace(engine, migrations=f"db/{name}")  # SQL of one kind is not pending on the other

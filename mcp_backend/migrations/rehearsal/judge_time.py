@@ -76,8 +76,9 @@ def _blocking(times: Times, effect: Effect) -> dict[str, str]:
         }  # fmt: skip
     if not found and effect.rewrites and not effect.seen.transaction:  # VACUUM FULL, CLUSTER: outside a transaction
         found = dict.fromkeys(effect.rewrites, "AccessExclusiveLock")
-    if not found and effect.seen.parsed.node == "ReindexStmt":  # of a schema or database: a transaction for each table
-        found = {work.relation: "ShareLock" for work in effect.work}
+    if effect.seen.parsed.node == "ReindexStmt" and not effect.seen.transaction:
+        # Of a schema or database: a transaction for each table, and only some of their locks are seen.
+        found = {work.relation: "ShareLock" for work in effect.work} | found
     return found
 
 
