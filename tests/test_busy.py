@@ -67,14 +67,17 @@ def test_ctrl_c_ends_a_command_with_its_line(tmp_path: Path) -> None:
         # who runs the tests in the background has them ignore SIGINT, which is inherited
         "import asyncio, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from mcp_backend import busy, cli\nbusy.AFTER = 0.0\n"
-        "async def work():\n    await asyncio.Event().wait()\n"
+        "async def work():\n    print('begun', flush=True)\n    await asyncio.Event().wait()\n"
         "try:\n    busy.run(work(), 'waiting for nothing')\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     ours, theirs = pty.openpty()
+    term = {**os.environ, "TERM": "xterm"}
     with subprocess.Popen(
-        [sys.executable, "-c", code], stderr=theirs, cwd=tmp_path, env={**os.environ, "TERM": "xterm"}
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path, env=term
     ) as program:
         os.close(theirs)
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"begun\n"
         seen = b""
         while b"waiting for nothing" not in seen:
             seen += os.read(ours, 4096)
