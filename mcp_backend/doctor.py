@@ -26,7 +26,7 @@ from mcp_backend.workspace import detect
 State: TypeAlias = Literal["ok", "note", "bad"]
 """`note`: works, and a person should know this. `bad`: something that is asked for does not work."""
 ENGINE_SECONDS = 8.0
-"""A local engine may have to start first, beside a busy agent."""
+"""Beside a busy agent a healthy engine has taken more than three."""
 _NEEDS = {
     "postgresql": ("psycopg", "postgast", "sqlglot"),
     "clickhouse": ("clickhouse_connect", "sqlglot"),

@@ -48,7 +48,7 @@ class Inside:
         message, descriptors = await _answered(self._handed.answers)
         self._answer = message
         ports = [int(word) for word in message.split()[1:]] if message.startswith("ready") else []
-        self._servers += await network.pass_on(zip(ports, descriptors, strict=True))
+        await network.pass_on(zip(ports, descriptors, strict=True), self._servers)
 
     async def another(self) -> "Inside":
         """The same fence once more, for a program that belongs to the first one."""

@@ -82,14 +82,15 @@ async def _answers(port: int) -> bool:
     return True
 
 
-async def pass_on(listening: Iterable[tuple[int, int]]) -> list[asyncio.Server]:
-    """Serves the given descriptors of listening sockets, each for its port, until they are closed."""
-    servers: list[asyncio.Server] = []
+async def pass_on(listening: Iterable[tuple[int, int]], servers: list[asyncio.Server]) -> None:
+    """Serves the given descriptors of listening sockets, each for its port, until those who are added to `servers` are
+    closed: all of them before anything is waited for, so that a cancellation leaves none open."""
     for port, descriptor in listening:
         there = socket.socket(fileno=descriptor)
         there.setblocking(False)
-        servers.append(await asyncio.start_server(_carrier(port), sock=there))
-    return servers
+        servers.append(await asyncio.start_server(_carrier(port), sock=there, start_serving=False))
+    for server in servers:
+        await server.start_serving()
 
 
 def _carrier(port: int):
