@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_backend.settings import workspace
-from mcp_backend.workspace.fence import probe
+from mcp_backend.workspace.fence import network, probe
 from mcp_backend.workspace.fence.spec import Tier
 from tests.conftest import ALL, git, long_proof
 from tests.fencing import only, terminal
@@ -257,3 +257,18 @@ async def test_what_was_found_is_remembered_and_found_again_when_rights_change(
     assert await asyncio.to_thread(probe.found, here) == first
     probe.forget(here)
     assert not (here.state / "fence" / "tier.json").exists()
+
+
+async def test_a_port_that_is_passed_on_is_closed_when_its_start_is_cancelled() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        descriptor = os.dup(given.fileno())
+    servers: list[asyncio.Server] = []
+    started = asyncio.create_task(network.pass_on([(1, descriptor)], servers))
+    await asyncio.sleep(0)  # as far as it comes without waiting
+    started.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await started
+    for server in servers:
+        server.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
