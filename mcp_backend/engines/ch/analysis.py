@@ -35,11 +35,6 @@ _DICTIONARIES = "SELECT database || '.' || name FROM system.dictionaries WHERE s
 class Asks(Protocol):
     """What the analysis needs of an engine."""
 
-    @property
-    def shapes(self) -> dict[object, Shape]:
-        """What this server parsed before, by all that it depends on."""
-        ...
-
     async def standing(self) -> Standing:
         """What the server is, and what our user may do."""
         ...
@@ -55,6 +50,15 @@ class Asks(Protocol):
         ...
 
 
+class Remembers(Asks, Protocol):
+    """An engine whose statements come again."""
+
+    @property
+    def shapes(self) -> dict[object, Shape]:
+        """What this server parsed before, by all that it depends on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Why the statement does more than read, or `""`; and its shape, where it came to that."""
@@ -65,7 +69,7 @@ class Verdict:
 
 async def effect(
     outline: Outline,
-    asks: Asks,
+    asks: Remembers,
     parameters: Parameters,
     approved: frozenset[str] = frozenset(),
 ) -> Verdict:
@@ -87,7 +91,7 @@ async def effect(
     return Verdict("it reaches views or functions that are nested too deeply to be checked", first)
 
 
-async def _shape(outline: Outline, asks: Asks, parameters: Parameters) -> Shape:
+async def _shape(outline: Outline, asks: Remembers, parameters: Parameters) -> Shape:
     """The shape by the server's grammar, which depends on nothing that a statement could change."""
     await asks.standing()  # Forgets all shapes where it finds another server, which may parse in another way.
     asked = (outline.text, *sorted(outline.settings.items()), *sorted(parameters.items()))
@@ -135,7 +139,7 @@ class _Piece:
 
 @dataclass(slots=True)
 class _Walk:
-    asks: Asks
+    asks: Remembers
     catalog: Catalog
     approved: frozenset[str]
     why: str = ""
