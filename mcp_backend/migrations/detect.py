@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from mcp_backend.actions import listed
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, NotFound
 from mcp_backend.migrations import files as reading
 from mcp_backend.migrations import forms, history, tools
@@ -64,8 +65,7 @@ def _elsewhere(root: Path) -> str:
     """The folders of migrations that the repository has, in words."""
     from mcp_backend.workspace import migration_folders
 
-    there = migration_folders.elsewhere(root)
-    return ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
+    return listed(migration_folders.elsewhere(root), SHOWN)
 
 
 def _key(places: Mapping[str, int]) -> Callable[[str], int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mcp_backend.actions import listed
 from mcp_backend.errors import FailedPrecondition, NotFound
 from mcp_backend.migrations.files import number
 from mcp_backend.migrations.model import File
@@ -123,5 +124,4 @@ def _before(state: State) -> str:
 
 
 def _list(files: tuple[File, ...]) -> str:
-    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    return ", ".join(file.where for file in files[:SHOWN]) + more
+    return listed([file.where for file in files], SHOWN)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcp_backend.actions import listed
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.workspace import runners
 from mcp_backend.workspace.evidence import is_test
@@ -116,8 +117,7 @@ def _ending(path: str, known: Iterable[str], root: Path, item: str) -> tuple[Pat
     """The only file whose path ends like this, and that it was taken. Raises `InvalidArgument` naming several."""
     found = [file for file in known if f"/{file}".endswith(f"/{path}") and (root / file).is_file()]
     if len(found) > 1:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise InvalidArgument(f"selection: {item[:120]!r} may be {', '.join(found[:_NAMED])}{more}: name the one")
+        raise InvalidArgument(f"selection: {item[:120]!r} may be {listed(found, _NAMED)}: name the one")
     if not found or not (root / found[0]).resolve().is_relative_to(root):
         return None, ""
     return root / found[0], f"selection {path}: taken for {found[0]}"
