@@ -1,10 +1,10 @@
-"""The engines of a workspace, one kind in each file. They open on first use: a server starts with every one down."""
+"""`ENGINES`: one engine, one file, one line. They open on first use: a server starts with every one down."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, cast
 
 from mcp_backend import installing
 from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
@@ -34,7 +34,40 @@ class Engine(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Engine)
+def _postgresql() -> "type[Postgresql]":
+    from mcp_backend.engines.postgresql import Postgresql
+
+    return Postgresql
+
+
+def _clickhouse() -> "type[Clickhouse]":
+    from mcp_backend.engines.clickhouse import Clickhouse
+
+    return Clickhouse
+
+
+def _nats() -> "type[Nats]":
+    from mcp_backend.engines.nats import Nats
+
+    return Nats
+
+
+def _redis() -> "type[Redis]":
+    from mcp_backend.engines.redis import Redis
+
+    return Redis
+
+
+def _kafka() -> "type[Kafka]":
+    from mcp_backend.engines.kafka import Kafka
+
+    return Kafka
+
+
+ENGINES: Mapping[str, Callable[[], type[Engine]]] = MappingProxyType(
+    {"postgresql": _postgresql, "clickhouse": _clickhouse, "nats": _nats, "redis": _redis, "kafka": _kafka}
+)
+"""The engines by kind; each is imported when it is asked for."""
 
 CLIENTS: Mapping[str, str] = MappingProxyType({"nats": "nats", "redis": "redis", "kafka": "confluent_kafka"})
 """The module of the client that the extra of a messaging engine brings."""
@@ -87,40 +120,29 @@ class Engines:
 
     def postgresql(self, name: str | None) -> "Postgresql":
         """The PostgreSQL engine of that name, or the only one."""
-        from mcp_backend.engines.postgresql import Postgresql
-
-        return self._opened(self.choose(name, ("postgresql",)), Postgresql)
+        return cast("Postgresql", self._opened(name, "postgresql"))
 
     def clickhouse(self, name: str | None) -> "Clickhouse":
         """The ClickHouse engine of that name, or the only one."""
-        from mcp_backend.engines.clickhouse import Clickhouse
-
-        return self._opened(self.choose(name, ("clickhouse",)), Clickhouse)
+        return cast("Clickhouse", self._opened(name, "clickhouse"))
 
     def nats(self, name: str | None) -> "Nats":
         """The NATS engine of that name, or the only one."""
-        from mcp_backend.engines.nats import Nats
-
-        return self._opened(self.choose(name, ("nats",)), Nats)
+        return cast("Nats", self._opened(name, "nats"))
 
     def redis(self, name: str | None) -> "Redis":
         """The Redis engine of that name, or the only one."""
-        from mcp_backend.engines.redis import Redis
-
-        return self._opened(self.choose(name, ("redis",)), Redis)
+        return cast("Redis", self._opened(name, "redis"))
 
     def kafka(self, name: str | None) -> "Kafka":
         """The Kafka engine of that name, or the only one."""
-        from mcp_backend.engines.kafka import Kafka
+        return cast("Kafka", self._opened(name, "kafka"))
 
-        return self._opened(self.choose(name, ("kafka",)), Kafka)
-
-    def _opened(self, settings: EngineSettings, kind: type[E]) -> E:
+    def _opened(self, name: str | None, kind: str) -> Engine:
+        settings = self.choose(name, (kind,))
         if settings.name not in self._open:
-            self._open[settings.name] = kind(settings, self._workspace)
-        engine = self._open[settings.name]
-        assert isinstance(engine, kind), "an engine of the policy is of one kind"
-        return engine
+            self._open[settings.name] = ENGINES[kind]()(settings, self._workspace)
+        return self._open[settings.name]
 
     async def close(self) -> None:
         """Closes every engine that was opened."""
