@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from nats.aio.client import Client
+
 from tests.daemon import Daemon
 
 
@@ -126,3 +128,10 @@ def policy(root: Path, url: str, more: str = "") -> Path:
     """Writes a policy with one NATS engine into a workspace, and returns the workspace."""
     (root / "mcp-backend.toml").write_text(f'[engines.nats]\nurl = "{url}"\nenvironment = "development"\n{more}')
     return root
+
+
+async def settled(client: Client) -> None:
+    """Waits until the server knows everything that the client has sent: the PING of nats-py's first `flush` overtakes
+    what still waits to be written, that of a second one cannot."""
+    await client.flush()
+    await client.flush()

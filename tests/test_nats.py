@@ -22,7 +22,7 @@ from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import workspace
 from tests.daemon import free_port
-from tests.natsd import Natsd
+from tests.natsd import Natsd, settled
 
 Start = Callable[..., Natsd]
 SECRET = "s3cr3t p@ss/word"
@@ -251,8 +251,7 @@ async def test_an_answer_of_somebody_else_is_not_taken_for_the_one_that_is_meant
         await message.respond(b"the stream")
 
     await client.subscribe("work.do", cb=answer)  # pyright: ignore[reportUnknownMemberType]
-    await client.flush()
-    await client.flush()  # the first PING may overtake the subscription
+    await settled(client)
     try:
         heard = await connection.ask("work.do", b"{}", seconds=5, accept=lambda data: data == b"the stream")
         assert heard == b"the stream"

@@ -17,7 +17,7 @@ from nats.js import JetStreamContext
 
 from tests.conftest import ERAS, Connect, Era
 from tests.daemon import free_port
-from tests.natsd import Natsd
+from tests.natsd import Natsd, settled
 from tests.natsd import policy as nats_policy
 from tests.redisd import Redisd
 
@@ -112,7 +112,7 @@ async def test_a_peek_leaves_no_interest_behind(repository: Path, tmp_path: Path
             await js.add_stream(name="HELD", subjects=["held.>"], retention="interest")  # pyright: ignore
             await js.subscribe("held.a", durable="worker")  # pyright: ignore[reportUnknownMemberType]
             await js._nc.subscribe("passing.a", "workers")  # pyright: ignore
-            await js._nc.flush()  # pyright: ignore
+            await settled(js._nc)  # pyright: ignore
             before = interest(monitor)
             for subject in ("held.a", "passing.a"):
                 for begin in ("oldest", "latest", "new"):

@@ -23,7 +23,7 @@ from mcp_backend.engines import nats_address, nats_connection, nats_publish
 from mcp_backend.settings import workspace
 from tests.conftest import ERAS, Connect, Era
 from tests.engines_fixtures import wait_for
-from tests.natsd import Natsd, Proxy, policy
+from tests.natsd import Natsd, Proxy, policy, settled
 
 Body = dict[str, Any]
 WHY = "a scratch subject of this test, read by the test alone"
@@ -210,8 +210,7 @@ async def test_a_subject_without_a_stream_is_told_as_at_most_once_and_not_stored
     heard: asyncio.Queue[Msg] = asyncio.Queue()
     async with connect(place) as client, outside(server.url) as (listener, _):
         await listener.subscribe("orders.eu.created", cb=heard.put)  # pyright: ignore[reportUnknownMemberType]
-        await listener.flush()
-        await listener.flush()
+        await settled(listener)
         told = await publish(client, destination="orders.eu.created", messages=[order(1, headers={"Trace": "t1"})])
         message = await asyncio.wait_for(heard.get(), 5)
         expecting = await publish(
@@ -667,7 +666,7 @@ async def test_killing_the_server_again_and_again_makes_no_statement_wrong(
 
             async with outside(server.url) as (listener, _):
                 await listener.subscribe("orders.>", cb=count)  # pyright: ignore[reportUnknownMemberType]
-                await listener.flush()
+                await settled(listener)
                 up.set()
                 await enough.wait()
                 up.clear()
@@ -727,7 +726,7 @@ async def test_an_answer_of_a_subscriber_is_not_taken_for_the_streams(
 
     async with connect(place) as client, outside(server.url) as (listener, _):
         await listener.subscribe("orders.>", cb=meddle)  # pyright: ignore[reportUnknownMemberType]
-        await listener.flush()
+        await settled(listener)
         told = [await publish(client, destination="orders.eu.created", messages=[order(i)]) for i in range(20)]
     assert [answer["results"][0]["sequence"] for answer in told] == list(range(1, 21))
 
