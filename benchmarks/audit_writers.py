@@ -21,9 +21,9 @@ from pathlib import Path
 from mcp_backend import audit
 from mcp_backend.engines import embedded
 from mcp_backend.errors import Unavailable
+from mcp_backend.policy.store import LOCAL, Shared
 from mcp_backend.settings import workspace
 from mcp_backend.store import open_store
-from mcp_backend.store_policy import LOCAL, Shared
 
 WRITERS = 50
 KILL_SECONDS = 0.5

@@ -25,9 +25,9 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from benchmarks import conformance_fixtures as fixtures
 from benchmarks.conformance_schemas import DRAFT
 from mcp_backend.app import App
-from mcp_backend.over_http import streamable_http
+from mcp_backend.policy.serving import Http
 from mcp_backend.server import Options, build
-from mcp_backend.serving_policy import Http
+from mcp_backend.serving.over_http import streamable_http
 
 REVISIONS = ("2025-11-25", "2026-07-28")
 OWN = re.compile(r"test[_:]|json_schema_2020_12")

@@ -20,8 +20,8 @@ from statistics import median
 from mcp import StdioServerParameters
 from mcp.client import Client
 
-from mcp_backend import resident
-from mcp_backend.connecting import launcher
+from mcp_backend.hosts import resident
+from mcp_backend.hosts.connecting import launcher
 from tests.conftest import git
 
 FILES = {

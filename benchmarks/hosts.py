@@ -19,11 +19,12 @@ from pathlib import Path
 
 from benchmarks.host_list import HOSTS, Host
 from benchmarks.scripted_model import Play, Use, serving
-from mcp_backend import persona, policy, ready
+from mcp_backend import persona, policy
+from mcp_backend.cli import ready
 from mcp_backend.demo import acts, person, setting
 from mcp_backend.hosts import host, placing
 from mcp_backend.hosts.site import site
-from mcp_backend.seat import MARKERS
+from mcp_backend.people.seat import MARKERS
 
 SECONDS = 240
 ESCALATION = re.compile(r"ESC-[0-9a-f]{8}")

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from benchmarks.replicas_load import Broken, Http
-from mcp_backend.http_limits import HEAD_SECONDS
+from mcp_backend.serving.http_limits import HEAD_SECONDS
 from tests.daemon import free_port
 
 SESSIONS = 10_000

@@ -86,10 +86,10 @@ def migrate(root: str, url: str, tool: str) -> None:
 
 async def _migrate(root: Path, url: str, tool: str) -> None:
     from mcp_backend.engines.postgresql import Postgresql
-    from mcp_backend.migrating import Migrating
     from mcp_backend.migrations import apply, planning
     from mcp_backend.migrations.run import Limits
     from mcp_backend.policy import EngineSettings
+    from mcp_backend.policy.migrating import Migrating
 
     settings = EngineSettings("main", "postgresql", url, "development", "migrations", migrating=Migrating(tool))
     engine = Postgresql(settings, Workspace(root, root / "state", False))

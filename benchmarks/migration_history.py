@@ -26,11 +26,11 @@ from mcp_backend import escalations
 from mcp_backend.app import open_app
 from mcp_backend.engines import embedded
 from mcp_backend.engines.postgresql import Postgresql
-from mcp_backend.migrating import Migrating
 from mcp_backend.migrations import apply, planning
 from mcp_backend.migrations.model import Step
 from mcp_backend.migrations.run import Limits, Prepared
 from mcp_backend.policy import EngineSettings
+from mcp_backend.policy.migrating import Migrating
 from mcp_backend.server import Options, build
 from mcp_backend.settings import Workspace
 

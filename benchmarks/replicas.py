@@ -26,9 +26,9 @@ from benchmarks.replicas_load import Http, Seen, Someone
 from mcp_backend import audit, escalations
 from mcp_backend.engines import embedded
 from mcp_backend.errors import BackendError, FailedPrecondition
+from mcp_backend.policy.store import Shared
 from mcp_backend.settings import workspace
 from mcp_backend.store import Store, open_store
-from mcp_backend.store_policy import Shared
 from tests.daemon import free_port
 
 CLIENTS = 200

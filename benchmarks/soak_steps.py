@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.surface_wires import ABOUT, HELLO, VERSION, HttpWire, StdioWire, Wire
-from mcp_backend.inbox import open_inbox
+from mcp_backend.people.inbox import open_inbox
 
 FILES = ("orders/app.py", "tests/test_app.py", "api/openapi.yaml", "db/migrations/20260101000000_lines.sql")
 APP = ("    return sum(lines)\n", "    return sum(line for line in lines)\n")

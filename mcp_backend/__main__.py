@@ -10,7 +10,7 @@ def main() -> int:
 
         hook.script(sys.argv[2:])
     if sys.argv[1:2] == ["serve"]:
-        from mcp_backend import front
+        from mcp_backend.serving import front
 
         return front.main(sys.argv[2:])
     from mcp_backend.cli import main as command

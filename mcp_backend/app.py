@@ -9,11 +9,12 @@ from pathlib import Path
 
 import anyio
 
-from mcp_backend import instances, persona
+from mcp_backend import persona
 from mcp_backend.engines import Engines
 from mcp_backend.persona import Persona
 from mcp_backend.policy import Policy
-from mcp_backend.recent import Recent
+from mcp_backend.recording import instances
+from mcp_backend.recording.recent import Recent
 from mcp_backend.settings import Workspace, user, workspace
 from mcp_backend.store import Store, apart, open_store
 from mcp_backend.telling import Progress

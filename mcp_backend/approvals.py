@@ -6,8 +6,9 @@ there, or it is not. Each is spent once, by one atomic statement.
 
 from dataclasses import dataclass
 
-from mcp_backend import audit, routing
+from mcp_backend import audit
 from mcp_backend.errors import PermissionDenied
+from mcp_backend.people import routing
 from mcp_backend.store import Store
 
 

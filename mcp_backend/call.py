@@ -9,9 +9,8 @@ from typing import Any
 
 import anyio
 
-from mcp_backend import answers, approvals, escalations, routing
+from mcp_backend import approvals, escalations
 from mcp_backend.app import App
-from mcp_backend.entry import Entry
 from mcp_backend.errors import (
     Aborted,
     BackendError,
@@ -24,8 +23,10 @@ from mcp_backend.errors import (
     Unavailable,
 )
 from mcp_backend.guards import judge
+from mcp_backend.people import answers, routing
 from mcp_backend.policy import Constraint, Verdict
-from mcp_backend.scopes import check_environments, check_tool
+from mcp_backend.recording.entry import Entry
+from mcp_backend.serving.scopes import check_environments, check_tool
 from mcp_backend.settings import hide_credentials
 from mcp_backend.store import Row
 from mcp_backend.telemetry import engines, guarding, reached, span

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mcp_backend import approvals, audit, questions, quotes, routing, wording
+from mcp_backend import approvals, audit
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound, PermissionDenied
+from mcp_backend.people import questions, quotes, routing, wording
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, seconds
 from mcp_backend.store import Row, Store

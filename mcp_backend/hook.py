@@ -12,8 +12,7 @@ answer, this one does.
 import os
 import sys
 
-from mcp_backend import resident
-from mcp_backend.hosts import HOOKED, SAME_HOOK
+from mcp_backend.hosts import HOOKED, SAME_HOOK, resident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all of this.

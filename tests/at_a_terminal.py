@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mcp_backend.demo.person import LEAVE
-from mcp_backend.seat import MARKERS
+from mcp_backend.people.seat import MARKERS
 
 SECONDS = 30.0
 

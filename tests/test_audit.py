@@ -15,9 +15,9 @@ import pytest
 
 from mcp_backend import audit
 from mcp_backend.cli import main
+from mcp_backend.policy.store import LOCAL, Shared
 from mcp_backend.settings import Workspace, workspace
 from mcp_backend.store import open_store
-from mcp_backend.store_policy import LOCAL, Shared
 from tests.conftest import git
 from tests.store_fixtures import SWITCHED
 

@@ -16,9 +16,9 @@ from mcp_backend import server
 from mcp_backend.actions import ExecuteSql, WriteFile
 from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
-from mcp_backend.entry import SHOWN
 from mcp_backend.errors import Internal, InvalidArgument, NotFound, OutcomeUnknown, PermissionDenied, Unavailable
 from mcp_backend.facts import Facts, Ownership
+from mcp_backend.recording.entry import SHOWN
 from mcp_backend.tools.base import Plan, Result, Tool
 from mcp_backend.tools.check_escalation import CheckEscalation
 from tests.test_escalation import records_of

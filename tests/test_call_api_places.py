@@ -14,7 +14,7 @@ from mcp_backend.app import open_app
 from mcp_backend.contracts.calling import addresses
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.policy import EngineSettings, Policy
-from mcp_backend.service_policy import Service
+from mcp_backend.policy.services import Service
 from tests.conftest import Connect
 from tests.service import ask, refused, write
 from tests.test_call_api import Reply, says, serving

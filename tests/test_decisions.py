@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_backend import decisions
 from mcp_backend.cli import main
 from mcp_backend.errors import FailedPrecondition
+from mcp_backend.people import decisions
 from mcp_backend.settings import workspace
 from mcp_backend.store import open_store
 from tests.conftest import ERAS, Connect, Era

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import seat
 from mcp_backend.cli import main
+from mcp_backend.people import seat
 from tests.conftest import git
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import access_policy, persona
+from mcp_backend import persona
 from mcp_backend.engines import embedded
 from mcp_backend.engines.kafka import Kafka, client_settings, with_access
 from mcp_backend.engines.nats import Nats
 from mcp_backend.engines.redis import Redis
 from mcp_backend.errors import InvalidArgument, Unavailable
-from mcp_backend.policy import EngineSettings, load
+from mcp_backend.policy import EngineSettings, access, load
 from mcp_backend.settings import workspace
 from tests import certificates
 from tests.natsd import Natsd
@@ -46,8 +46,8 @@ async def engine(tmp_path: Path) -> AsyncGenerator[Make]:
 
     def making(kind: str, url: str, **entry: str) -> Any:
         table: dict[str, object] = {**entry}
-        access = access_policy.read("mcp-backend.toml", "bus", kind, table)
-        settings = EngineSettings("bus", kind, url, "development", access=access)
+        way = access.read("mcp-backend.toml", "bus", kind, table)
+        settings = EngineSettings("bus", kind, url, "development", access=way)
         make: Any = {"nats": Nats, "redis": Redis, "kafka": Kafka}[kind]
         made.append(make(settings, workspace(tmp_path)))
         return made[-1]
@@ -263,7 +263,7 @@ def test_kafkas_client_gets_what_the_policy_refers_to(
         "username": "env:KAFKA_USER", "password": secret(SECRET), "sasl_mechanism": "SCRAM-SHA-512",
         "tls_ca": f"{pem}/ca.pem",
     }  # fmt: skip
-    settings = EngineSettings("bus", "kafka", "kafka://h:1", access=access_policy.read("p", "bus", "kafka", table))
+    settings = EngineSettings("bus", "kafka", "kafka://h:1", access=access.read("p", "bus", "kafka", table))
     assert with_access(client_settings("kafka://a:b@h:1", field="url"), settings, tmp_path) == {
         "bootstrap.servers": "h:1", "sasl.username": "worker", "sasl.password": SECRET,
         "sasl.mechanism": "SCRAM-SHA-512", "security.protocol": "SASL_SSL", "ssl.ca.location": f"{pem}/ca.pem",

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from mcp_backend import answers, escalations, persona
+from mcp_backend import escalations, persona
 from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from mcp_backend.people import answers
 from mcp_backend.settings import workspace
 from mcp_backend.store import Store, open_store
 from mcp_backend.tools.check_escalation import CheckEscalation

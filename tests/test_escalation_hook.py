@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import answers
-from mcp_backend.inbox import open_inbox
+from mcp_backend.people import answers
+from mcp_backend.people.inbox import open_inbox
 from mcp_backend.settings import user, workspace
 from tests.conftest import Connect
 from tests.test_escalation import question, said

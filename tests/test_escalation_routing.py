@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import escalations, persona, policy, routing
+from mcp_backend import escalations, persona, policy
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
-from mcp_backend.inbox import open_inbox
+from mcp_backend.people import routing
+from mcp_backend.people.inbox import open_inbox
 from mcp_backend.settings import workspace
 from mcp_backend.store import Row, Store, open_store
 from tests.conftest import ERAS, Connect, Era

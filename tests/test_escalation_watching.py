@@ -8,9 +8,9 @@ import pytest
 from mcp.client import Client
 from mcp_types import ResourceUpdatedNotification
 
-from mcp_backend import watching
-from mcp_backend.inbox import open_inbox
+from mcp_backend.people.inbox import open_inbox
 from mcp_backend.server import Options, build
+from mcp_backend.serving import watching
 from tests.conftest import Connect
 from tests.test_escalation import answer, question, said
 

@@ -12,10 +12,11 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from mcp_backend import persona, policy, webhooks
+from mcp_backend import persona, policy
 from mcp_backend.errors import BackendError, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
-from mcp_backend.inbox import Inbox, open_inbox
-from mcp_backend.over_http import webhooks as routes
+from mcp_backend.people.inbox import Inbox, open_inbox
+from mcp_backend.serving import webhooks
+from mcp_backend.serving.over_http import webhooks as routes
 from tests.test_inbox import DIGEST, ask, ask_approval, stored
 
 SECRET = "a-secret-of-the-chat-0123456789"

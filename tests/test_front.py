@@ -13,8 +13,9 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 
-from mcp_backend import front, ready, seat, ui
-from mcp_backend.cli import main
+from mcp_backend.cli import main, ready
+from mcp_backend.people import seat
+from mcp_backend.serving import front, ui
 from tests.conftest import ERAS, Era
 from tests.test_transports import SERVE, ask_twice, environment
 
@@ -248,7 +249,7 @@ def test_only_options_that_are_understood_take_the_short_way(arguments: list[str
 
 
 def test_the_front_imports_next_to_nothing() -> None:
-    script = "import sys; before = set(sys.modules); import mcp_backend.front; print(*set(sys.modules) - before)"
+    script = "import sys; old = set(sys.modules); import mcp_backend.serving.front; print(*set(sys.modules) - old)"
     done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True)
     brought = {name.partition(".")[0] for name in done.stdout.split()}
     assert not brought & {"typing", "asyncio", "argparse", "dataclasses", "pathlib", "mcp", "pydantic", "hashlib"}

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import decisions, escalations
+from mcp_backend import escalations
 from mcp_backend.app import open_app
+from mcp_backend.people import decisions
 from tests.conftest import ERAS, Connect, Era
 from tests.contract_gate import SPEC
 from tests.service import ask

@@ -15,8 +15,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from mcp_backend import resident
-from mcp_backend.hosts import answering
+from mcp_backend.hosts import answering, resident
 from mcp_backend.settings import user
 from tests.conftest import ALL, git
 from tests.shell_corpus import Stage
@@ -29,7 +28,7 @@ Asked: TypeAlias = Callable[[str, dict[str, Any]], str | None]
 
 ALONE = """
 import sys
-from mcp_backend import resident
+from mcp_backend.hosts import resident
 resident.SECONDS = 60.0
 resident.start()
 sys.stdin.read()

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import escalations, persona, seat
+from mcp_backend import escalations, persona
 from mcp_backend.cli import main
+from mcp_backend.people import seat
 from mcp_backend.settings import user, workspace
 from mcp_backend.store import Row, open_store
 from mcp_backend.terminal import hidden, plain

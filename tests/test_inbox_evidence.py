@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import audit, escalations, persona, routing
+from mcp_backend import audit, escalations, persona
+from mcp_backend.people import routing
 from mcp_backend.settings import workspace
 from mcp_backend.store import open_store
 from mcp_backend.web import kept

@@ -15,9 +15,10 @@ from urllib.parse import quote, urlencode
 import pytest
 import uvicorn
 
-from mcp_backend import escalations, seat
+from mcp_backend import escalations
 from mcp_backend.cli import main
-from mcp_backend.inbox import open_inbox
+from mcp_backend.people import seat
+from mcp_backend.people.inbox import open_inbox
 from mcp_backend.settings import user, workspace
 from mcp_backend.store import open_store
 from mcp_backend.web.site import COOKIE, Door, site

@@ -15,8 +15,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from mcp_backend import connecting, draft, persona, policy
-from mcp_backend.cli import main
+from mcp_backend import persona, policy
+from mcp_backend.cli import draft, main
+from mcp_backend.hosts import connecting
 from mcp_backend.policy import Policy
 from mcp_backend.settings import workspace
 from mcp_backend.store import open_store

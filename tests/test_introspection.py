@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from mcp_backend.access import Verifier
-from mcp_backend.serving_policy import read_http
+from mcp_backend.policy.serving import read_http
+from mcp_backend.serving.access import Verifier
 
 RESOURCE, SECRET = "https://b.example/mcp", "s:ecret ä"
 GOOD: dict[str, Any] = {"active": True, "sub": "ana", "aud": RESOURCE, "scope": "mcp-backend:git", "client_id": "host"}

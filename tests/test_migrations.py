@@ -13,11 +13,11 @@ import pytest
 from mcp_backend.engines.embedded import Lease
 from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import BackendError, FailedPrecondition, InvalidArgument, NotFound
-from mcp_backend.migrating import Migrating
 from mcp_backend.migrations import apply, dbmate, detect, files, forms, order, planning, snapshot, statements, tools
 from mcp_backend.migrations.model import File
 from mcp_backend.migrations.run import Limits
 from mcp_backend.policy import EngineSettings
+from mcp_backend.policy.migrating import Migrating
 from mcp_backend.settings import Workspace
 from tests.engines_fixtures import with_database
 

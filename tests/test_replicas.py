@@ -18,14 +18,15 @@ from mcp.server.subscriptions import ResourceUpdated
 from mcp.shared.exceptions import MCPError
 from mcp_types import ResourceUpdatedNotification
 
-from mcp_backend import audit, escalations, watching
+from mcp_backend import audit, escalations
 from mcp_backend.app import open_app
 from mcp_backend.call import call
 from mcp_backend.cli import main
 from mcp_backend.errors import FailedPrecondition
+from mcp_backend.policy.store import Shared
 from mcp_backend.server import Options, build
+from mcp_backend.serving import watching
 from mcp_backend.store import Store, open_store
-from mcp_backend.store_policy import Shared
 from mcp_backend.tools.git_status import GitStatus
 from tests.conftest import ERAS, SOME_ERAS, Era
 from tests.test_transports import QUESTION, SERVE, environment

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from mcp_types import TextResourceContents
 
+from mcp_backend.policy.store import Shared
 from mcp_backend.store import open_store
-from mcp_backend.store_policy import Shared
 from tests.migration_fixtures import Project, call
 
 

@@ -16,10 +16,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from mcp_backend import audit, decisions, escalations, persona
+from mcp_backend import audit, escalations, persona
 from mcp_backend.app import App, open_app
 from mcp_backend.call import call
 from mcp_backend.errors import BackendError, FailedPrecondition, PermissionDenied
+from mcp_backend.people import decisions
 from mcp_backend.settings import user
 from mcp_backend.tools.edit_file import EditFile
 from mcp_backend.tools.escalate import Escalate

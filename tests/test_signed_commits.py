@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import signed_commits
 from mcp_backend.cli import main
 from mcp_backend.errors import BackendError, FailedPrecondition
-from mcp_backend.inbox import open_inbox
+from mcp_backend.people import signed_commits
+from mcp_backend.people.inbox import open_inbox
 from mcp_backend.store import Row
 from tests.conftest import git
 from tests.test_inbox import ask, ask_approval

@@ -13,10 +13,10 @@ import pytest
 from mcp_backend import approvals, audit, policy
 from mcp_backend.cli import main
 from mcp_backend.errors import InvalidArgument, Unavailable
+from mcp_backend.policy.store import Shared
 from mcp_backend.store import Store, apart, open_store
 from mcp_backend.store.postgresql import Postgresql
 from mcp_backend.store.sqlite import open_sqlite
-from mcp_backend.store_policy import Shared
 
 SPENT = int(os.environ.get("APPROVALS_SPENT", "10"))
 """Approvals that many writers try to spend at once; benchmarks raise it."""

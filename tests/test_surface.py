@@ -100,7 +100,7 @@ def test_a_read_only_server_hides_what_changes_things() -> None:
 
 
 def test_the_server_imports_no_engine_before_it_is_needed() -> None:
-    script = "import sys, mcp_backend.transports\nprint(*sorted({m.split('.')[0] for m in sys.modules}))"
+    script = "import sys, mcp_backend.serving.transports\nprint(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
     # The SDK itself imports jsonschema; the server adds nothing heavy to it.
     assert set(HEAVY) & set(loaded) <= {"jsonschema"}

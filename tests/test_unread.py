@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_backend import unread
+from mcp_backend.serving import unread
 
 GOOD: dict[str, Any] = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "escalate"}}
 

@@ -8,8 +8,9 @@ import pytest
 from mcp.client import Client
 from mcp_types import ResourceUpdatedNotification
 
-from mcp_backend import server, watching
+from mcp_backend import server
 from mcp_backend.server import Options, build
+from mcp_backend.serving import watching
 from tests.asking import result
 from tests.conftest import Connect
 

@@ -11,7 +11,7 @@ from mcp_backend.cli import arguments, audit, check, doctor, engines, hook, inbo
 from mcp_backend.errors import BackendError
 
 if TYPE_CHECKING:
-    from mcp_backend.front import Wire
+    from mcp_backend.serving.front import Wire
 
 TRANSPORTS = ("stdio", "sse", "http")
 
@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from mcp_backend import transports
+    from mcp_backend.serving import transports
 
     return transports.serve(options)
 

@@ -55,7 +55,7 @@ def _run(
 
 async def _verify(options: argparse.Namespace, place: "Workspace", store: "Store") -> int:
     from mcp_backend import audit
-    from mcp_backend.seals import Seals, seals
+    from mcp_backend.recording.seals import Seals, seals
     from mcp_backend.terminal import paint
 
     try:
@@ -118,7 +118,7 @@ async def _tail(options: argparse.Namespace, place: "Workspace", store: "Store")
 
 async def _seal(options: argparse.Namespace, place: "Workspace", store: "Store") -> int:
     from mcp_backend import audit
-    from mcp_backend.seals import REF, seal, seals
+    from mcp_backend.recording.seals import REF, seal, seals
 
     _, breaks = await audit.verify(store, seals(place).own)
     if breaks:

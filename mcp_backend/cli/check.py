@@ -34,7 +34,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _judged(options: argparse.Namespace) -> int:
-    from mcp_backend import busy, findings, persona
+    from mcp_backend import busy, persona
+    from mcp_backend.cli import findings
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import plain
     from mcp_backend.workspace import detect, diff_check

@@ -21,8 +21,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
     if options.harden:
         return _harden(options)
-    from mcp_backend import busy, ready
-    from mcp_backend.doctor import examine
+    from mcp_backend import busy
+    from mcp_backend.cli import ready
+    from mcp_backend.doctor.checks import examine
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
 
@@ -49,7 +50,7 @@ def _harden(options: argparse.Namespace) -> int:
     import sys
 
     from mcp_backend import busy
-    from mcp_backend.hardening import harden
+    from mcp_backend.doctor.hardening import harden
     from mcp_backend.terminal import plain
 
     found = busy.run(harden(options.workspace, options.harden, options.role), f"asking {options.harden}")

@@ -16,7 +16,7 @@ from mcp_backend.cli import arguments
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 
 if TYPE_CHECKING:
-    from mcp_backend.inbox import Inbox
+    from mcp_backend.people.inbox import Inbox
     from mcp_backend.store import Row
 
 
@@ -71,7 +71,7 @@ def add(commands: arguments.Commands) -> None:
 
 def _run(action: "Callable[[argparse.Namespace, Inbox], Awaitable[int]]") -> Callable[[argparse.Namespace], int]:
     async def opened(options: argparse.Namespace) -> int:
-        from mcp_backend.inbox import open_inbox
+        from mcp_backend.people.inbox import open_inbox
 
         with open_inbox(options.workspace) as inbox:
             return await action(options, inbox)
@@ -86,7 +86,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 async def _list(options: argparse.Namespace, inbox: "Inbox") -> int:
-    from mcp_backend.inbox import span
+    from mcp_backend.people.inbox import span
     from mcp_backend.terminal import paint, plain, table
 
     rows = await inbox.waiting(datetime.now(UTC).timestamp(), everything=options.all)
@@ -110,7 +110,7 @@ async def _list(options: argparse.Namespace, inbox: "Inbox") -> int:
 
 
 async def _signed(options: argparse.Namespace, inbox: "Inbox") -> int:
-    from mcp_backend.signed_commits import receive
+    from mcp_backend.people.signed_commits import receive
 
     row = await receive(inbox, options.commit, datetime.now(UTC).timestamp())
     said = {"id": row["id"], "status": row["status"], "by": row["answered_by"], "channel": row["channel"]}
@@ -183,7 +183,7 @@ def _moved(options: argparse.Namespace, inbox: "Inbox", row: "Row", words: str) 
 
 def _person() -> str:
     """The channel of whoever sits here. Raises `PermissionDenied` in the shell of an agent."""
-    from mcp_backend import seat
+    from mcp_backend.people import seat
 
     if found := seat.agent():
         raise PermissionDenied(
@@ -194,7 +194,7 @@ def _person() -> str:
 
 
 async def _record(options: argparse.Namespace, inbox: "Inbox") -> int:
-    from mcp_backend import decisions
+    from mcp_backend.people import decisions
     from mcp_backend.settings import workspace
 
     root = workspace(options.workspace).root
@@ -206,7 +206,7 @@ async def _record(options: argparse.Namespace, inbox: "Inbox") -> int:
 
 def _confirm(digest: str) -> None:
     """Asks for the end of the digest, so that a yes is never one key. Raises when it does not come."""
-    from mcp_backend.inbox import TAIL
+    from mcp_backend.people.inbox import TAIL
 
     try:
         typed = input(f"Type the last {TAIL} characters of the digest to approve, anything else to leave it: ")

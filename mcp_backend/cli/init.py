@@ -29,7 +29,9 @@ def add(commands: arguments.Commands) -> None:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from mcp_backend import busy, connecting, draft, persona, policy, ready
+    from mcp_backend import busy, persona, policy
+    from mcp_backend.cli import draft, ready
+    from mcp_backend.hosts import connecting
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint, plain
     from mcp_backend.workspace import detect

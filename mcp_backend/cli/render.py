@@ -22,9 +22,11 @@ def add(commands: arguments.Commands) -> None:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from mcp_backend import persona, ready, seat
+    from mcp_backend import persona
+    from mcp_backend.cli import ready
     from mcp_backend.hosts import host, placing
     from mcp_backend.hosts.site import site
+    from mcp_backend.people import seat
     from mcp_backend.settings import workspace
     from mcp_backend.terminal import paint
 

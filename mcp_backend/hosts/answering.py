@@ -30,7 +30,7 @@ def answer(name: str, data: bytes, tell: Callable[[Path], str | None]) -> str | 
 
 def take(state: Path) -> str:
     """The answers that wait there; another hook is not told again."""
-    from mcp_backend import answers
+    from mcp_backend.people import answers
 
     return answers.take(state)
 

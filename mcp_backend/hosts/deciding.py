@@ -4,8 +4,8 @@ import json
 import time
 from contextlib import closing
 
-from mcp_backend.decided import about
 from mcp_backend.hosts.known import Known
+from mcp_backend.people.decided import about
 
 LOOKED_AT = 200
 
@@ -16,7 +16,7 @@ def decided(here: Known, paths: list[str]) -> dict[str, str]:
     import sqlite3
 
     from mcp_backend import persona, policy
-    from mcp_backend.store_policy import LOCAL
+    from mcp_backend.policy.store import LOCAL
 
     database = here.workspace.state / "store.db"
     if not database.is_file():

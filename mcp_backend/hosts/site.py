@@ -85,7 +85,8 @@ SETTINGS = (
 
 def site(place: Workspace, policy: Policy) -> Site:
     """The site of a workspace."""
-    from mcp_backend import connecting, persona
+    from mcp_backend import persona
+    from mcp_backend.hosts import connecting
     from mcp_backend.tools import TOOLSETS, enabled
     from mcp_backend.workspace import listing, ownership
     from mcp_backend.workspace.current import roots_before, roots_of

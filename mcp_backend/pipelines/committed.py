@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcp_backend.errors import FailedPrecondition, InvalidArgument
-from mcp_backend.outbox_policy import Outbox
 from mcp_backend.policy import EngineSettings, Policy
+from mcp_backend.policy.outboxes import Outbox
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -3,10 +3,10 @@
 import asyncio
 from typing import cast
 
-from mcp_backend.outbox_policy import Outbox
 from mcp_backend.pipelines.brokers import overlaps
 from mcp_backend.pipelines.model import System
 from mcp_backend.pipelines.scan import scan
+from mcp_backend.policy.outboxes import Outbox
 from mcp_backend.settings import Workspace
 
 FRESH_SECONDS = 10.0

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from mcp_backend import decisions
 from mcp_backend.app import App
+from mcp_backend.people import decisions
 from mcp_backend.resources.base import Resource
 
 

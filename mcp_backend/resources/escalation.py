@@ -10,7 +10,7 @@ from mcp_backend.app import App
 from mcp_backend.errors import NotFound
 from mcp_backend.resources import rehearsal
 from mcp_backend.resources.base import Resource
-from mcp_backend.scopes import check_resource
+from mcp_backend.serving.scopes import check_resource
 from mcp_backend.tools.check_escalation import brief, full
 
 
@@ -24,7 +24,7 @@ async def _one(app: App, values: Mapping[str, str]) -> str:
 
 async def _page(app: App, values: Mapping[str, str]) -> str:
     """What it rests on tells the schema, or a contract: who may not read that may not read it here."""
-    from mcp_backend.inbox import Inbox
+    from mcp_backend.people.inbox import Inbox
     from mcp_backend.web import evidence, one
 
     row = await escalations.get(app.store, values["id"])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mcp_backend import installing
 from mcp_backend.errors import InvalidArgument, Unavailable
+from mcp_backend.policy.store import LOCAL, Shared
 from mcp_backend.settings import resolve
 from mcp_backend.store.base import Row, Store
 from mcp_backend.store.sqlite import open_sqlite
-from mcp_backend.store_policy import LOCAL, Shared
 
 if TYPE_CHECKING:
     from mcp_backend.policy import EngineSettings

@@ -5,9 +5,10 @@ import json
 
 from pydantic import Field
 
-from mcp_backend import decisions, escalations, routing
+from mcp_backend import escalations
 from mcp_backend.app import App
 from mcp_backend.errors import Json
+from mcp_backend.people import decisions, routing
 from mcp_backend.store import Row, Store
 from mcp_backend.tools.base import Plan, Result, Tool
 

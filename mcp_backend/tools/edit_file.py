@@ -43,7 +43,7 @@ class EditFile(Tool):
     edits: tuple[Edit, ...] = Field(min_length=1, max_length=MOST)
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend import decided
+        from mcp_backend.people import decided
 
         return await decided.looked_up(app, await asyncio.to_thread(self._planned, app))
 

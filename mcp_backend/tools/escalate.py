@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mcp_backend import decisions, escalations, questions, routing
+from mcp_backend import escalations
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument, Json
+from mcp_backend.people import decisions, questions, routing
 from mcp_backend.persona import Kind
 from mcp_backend.store import Row
 from mcp_backend.tools.base import Plan, Result, Tool

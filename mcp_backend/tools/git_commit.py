@@ -50,7 +50,7 @@ class GitCommit(Tool):
     amend: bool = False
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend import decided
+        from mcp_backend.people import decided
         from mcp_backend.workspace import commits, receipts
         from mcp_backend.workspace.code import decisions
 

@@ -55,7 +55,7 @@ class GitPush(Tool):
     force_with_lease: bool = False
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend import decided
+        from mcp_backend.people import decided
 
         return await decided.looked_up(app, await asyncio.to_thread(self._planned, app))
 

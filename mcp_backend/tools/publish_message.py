@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcp_backend.contracts.messages import Index
     from mcp_backend.engines.outcomes import Message
     from mcp_backend.engines.publishing import Publisher
-    from mcp_backend.outbox_policy import Outbox
+    from mcp_backend.policy.outboxes import Outbox
 
 BATCH = 1000
 SHOWN_SECRETS = 20

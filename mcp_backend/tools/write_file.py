@@ -31,7 +31,7 @@ class WriteFile(Tool):
     expected_sha256: str | None = None
 
     async def plan(self, app: App) -> Plan:
-        from mcp_backend import decided
+        from mcp_backend.people import decided
 
         return await decided.looked_up(app, await asyncio.to_thread(self._planned, app))
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 
 from mcp_backend.errors import FailedPrecondition, InvalidArgument
-from mcp_backend.inbox import TAIL, Inbox
+from mcp_backend.people.inbox import TAIL, Inbox
 from mcp_backend.store import Row
 from mcp_backend.terminal import plain
 from mcp_backend.web.markup import Reader

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mcp_backend.escalations import OPEN
-from mcp_backend.inbox import STEPS, TAIL, Inbox, span, spoken
+from mcp_backend.people.inbox import STEPS, TAIL, Inbox, span, spoken
 from mcp_backend.store import Row
 from mcp_backend.terminal import hidden, plain
 from mcp_backend.web import evidence

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from mcp_backend.escalations import OPEN
-from mcp_backend.inbox import span
+from mcp_backend.people.inbox import span
 from mcp_backend.store import Row
 from mcp_backend.web.markup import Reader, page, tag, text, words
 from mcp_backend.web.one import by

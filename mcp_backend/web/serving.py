@@ -5,9 +5,9 @@ import asyncio
 import socket
 import sys
 
-from mcp_backend import seat
 from mcp_backend.errors import InvalidArgument, PermissionDenied
-from mcp_backend.listening import listener
+from mcp_backend.people import seat
+from mcp_backend.serving.listening import listener
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def serve(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace, listening: socket.socket) -> int:
     import uvicorn
 
-    from mcp_backend.inbox import open_inbox
+    from mcp_backend.people.inbox import open_inbox
     from mcp_backend.web.site import Door, site
 
     host = f"127.0.0.1:{listening.getsockname()[1]}"

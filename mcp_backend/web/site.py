@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from mcp_backend import audit
 from mcp_backend.errors import BackendError, NotFound
-from mcp_backend.inbox import Inbox
+from mcp_backend.people.inbox import Inbox
 from mcp_backend.store import Row
 from mcp_backend.web import evidence, forms, kept, pages, sharing
 from mcp_backend.web.markup import Reader, page, text

@@ -12,7 +12,7 @@ from mcp_backend import settings
 from mcp_backend.contracts.calling import engine_ports
 from mcp_backend.errors import InvalidArgument, Unavailable
 from mcp_backend.policy import Environment, Policy
-from mcp_backend.service_policy import Service
+from mcp_backend.policy.services import Service
 
 Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "grpc": 80, "grpcs": 443}

@@ -8,7 +8,7 @@ from typing import Any, cast
 from mcp_backend import settings
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.policy import Policy
-from mcp_backend.service_policy import CREDENTIAL, REFERENCE, Service
+from mcp_backend.policy.services import CREDENTIAL, REFERENCE, Service
 from mcp_backend.settings import Workspace
 from mcp_backend.workspace import naming, secrets_scan
 

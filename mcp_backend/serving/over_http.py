@@ -27,15 +27,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_backend.app import App, read_policy
 from mcp_backend.errors import BackendError, InvalidArgument
-from mcp_backend.health import Draining, Health
-from mcp_backend.http_limits import IDLE_SECONDS, Impatient, connections
-from mcp_backend.listening import listener
-from mcp_backend.serving_policy import Http
+from mcp_backend.policy.serving import Http
+from mcp_backend.serving.health import Draining, Health
+from mcp_backend.serving.http_limits import IDLE_SECONDS, Impatient, connections
+from mcp_backend.serving.listening import listener
+from mcp_backend.serving.transports import CHANGES
 from mcp_backend.settings import workspace
-from mcp_backend.transports import CHANGES
 
 if TYPE_CHECKING:
-    from mcp_backend.access import Verifier
+    from mcp_backend.serving.access import Verifier
 
 
 def serve(server: Server[App], options: argparse.Namespace) -> int:
@@ -82,8 +82,8 @@ def loopback(host: str) -> bool:
 def webhooks(start: Path) -> list[Route]:
     """`POST /webhooks/NAME`, where the policy names systems that bring people's decisions. A signature, not a token of
     this server, says who sends."""
-    from mcp_backend import webhooks as deliveries
-    from mcp_backend.inbox import open_inbox
+    from mcp_backend.people.inbox import open_inbox
+    from mcp_backend.serving import webhooks as deliveries
 
     if not read_policy(workspace(start), start).webhooks:
         return []
@@ -155,13 +155,13 @@ class _Endpoint:
 
 
 def _settings(http: Http) -> AuthSettings | None:
-    from mcp_backend import access  # brings cryptography
+    from mcp_backend.serving import access  # brings cryptography
 
     return access.settings(http) if http.authenticated else None
 
 
 def _verifier(http: Http) -> "Verifier | None":
-    from mcp_backend.access import Verifier
+    from mcp_backend.serving.access import Verifier
 
     return Verifier(http) if http.authenticated else None
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
 
-from mcp_backend import access_policy, asking_policy, migrating, sandbox
-from mcp_backend.access_policy import Access
-from mcp_backend.asking_policy import Asking, Webhook, read_webhooks
 from mcp_backend.errors import InvalidArgument
-from mcp_backend.migrating import Migrating
-from mcp_backend.outbox_policy import Outbox, read_outbox
+from mcp_backend.policy import access, asking, migrating, sandbox
+from mcp_backend.policy.access import Access
+from mcp_backend.policy.asking import Asking, Webhook, read_webhooks
+from mcp_backend.policy.migrating import Migrating
+from mcp_backend.policy.outboxes import Outbox, read_outbox
+from mcp_backend.policy.sandbox import Sandbox
+from mcp_backend.policy.services import Service, read_service
+from mcp_backend.policy.serving import HTTP_KEYS, Http, read_http
+from mcp_backend.policy.store import LOCAL, Shared, read_store
 from mcp_backend.promises import ENVIRONMENTS, STRICTNESS, Constraint, Environment, Outcome, Verdict, looser, seconds
 from mcp_backend.records import dataclass, field, replace
-from mcp_backend.sandbox import Sandbox
-from mcp_backend.service_policy import Service, read_service
-from mcp_backend.serving_policy import HTTP_KEYS, Http, read_http
-from mcp_backend.store_policy import LOCAL, Shared, read_store
 
 __all__ = [
     "ENVIRONMENTS", "KINDS", "POLICY_FILE", "STRICTNESS", "Constraint", "EngineSettings", "Environment", "Outcome",
@@ -101,7 +101,7 @@ _SECTIONS = {
     "escalations": None,
     "webhooks": None,
 }
-_ENGINE_KEYS = {"kind", "url", "environment", "migrations", *migrating.KEYS, *access_policy.KEYS}
+_ENGINE_KEYS = {"kind", "url", "environment", "migrations", *migrating.KEYS, *access.KEYS}
 _CONSTRAINT_KEYS = {
     "outcome", "disabled_because", "approvers", "channels", "environments", "expires", "parameters"
 }  # fmt: skip
@@ -164,7 +164,7 @@ def load(path: Path | None, promises: tuple[Constraint, ...]) -> Policy:
         sandbox=sandbox.read(file, _table(data, "sandbox")),
         http=read_http(file, _table(data, "http")),
         services=MappingProxyType({n: read_service(file, n, t) for n, t in _table(data, "services").items()}),
-        asking=asking_policy.read(file, _table(data, "escalations")),
+        asking=asking.read(file, _table(data, "escalations")),
         webhooks=read_webhooks(file, _table(data, "webhooks")),
         store=LOCAL if store is None else read_store(path, store),
         allowed_signers=signers,
@@ -237,7 +237,7 @@ def _engine(file: str, name: str, value: object) -> EngineSettings:
         environment=environment,
         migrations=None if migrations is None else _string(file, f"engines.{name}.migrations", migrations),
         migrating=migrating.read(file, name, table),
-        access=access_policy.read(file, name, kind, table),
+        access=access.read(file, name, kind, table),
     )
 
 

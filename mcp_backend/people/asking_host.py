@@ -18,10 +18,11 @@ import mcp_types as types
 from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from mcp_backend import escalations, routing
+from mcp_backend import escalations
 from mcp_backend.app import App
 from mcp_backend.call import call
 from mcp_backend.errors import BackendError, FailedPrecondition
+from mcp_backend.people import routing
 from mcp_backend.store import Row
 from mcp_backend.terminal import plain
 from mcp_backend.tools.base import Result, Tool

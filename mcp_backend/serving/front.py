@@ -17,7 +17,8 @@ import threading
 from collections import deque
 from zlib import crc32
 
-from mcp_backend import resident, ui
+from mcp_backend.hosts import resident
+from mcp_backend.serving import ui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all of this.
@@ -87,9 +88,9 @@ def kept(options: list[str]) -> tuple[str, str, dict[str, str]]:
 
 def stamp(options: list[str]) -> str:
     """Everything the answers depend on: these files, the SDK's, the interpreter, the options."""
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parts = [sys.version, here, *options]
-    for folder in (here, f"{here}/tools", f"{here}/resources", *persona(here)):
+    for folder in (here, f"{here}/policy", f"{here}/serving", f"{here}/tools", f"{here}/resources", *persona(here)):
         try:
             with os.scandir(folder) as entries:
                 seen = [(e.name, e.stat()) for e in entries if e.name.endswith((".py", ".md", ".toml"))]
@@ -205,7 +206,7 @@ class Wire:
 
     def readline(self) -> str:
         """The next line of the host that the SDK can read, waiting for it; empty at the end."""
-        from mcp_backend import unread
+        from mcp_backend.serving import unread
 
         self._serving = True
         while True:

@@ -17,9 +17,9 @@ from hashlib import sha256
 from typing import Any, cast
 
 from mcp_backend import escalations
-from mcp_backend.asking_policy import Webhook
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, PermissionDenied
-from mcp_backend.inbox import Inbox
+from mcp_backend.people.inbox import Inbox
+from mcp_backend.policy.asking import Webhook
 from mcp_backend.settings import resolve
 from mcp_backend.store import Row, Store
 from mcp_backend.terminal import plain

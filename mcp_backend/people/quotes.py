@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mcp_backend import questions
+from mcp_backend.people import questions
 from mcp_backend.settings import sha256
 
 FIELDS: Mapping[str, str] = {

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mcp_backend import wording
 from mcp_backend.errors import Json
+from mcp_backend.people import wording
 from mcp_backend.persona import Kind
 
 AGREED = "operations"

@@ -166,7 +166,7 @@ def start() -> None:
     try:
         os.close(alive)
         if not os.fork():  # A child of nobody's: the server waits for none but its own.
-            from mcp_backend import residing
+            from mcp_backend.hosts import residing
 
             residing.reside(ended)
     finally:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mcp_backend.doctor import Finding
+from mcp_backend.doctor.checks import Finding
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
 

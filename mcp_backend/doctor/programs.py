@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mcp_backend.doctor import Finding, State
+from mcp_backend.doctor.checks import Finding, State
 from mcp_backend.errors import BackendError, Json
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from mcp_backend import audit, quotes
+from mcp_backend import audit
 from mcp_backend.errors import FailedPrecondition, InvalidArgument, Json, NotFound, PermissionDenied
+from mcp_backend.people import quotes
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, Policy, seconds
 from mcp_backend.store import Row, Store

@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 from time import monotonic
 
-from mcp_backend import resident
-from mcp_backend.resident import CHILDREN, KEY, OTHER, SAID, SECONDS, SILENT, YOURS
+from mcp_backend.hosts import resident
+from mcp_backend.hosts.resident import CHILDREN, KEY, OTHER, SAID, SECONDS, SILENT, YOURS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

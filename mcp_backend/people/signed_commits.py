@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcp_backend.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
-from mcp_backend.inbox import Inbox
+from mcp_backend.people.inbox import Inbox
 from mcp_backend.store import Row
 from mcp_backend.terminal import plain
 

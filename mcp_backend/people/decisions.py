@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_backend import questions
 from mcp_backend.errors import FailedPrecondition, NotFound, Unavailable
+from mcp_backend.people import questions
 from mcp_backend.store import Row
 from mcp_backend.terminal import plain
 

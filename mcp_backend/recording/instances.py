@@ -11,7 +11,7 @@ from datetime import datetime
 
 from mcp_backend import audit
 from mcp_backend.errors import Unavailable
-from mcp_backend.recent import Recent
+from mcp_backend.recording.recent import Recent
 from mcp_backend.store import Store
 
 SWEEP_SECONDS = 30.0

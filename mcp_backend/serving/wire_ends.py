@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from mcp_backend.front import Wire
+    from mcp_backend.serving.front import Wire
 
 AT_ONCE = select.PIPE_BUF
 """Bytes that a pipe takes without a wait once `poll` calls it writable (pipe(7))."""

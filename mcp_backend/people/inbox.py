@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from mcp_backend import answers, escalations, persona, routing
+from mcp_backend import escalations, persona
+from mcp_backend.people import answers, routing
 from mcp_backend.persona import Kind
 from mcp_backend.policy import Constraint, Policy
 from mcp_backend.settings import Workspace, user, workspace

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mcp_backend import front
+from mcp_backend.serving import front
 from mcp_backend.settings import hide_credentials
 
 HANDSHAKES = ("2025-11-25", "2025-06-18")

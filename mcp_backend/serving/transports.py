@@ -8,14 +8,15 @@ import anyio
 from mcp.server import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 
-from mcp_backend import log_lines, memory, telemetry, wire_ends
+from mcp_backend import telemetry
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.server import Options, build
+from mcp_backend.serving import log_lines, memory, wire_ends
 from mcp_backend.tools import TOOLSETS
 
 if TYPE_CHECKING:
-    from mcp_backend.front import Wire
+    from mcp_backend.serving.front import Wire
 
 CHANGES = NotificationOptions(prompts_changed=False, resources_changed=True, tools_changed=False)
 
@@ -38,7 +39,7 @@ def _serve(options: argparse.Namespace) -> int:
         gc.enable()
         anyio.run(_stdio, server, options.wire)
         return 0
-    from mcp_backend import over_http
+    from mcp_backend.serving import over_http
 
     return over_http.serve(server, options)
 

@@ -58,16 +58,16 @@ async def examine(place: Workspace, start: Path) -> list[Finding]:
         lambda: asyncio.to_thread(_frontend, place, settings),
         lambda: _store(place, settings),
     ]
-    from mcp_backend import doctor_hosts, doctor_programs
+    from mcp_backend.doctor import hosts, programs
 
     await tell("asking the engines and the store, looking whose the files are")
     answers = await asyncio.gather(*(look() for look in looks))
     await tell("looking at the hosts of this repository, and whether the tests can start")
-    hosts = await asyncio.to_thread(doctor_hosts.examine, place, settings)
-    tests = await asyncio.to_thread(doctor_programs.tests, settings, place)
+    of_hosts = await asyncio.to_thread(hosts.examine, place, settings)
+    tests = await asyncio.to_thread(programs.tests, settings, place)
     await tell("trying the fence that programs run in")
     return [*found, *answers[:-2], tests, answers[-2], _promises(settings), answers[-1],
-            await doctor_programs.sandbox(settings, place), *hosts]  # fmt: skip
+            await programs.sandbox(settings, place), *of_hosts]  # fmt: skip
 
 
 def _workspace(place: Workspace) -> Finding:
@@ -202,7 +202,7 @@ def _promises(settings: Policy) -> Finding:
 async def _store(place: Workspace, settings: Policy) -> Finding:
     """Whether the store can be written and its audit chain holds."""
     from mcp_backend import audit
-    from mcp_backend.seals import Seals, seals
+    from mcp_backend.recording.seals import Seals, seals
     from mcp_backend.store import apart, open_store
 
     shared = settings.store

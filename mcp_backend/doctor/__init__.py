@@ -1,0 +1,1 @@
+"""`mcp-backend doctor`: whether everything this server needs is in place."""

@@ -1,0 +1,1 @@
+"""What people are asked, how they answer, and how an answer reaches whoever waits."""
