@@ -16,7 +16,7 @@ from mcp_backend.errors import (
     Unavailable,
 )
 from mcp_backend.migrations.model import Step
-from mcp_backend.migrations.statements import Statement, place
+from mcp_backend.migrations.statements import SHORT, Statement, place, without_passwords
 from mcp_backend.settings import hide_credentials
 
 RETRIED = ("55P03", "40P01", "40001")
@@ -60,6 +60,7 @@ def refused(
     details: dict[str, Json] = {"sqlstate": said.sqlstate, "file": step.file.where, "version": step.file.version}
     details |= {"line": line} if line else {}
     details |= {"column": column} if column else {}
+    details |= {"statement": without_passwords(statement.sql)[:SHORT]} if statement else {}
     more = {"hint": said.hint, "detail": said.detail, "context": error.diag.context or ""}
     details |= {key: hide_credentials(text)[:500] for key, text in more.items() if text}
     details["applied"] = list[Json](left.applied)

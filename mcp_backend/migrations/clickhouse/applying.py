@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mcp_backend.engines.ch.errors import ServerError
-from mcp_backend.errors import Aborted, FailedPrecondition, InvalidArgument, OutcomeUnknown
+from mcp_backend.errors import Aborted, FailedPrecondition, InvalidArgument, Json, OutcomeUnknown
 from mcp_backend.migrations.clickhouse import differences, following, history, subject, target, turn
 from mcp_backend.migrations.clickhouse.history import Checkpoint, History
 from mcp_backend.migrations.clickhouse.language import Name, Statement
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Progress: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]
 TURN_SECONDS = 30.0
+SHOWN = 400
+"""Characters of a failed statement that the error has."""
 ASK_SECONDS = 280.0
 """How long one request may be silent; what takes longer is followed in system.mutations."""
 
@@ -167,14 +169,15 @@ async def _statement(run: _Run, step: Step, statement: Statement, point: Checkpo
             f"{run.past.quoted}: repeat the call, which finds out whether it had its effect, or says what to look at"
         ) from None
     except following.Failed as failed:
-        raise await _refused(run, where, before, tables, point, failed.reason, 341) from None
+        raise await _refused(run, step, statement, before, tables, point, failed.reason, 341) from None
     except ServerError as error:
-        raise await _refused(run, where, before, tables, point, error.message, error.code) from None
+        raise await _refused(run, step, statement, before, tables, point, error.message, error.code) from None
 
 
 async def _refused(
-    run: _Run, where: str, before: Schema, tables: frozenset[Name], point: Checkpoint, reason: str, code: int
-) -> InvalidArgument:
+    run: _Run, step: Step, statement: Statement, before: Schema, tables: frozenset[Name], point: Checkpoint,
+    reason: str, code: int,
+) -> InvalidArgument:  # fmt: skip
     """The error for what the server refused, once what it left half-done was taken back."""
     undone = await following.undo(run.engine, before, tables)
     same = await history.structure(run.engine, run.past) == point.before
@@ -187,8 +190,13 @@ async def _refused(
     )
     said = "; its change of type was taken back (KILL MUTATION, MODIFY COLUMN), no value was lost" if undone else ""
     wrong = "" if same else ". The schema is not what it was before it: look at it (db_schema) first"
+    details: dict[str, Json] = {
+        "code": code, "file": step.file.where, "version": step.file.version, "line": statement.line,
+        "statement": statement.shown[:SHOWN], "kept": point.done, "applied": [done.version for done in run.done],
+    }  # fmt: skip
     return InvalidArgument(
-        f"{where}: {reason[:400]} (code {code}){said}; {run.applied}; {left}{wrong}", details={"code": code}
+        f"{step.file.where}:{statement.line}: {reason[:400]} (code {code}){said}; {run.applied}; {left}{wrong}",
+        details=details,
     )
 
 

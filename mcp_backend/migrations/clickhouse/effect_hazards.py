@@ -122,6 +122,10 @@ def _columns(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
             stored = known.stored and old.default_kind != "ALIAS"
             if stored:
                 yield hazard(
+                    "destructive_drop", number, "needs_approval", f"drops {place} and what it holds",
+                    "stop reading and writing it first; drop it in a later migration", "catalog", rows=known.rows,
+                )  # fmt: skip
+                yield hazard(
                     "destructive_data", number, "needs_approval",
                     f"the values of {place} are deleted ({spoken(estimating.moved(known, [old.name]))} of "
                     f"{known.rows} rows)",

@@ -27,6 +27,8 @@ def judge(net: Net) -> Iterator[Hazard]:
                 "destructive_data", number, "needs_approval", f"{table}.{column} is dropped and made anew, empty"
             )
             continue
+        if any(e.seen.number == number and e.seen.parsed.node == "DropStmt" for e in net.effects):
+            yield hazard("cascade_victim", number, "needs_approval", f"CASCADE also drops {table}.{column}")
         yield hazard(
             "destructive_drop", number, "needs_approval", f"drops {table}.{column} and what it holds",
             evidence={"target_rows": net.world.size(table).rows},
@@ -36,6 +38,10 @@ def judge(net: Net) -> Iterator[Hazard]:
     for change in net.changes.changed("col"):
         if _base(change.oid, net):
             yield from _column(net, change)
+        elif (before := str((change.before or {})["name"])) != (after := str((change.after or {})["name"])):
+            reason = f"{net.name(change.oid)}.{before} becomes {after}: running code that names the old one fails"
+            for identifier in ("rename_column", "breaks_old_readers"):
+                yield hazard(identifier, net.statement(change), "warn", reason)
     for change in net.changes.added("col"):
         after, table = change.after or {}, net.world.name(change.oid)
         number = net.statement(change)
@@ -80,6 +86,11 @@ def _column(net: Net, change: Change) -> Iterator[Hazard]:
             yield hazard("json_type", number, "warn", f"{table}.{name} is json, not jsonb")
     if before["notnull"] and not after["notnull"]:
         yield hazard("drop_not_null", number, "warn", f"{table}.{name} may be NULL from now on: readers must handle it")
+    if after["identity"] == "a" and before["identity"] != "a" and before["name"] == name:
+        yield hazard(
+            "breaks_old_writers", number, "warn",
+            f"{table}.{name} is GENERATED ALWAYS from now on: an INSERT of running code that gives its value fails",
+        )  # fmt: skip
     lost = before["has_default"] and not after["has_default"] and not after["identity"]
     if (lost or (before["identity"] and not after["identity"] and not after["has_default"])) and after["notnull"]:
         yield hazard(

@@ -8,6 +8,7 @@ from mcp_backend.migrations.rehearsal.observe import Failed, Seen
 from mcp_backend.migrations.rehearsal.play import Played
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
+from mcp_backend.migrations.statements import place
 from mcp_backend.settings import hide_credentials
 
 _DATA = {
@@ -54,7 +55,7 @@ def failed(error: Failed, seen: Seen, installable: frozenset[str]) -> Iterator[H
     """The hazards of one error."""
     reason = f"{_said(error)} (SQLSTATE {error.sqlstate})"
     number, parsed = seen.number, seen.parsed
-    evidence = _evidence(error)
+    evidence = _evidence(error) | _where(error, seen)
     if identifier := _DATA.get(error.sqlstate):
         # A statement that brings its own rows fails by itself; one that only changes the schema fails on rows there.
         yield hazard(identifier, number, "reject", reason, evidence=evidence)
@@ -104,7 +105,17 @@ def _evidence(error: Failed) -> dict[str, Json]:
             found["untrusted"] = f"({key[1]})=({key[2][:80]})"
     elif error.detail:
         found["detail"] = hide_credentials(error.detail)[:400]
-    return found
+    more = {"hint": error.hint, "context": error.context}
+    return found | {key: hide_credentials(text)[:300] for key, text in more.items() if text}
+
+
+def _where(error: Failed, seen: Seen) -> dict[str, Json]:
+    """The file and the line that failed, with the column where the server points into the statement."""
+    line, column = seen.parsed.line, 0
+    if line and error.position:
+        line, column = place(line, seen.parsed.sql, error.position)
+    found: dict[str, Json] = {"file": file} if (file := seen.parsed.file or seen.file) else {}
+    return found | ({"line": line} if line else {}) | ({"column": column} if column else {})
 
 
 def _notices(seen: Seen) -> Iterator[Hazard]:

@@ -27,10 +27,16 @@ def judge(net: Net) -> Iterator[Hazard]:
 def _constraints(net: Net) -> Iterator[Hazard]:
     alive = {oid for oid, _ in net.there("rel")}
     columns = {(key[1], key[2]) for key in net.end if key[0] == "col"}
+    types = dict(net.there("typ"))
     now = {(doc["rel"], doc["type"], tuple(doc["keys"] or ())) for _, doc in net.there("con")}
     for change in net.changes.removed("con"):
         doc = change.before or {}
         kind, table = _CONSTRAINTS.get(str(doc["type"])), int(doc["rel"])
+        if doc["type"] == "c" and (domain := types.get(int(doc["typ"]))):
+            if not any(d["typ"] == doc["typ"] and d["type"] == "c" for _, d in net.there("con")):
+                reason = f"the domain {domain['name']} loses its check {doc['name']}"
+                yield hazard("integrity_removed", net.statement(change), "warn", reason)
+            continue
         if kind is None or table not in alive or (table, doc["type"], tuple(doc["keys"] or ())) in now:
             continue
         if any((table, key) not in columns for key in doc["keys"] or ()):
@@ -41,6 +47,12 @@ def _constraints(net: Net) -> Iterator[Hazard]:
             "integrity_removed", net.statement(change), "warn",
             f"{net.name(table)} loses its {kind} {doc['name']}",
         )  # fmt: skip
+    for change in net.changes.changed("con"):
+        before, after = change.before or {}, change.after or {}
+        if before["valid"] and not after["valid"]:  # nothing but NOT ENFORCED makes it so
+            kind = _CONSTRAINTS.get(str(after["type"]), "constraint")
+            reason = f"the {kind} {after['name']} of {net.name(int(after['rel']))} is no longer enforced"
+            yield hazard("integrity_removed", net.statement(change), "warn", reason)
 
 
 def _unique(net: Net) -> Iterator[Hazard]:

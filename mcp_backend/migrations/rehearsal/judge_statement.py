@@ -17,6 +17,7 @@ _SERVER = re.compile(
     r"pg_create_restore_point|pg_drop_replication_slot|pg_create_\w*replication_slot|pg_wal_replay_\w+)$"
 )
 _SAFE_LANGUAGES = ("sql", "plpgsql")
+_NO_LIMIT = re.compile(r"\block_timeout\b'?\s*(=|,|\bto\b)\s*('0[a-z]*'|0\b)", re.IGNORECASE)
 _IN_TEXT = (
     (re.compile(r"\bcopy\b[^;]*\bprogram\b", re.IGNORECASE), "server_side_program", "COPY … PROGRAM"),
     (re.compile(r"\b(pg_read_(binary_)?file|pg_ls_dir|lo_import|lo_export)\s*\(", re.IGNORECASE), "filesystem_access",
@@ -24,6 +25,7 @@ _IN_TEXT = (
     (re.compile(r"\balter\s+system\b", re.IGNORECASE), "server_configuration", "ALTER SYSTEM"),
     (re.compile(r"session_replication_role", re.IGNORECASE), "disable_trigger_all", "session_replication_role"),
     (re.compile(r"\bdblink\w*\s*\(", re.IGNORECASE), "server_side_program", "dblink"),
+    (_NO_LIMIT, "disables_lock_timeout", "lock_timeout = 0: what comes after it waits for locks without end"),
 )  # fmt: skip
 
 
@@ -91,6 +93,8 @@ def _functions(parsed: Parsed, number: int) -> Iterator[Hazard]:
                 yield hazard(identifier, number, "reject", f"calls {name}()", source="statement")
         if name == "set_config" and "session_replication_role" in parsed.sql:
             yield hazard("disable_trigger_all", number, "reject", "switches all triggers off", source="statement")
+        if name == "set_config" and _NO_LIMIT.search(parsed.sql):
+            yield _endless(number)
     if text := bodies(parsed):
         for pattern, identifier, what in _IN_TEXT:
             if pattern.search(text):
@@ -108,11 +112,12 @@ def _settings(parsed: Parsed, number: int) -> Iterator[Hazard]:
     zero = "'0'" in parsed.sql or re.search(r"(=|\bto\b)\s*('0\w*'|0|default)\s*$", parsed.sql.strip(), re.IGNORECASE)
     reset = parsed.tree.get("kind") in ("VAR_SET_DEFAULT", "VAR_RESET", "VAR_RESET_ALL")
     if (name == "lock_timeout" and (zero or reset)) or parsed.tree.get("kind") == "VAR_RESET_ALL":
-        yield hazard(
-            "disables_lock_timeout", number, "reject",
-            "the statements after it wait for locks without end, and everybody else queues behind them",
-            source="statement",
-        )  # fmt: skip
+        yield _endless(number)
+
+
+def _endless(number: int) -> Hazard:
+    reason = "the statements after it wait for locks without end, and everybody else queues behind them"
+    return hazard("disables_lock_timeout", number, "reject", reason, source="statement")
 
 
 def _roles(parsed: Parsed, number: int) -> Iterator[Hazard]:

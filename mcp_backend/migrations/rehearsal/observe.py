@@ -47,6 +47,7 @@ class Failed:
     column: str = ""
     position: int = 0
     context: str = ""
+    hint: str = ""
 
 
 @dataclass(slots=True)
@@ -278,6 +279,7 @@ def failure(error: psycopg.Error) -> Failed:
     return Failed(
         error.sqlstate or "", d.message_primary or str(error), d.message_detail or "", d.constraint_name or "",
         d.table_name or "", d.column_name or "", int(d.statement_position or 0), d.context or "",
+        d.message_hint or "",
     )  # fmt: skip
 
 

@@ -29,8 +29,9 @@ class Unit:
 
     @property
     def atomic(self) -> bool:
-        """Whether it is one transaction."""
-        return all(part.transaction for part in self.parts) and len(self.parts) <= 1
+        """Whether it is one transaction, which no statement of it ends: what is rolled back leaves no trace."""
+        one = all(part.transaction for part in self.parts) and len(self.parts) <= 1
+        return one and not any(statement.control for part in self.parts for statement in part.statements)
 
     @property
     def statements(self) -> list[Parsed]:

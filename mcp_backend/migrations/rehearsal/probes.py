@@ -175,7 +175,7 @@ def _column(change: Change, number: int, place: sql.Identifier, table: str, pars
                 column, place, back, sql.Literal(SHOWN)
             )
             reason = f"values of {table}.{before['name']} are cut or rounded when it becomes {after['type']}"
-            yield Question("destructive_data", number, "needs_approval", reason, query, always=True)
+            yield Question("truncation", number, "needs_approval", reason, query, always=True)
 
 
 def _raw(text: str) -> sql.SQL:
@@ -198,15 +198,8 @@ async def _asked(source: AsyncConnection[Any], question: Question) -> list[Hazar
         return f"whether {question.reason}: the target did not answer within {SECONDS} s"
     except psycopg.Error:
         return []
-    found = [
-        hazard(
-            question.identifier, question.statement, question.severity, reason, source="target_data", evidence=evidence
-        )
+    beside = "fails_on_existing_data" if question.severity == "reject" else "destructive_data"
+    return [
+        hazard(identifier, question.statement, question.severity, reason, source="target_data", evidence=evidence)
+        for identifier in (question.identifier, beside)
     ]
-    if question.severity == "reject":
-        found.append(
-            hazard(
-                "fails_on_existing_data", question.statement, "reject", reason, source="target_data", evidence=evidence
-            )
-        )
-    return found
