@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from mcp_backend.migrations.rehearsal.effects import World
-from mcp_backend.migrations.rehearsal.kinds import Parsed, bodies, functions, walk
+from mcp_backend.migrations.rehearsal.kinds import Parsed, bodies, functions, strings, walk
 from mcp_backend.migrations.rehearsal.report import Hazard
 from mcp_backend.migrations.rehearsal.words import hazard
 
@@ -37,6 +37,9 @@ def judge(statements: list[Parsed], world: World, ran: set[int]) -> Iterator[Haz
         number += 0 if parsed.control else 1
         if parsed.node != "CreateExtensionStmt" or parsed.tree.get("extname") not in there:
             yield from _forbidden(parsed, number)
+        if changed := sorted(_extensions(parsed) & there):
+            verb = "drops" if parsed.node == "DropStmt" else "changes"
+            yield hazard("extension", number, "needs_approval", f"{verb} the extension {', '.join(changed)}")
         yield from _functions(parsed, number)
         yield from _settings(parsed, number)
         yield from _roles(parsed, number)
@@ -74,6 +77,14 @@ def _forbidden(parsed: Parsed, number: int) -> Iterator[Hazard]:
                 yield hazard("server_side_program", number, severity, f"a function in the language {language}")
         case _:
             pass
+
+
+def _extensions(parsed: Parsed) -> set[str]:
+    """Extensions that are dropped, brought to another version or given other members."""
+    if parsed.node == "DropStmt" and parsed.tree.get("removeType") == "OBJECT_EXTENSION":
+        return set(strings(parsed.tree.get("objects")))
+    altered = parsed.node in ("AlterExtensionStmt", "AlterExtensionContentsStmt")
+    return {str(parsed.tree.get("extname", ""))} if altered else set()
 
 
 def _option(parsed: Parsed, name: str) -> str:

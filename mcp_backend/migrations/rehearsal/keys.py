@@ -67,13 +67,13 @@ async def behind(
     feeding = await (await conn.execute(FEEDING.encode())).fetchall()
     for table, column, oid, schema, name, most in feeding:
         rows = world.size(former).rows if (former := world.name(table)) else 0
-        if oid not in before and most < rows:
-            reason = f"{schema}.{name} ends at {most:,}, and {former} has about {rows:,} rows"
-            found.append(hazard("sequence_exhaustion", 0, "warn", reason, source="target_data"))
-        elif bounded and oid in before and (last := now.get(oid) or 0) >= NEAR_END * most:
+        if bounded and oid in before and (last := now.get(oid) or 0) >= NEAR_END * most:
             reason = f"{schema}.{name} ends at {most:,} now, and has given {last:,}"
             number = next((s.number for s in seen if s.parsed in bounded and str(name) in s.parsed.sql), 0)
             found.append(hazard("sequence_exhaustion", number, "warn", reason))
+        elif most < rows and (oid not in before or bounded):
+            reason = f"{schema}.{name} ends at {most:,}, and {former} has about {rows:,} rows"
+            found.append(hazard("sequence_exhaustion", 0, "warn", reason, source="target_data"))
         there = ("col", int(table), _place(end, int(table), str(column))) in world.start
         moved = now.get(oid) != before[oid] if oid in before else there
         doc = end.get(("rel", int(table), 0))
