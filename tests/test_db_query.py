@@ -87,6 +87,8 @@ async def test_a_refusal_names_the_field_the_sqlstate_and_the_place(shop: Path, 
         wrong = await error(client, "db_query", sql="select * from customer")
         assert wrong["details"]["near"] == ["customers"]
         assert "customers" in wrong["reason"]
+        wrong = await error(client, "db_query", sql="select * from zzz")
+        assert wrong["reason"].endswith("; there are customers, orders, paid")
         wrong = await error(client, "db_query", sql="select 1/0")
         assert wrong["details"]["sqlstate"] == "22012"
         for sql in ("", "  ", "-- only a comment", ";"):
@@ -187,6 +189,6 @@ async def test_a_cancelled_call_ends_its_query_in_the_database(
 async def seen_running(owner: psycopg.Connection[Any], wanted: int) -> None:
     """Waits until so many marked queries run in the database; the test's own time limit ends a vain wait."""
     looking = "select count(*) from pg_stat_activity where state = 'active' and query like '%cancel_me%' "
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while owner.execute((looking + "and pid <> pg_backend_pid()").encode()).fetchone() != (wanted,):
             await asyncio.sleep(0.02)

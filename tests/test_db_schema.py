@@ -63,7 +63,7 @@ async def test_a_whole_small_database_fits_with_its_columns(rich: Path, connect:
     assert shown["dialect"].startswith("postgresql 1")
     assert len(shown["version"]) == 64
     assert shown["truncated"] is False
-    assert "next" not in shown
+    assert shown["next"] is None
     assert {"applied", "pending"} <= set(shown["migrations"])
     tables = {entry["name"]: entry for entry in shown["tables"]}
     assert set(tables) == {"customers", '"Orders"', "events", "audit.log", "child", "paid"}
@@ -135,6 +135,7 @@ async def test_a_table_is_found_by_every_way_to_write_it(rich: Path, connect: Co
         unknown = await error(client, "db_schema", table="costumers")
         assert unknown["code"] == "not_found"
         assert unknown["details"]["near"][0] == "customers"
+        assert "; there are " in (await error(client, "db_schema", table="zzz"))["reason"]
         assert "an index of customers" in (await error(client, "db_schema", table="customers_pkey"))["reason"]
         for wrong in ("a b", "a.b.c.d", "'x'", "; drop table x", "."):
             assert (await error(client, "db_schema", table=wrong))["code"] in ("invalid_argument", "not_found")

@@ -16,6 +16,8 @@ async def test_a_branch_is_made_switched_to_and_deleted(service: Path, connect: 
         head = git(service, "rev-parse", "HEAD")
         made = await ask(client, "git_branch", name="feature/orders")
         assert (made["before"], made["after"]) == (None, head)
+        assert made["current"] == "main"
+        assert "action switch goes to feature/orders" in made["note"]
         assert git(service, "branch", "--show-current") == "main", "making a branch does not switch to it"
         switched = await ask(client, "git_branch", name="feature/orders", action="switch")
         assert (switched["before"], switched["after"]) == ("main", "feature/orders")

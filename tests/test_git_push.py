@@ -339,3 +339,20 @@ async def test_pointers_are_not_pushed_without_the_files_that_git_lfs_keeps(
         error = await refused(client, "git_push")
     assert (error["code"], "data/a.bin" in error["reason"]) == ("failed_precondition", True)
     assert "feature/orders" not in there(origin)
+
+
+async def test_a_commit_on_a_protected_branch_says_how_it_gets_out(
+    service: Path, origin: Path, connect: Connect
+) -> None:
+    write(service, {"config/settings.yaml": "debug: true\n"})
+    async with connect(service) as client:
+        done = await ask(client, "git_commit", message="Debug")
+        (note,) = done["notes"]
+        assert note.startswith("main is protected, so git_push refuses it")
+        assert "main is protected on origin" in (await refused(client, "git_push"))["reason"]
+        await ask(client, "git_branch", name="debug")
+        await ask(client, "git_branch", name="debug", action="switch")
+        assert (await ask(client, "git_push"))["commits"] == [done["commit"]]
+        write(service, {"config/settings.yaml": "debug: false\n"})
+        assert "notes" not in await ask(client, "git_commit", message="No debug")
+    assert there(origin)["debug"] == done["commit"]

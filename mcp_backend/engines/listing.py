@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from mcp_backend.actions import listed
 from mcp_backend.errors import InvalidArgument, Json
 
 Detail: TypeAlias = Literal["auto", "names", "columns", "full"]
@@ -13,6 +14,7 @@ Question: TypeAlias = tuple[str | None, str, str | None, Detail]
 
 MOST_NAMES = 400
 MOST_MATCHES = 8
+MOST_INSTEAD = 8
 MOST_WITH_COLUMNS = 60
 MOST_COLUMNS = 120
 ENDING_BYTES = 250
@@ -52,10 +54,8 @@ def fitting(
 def ended(entries: Sequence[Entry], total: int, tables: list[dict[str, Json]]) -> dict[str, Json]:
     """The first of `total` tables, and how to get the rest."""
     left = total - len(tables)
-    result: dict[str, Json] = {"tables": [*tables], "total": total, "truncated": left > 0}
-    if left > 0 and tables:
-        result["next"] = entries[len(tables) - 1].key
-    return result
+    following = entries[len(tables) - 1].key if left > 0 and tables else None
+    return {"tables": [*tables], "total": total, "truncated": left > 0, "next": following}
 
 
 def key(after: str) -> tuple[str, str, str]:
@@ -86,6 +86,15 @@ def near(names: Iterable[str], table: str) -> list[str]:
     close = difflib.get_close_matches(low, by_table, n=5, cutoff=0.6)
     close += [t for t in by_table if low.rstrip("s") in t and t not in close][:5]
     return [full for t in close for full in by_table[t]][:8]
+
+
+def instead(names: Sequence[str], table: str) -> tuple[str, list[str]]:
+    """What there is where no table is called `table`, in words, and the names near it."""
+    if close := near(names, table):
+        return f"near it: {', '.join(close)}", close
+    if names:
+        return f"there are {listed(sorted(names), MOST_INSTEAD)}", []
+    return "there is no table at all: db_schema names pending migrations, run_migration applies them", []
 
 
 def size(value: object) -> int:

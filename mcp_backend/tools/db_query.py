@@ -138,17 +138,15 @@ def _reads(sql: str) -> bool:
 
 
 async def _with_names(engine: "Postgresql", error: InvalidArgument) -> InvalidArgument:
-    """The error, and when a table does not exist, which ones are near its name."""
+    """The error, and when a table does not exist, what there is instead."""
     unknown = re.search(r'relation "([^"]+)" does not exist', error.reason)
     if unknown is None or not error.details or error.details.get("sqlstate") != UNDEFINED_TABLE:
         return error
     from mcp_backend.engines.pg import table
 
     async with engine.session(True, NEAR_SECONDS) as conn:
-        near = await table.near(conn, unknown[1].rpartition(".")[2])
-    if not near:
-        return error
-    return InvalidArgument(f"{error.reason}; near it: {', '.join(near)}", details={**error.details, "near": [*near]})
+        there, near = await table.instead(conn, unknown[1].rpartition(".")[2])
+    return InvalidArgument(f"{error.reason}; {there}", details={**error.details, "near": [*near]})
 
 
 def _vouched_for(app: App) -> frozenset[str]:

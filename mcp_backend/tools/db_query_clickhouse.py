@@ -119,12 +119,10 @@ async def _with_names(engine: "Clickhouse", error: InvalidArgument) -> InvalidAr
     if said is None or (error.details or {}).get("code") != UNKNOWN_TABLE:
         return error
     try:
-        close = await table.near(engine, (said[1] or said[2]).rpartition(".")[2])
+        there, _ = await table.instead(engine, (said[1] or said[2]).rpartition(".")[2])
     except (ServerError, BackendError):
         return error
-    if not close:
-        return error
-    return InvalidArgument(f"{error.reason}; near it: {', '.join(close)}", details=error.details)
+    return InvalidArgument(f"{error.reason}; {there}", details=error.details)
 
 
 def _bound(outline: "Outline", given: list[Any]) -> "Parameters":

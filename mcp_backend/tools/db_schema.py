@@ -135,9 +135,7 @@ async def _of_postgresql(engine: "Postgresql", root: Path, question: "listing.Qu
                 result |= await schema.listing(conn, engine.memory, search, after, detail, max(room, MOST_BYTES // 4))
             else:
                 shown, following = await one_table.describe(conn, await one_table.find(conn, table, path), after)
-                result |= {"table": shown, "truncated": following is not None}
-                if following is not None:
-                    result["next"] = following
+                result |= {"table": shown, "truncated": following is not None, "next": following}
             result["migrations"] = applied
             schema.keep(engine.memory, question, path, stamp, result)
     except psycopg.Error as error:

@@ -48,9 +48,7 @@ async def show(
             result |= await schema.listing(engine, engine.memory, search, after, detail, room)
         else:
             shown, following = await one_table.describe(engine, await one_table.find(engine, table), after)
-            result |= {"table": shown, "truncated": following is not None}
-            if following is not None:
-                result["next"] = following
+            result |= {"table": shown, "truncated": following is not None, "next": following}
     except ServerError as error:
         raise refusal(error, field="the catalog") from None
     result["migrations"] = migrations

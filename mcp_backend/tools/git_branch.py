@@ -128,6 +128,11 @@ class GitBranch(Tool):
             case _:
                 done = branches.Move(branches.HEADS + self.branch, before, after)
                 branches.move(repository, done, f"branch: {self.action}", identity)
+        if self.action == "create":
+            here = ref.removeprefix(branches.HEADS) if ref else head
+            result["current"] = here
+            if here != self.branch:
+                result["note"] = f"{here} is still checked out: action switch goes to {self.branch}"
         return result
 
 

@@ -13,7 +13,7 @@ from mcp_backend.errors import Aborted, FailedPrecondition, InvalidArgument
 from mcp_backend.facts import Ownership
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
-from mcp_backend.workspace import changes, git, git_environment, ownership, repository_hooks
+from mcp_backend.workspace import branches, changes, git, git_environment, ownership, repository_hooks
 from mcp_backend.workspace.changes import Status, shown
 from mcp_backend.workspace.git import GitFailed, Repository
 from mcp_backend.workspace.trees import Difference, Trees
@@ -86,7 +86,7 @@ def prepare(
     owners |= _owners(missing, workspace, policy)
     return Prepared(
         repository, trees, head, ref, parents, head, tree, differences, owners, left_out, message, identity,
-        tuple(_notes(repository, ref)),
+        tuple(_notes(repository, ref, policy)),
     )  # fmt: skip
 
 
@@ -202,13 +202,20 @@ def _amended(
     return tuple(parents), {**identity, **author}
 
 
-def _notes(repository: Repository, ref: str | None) -> Iterator[str]:
+def _notes(repository: Repository, ref: str | None, policy: Policy) -> Iterator[str]:
     if hooks := [name for name in HOOKS if repository_hooks.program(repository, name)]:
         yield f"hooks of the repository were not run: {', '.join(hooks)}"
     if repository.passed.get("commit.gpgsign", "false").lower() in ("true", "yes", "on", "1"):
         yield "commit.gpgSign is set, but this server does not sign commits"
     if ref is None:
         yield "HEAD is detached: the commit is on no branch"
+    elif git.run(repository, "remote").strip():
+        name = ref.removeprefix(branches.HEADS)
+        if branches.facts(repository, policy, [name]).protected:
+            yield (
+                f"{name} is protected, so git_push refuses it: git_branch creates a branch of your own here; "
+                "switch to it and push that for a review"
+            )
 
 
 def message_of(subject: str, body: str | None) -> str:

@@ -86,8 +86,8 @@ async def find(asks: Asks, name: str) -> Name:
             return Name(found[0], found[1], found[1] if current else f"{found[0]}.{found[1]}")
         if fits:
             raise InvalidArgument(f"table: {name} can mean {', '.join(f'{r[0]}.{r[1]}' for r in fits[:10])}; name one")
-    close = await near(asks, table)
-    raise NotFound(f"table: there is no {name}; near it: {', '.join(close) or 'nothing'}", details={"near": [*close]})
+    there, close = await instead(asks, table)
+    raise NotFound(f"table: there is no {name}; {there}", details={"near": [*close]})
 
 
 async def names(asks: Asks) -> list[str]:
@@ -95,9 +95,9 @@ async def names(asks: Asks) -> list[str]:
     return [str(row[0]) for row in await asks.rows(_NAMES)]
 
 
-async def near(asks: Asks, table: str) -> list[str]:
-    """The names of tables that somebody who wrote `table` may have meant."""
-    return listing.near(await names(asks), table)
+async def instead(asks: Asks, table: str) -> tuple[str, list[str]]:
+    """What there is where no table is called `table`, in words, and the names that somebody may have meant."""
+    return listing.instead(await names(asks), table)
 
 
 async def describe(asks: Asks, name: Name, after: str | None) -> tuple[dict[str, Json], str | None]:

@@ -61,8 +61,8 @@ async def find(conn: AsyncConnection[Any], name: str, path: str) -> int:
     if rows:
         what = f"an index of {_short(rows[0][5])}" if rows[0][5] else "a sequence"
         raise NotFound(f"table: {name} is {what}, not a table")
-    close = await near(conn, table)
-    raise NotFound(f"table: there is no {name}; near it: {', '.join(close) or 'nothing'}", details={"near": [*close]})
+    there, close = await instead(conn, table)
+    raise NotFound(f"table: there is no {name}; {there}", details={"near": [*close]})
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -81,9 +81,9 @@ async def names(conn: AsyncConnection[Any]) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-async def near(conn: AsyncConnection[Any], table: str) -> list[str]:
-    """The names of relations that somebody who wrote `table` may have meant."""
-    return listing.near(await names(conn), table)
+async def instead(conn: AsyncConnection[Any], table: str) -> tuple[str, list[str]]:
+    """What there is where no relation is called `table`, in words, and the names that somebody may have meant."""
+    return listing.instead(await names(conn), table)
 
 
 async def describe(conn: AsyncConnection[Any], oid: int, after: str | None) -> tuple[dict[str, Json], str | None]:
