@@ -17,7 +17,7 @@ from pathlib import Path
 from mcp_backend.demo.person import LEAVE
 from mcp_backend.people.seat import MARKERS
 
-SECONDS = 30.0
+SECONDS = 100.0
 
 
 def run(

@@ -1,16 +1,43 @@
 """A real server of a test's own, which it can stop, freeze, kill and start again."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
+
+SECONDS = 60
+"""How long a server may take to answer for the first time: what takes a moment takes longer on a loaded machine."""
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def _ports() -> Iterator[int]:
+    """Ports of this worker alone, below those that the system gives to every connection (ip(7)): between the choice of
+    one and its use nobody else takes it, nor does a connection to it become one to itself."""
+    end = int(EPHEMERAL.read_text().split()[0]) if EPHEMERAL.exists() else 32_768
+    own = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 16, end, 16)
+    begin = os.getpid() % len(own)
+    return cycle([*own[begin:], *own[:begin]])
+
+
+PORTS = _ports()
 
 
 def free_port() -> int:
+    """A port of the loopback interface that nothing listens at, another one each time."""
+    return next(port for port in PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Daemon:

@@ -21,7 +21,7 @@ TESTS = Path(__file__).parent
 KINDS = ("postgresql", "nats")
 
 
-def has_ended(process: int, seconds: float = 15) -> bool:
+def has_ended(process: int, seconds: float = 60) -> bool:
     """Whether the process ends in time; waits on the kernel's word."""
     try:
         watch = os.pidfd_open(process)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mcp_backend.engines import binaries
-from tests.daemon import Daemon
+from tests.daemon import SECONDS, Daemon
 
 
 def program() -> str:
@@ -38,7 +38,7 @@ class Redisd(Daemon):
 
     def start(self) -> "Redisd":
         process = self._launch(program(), str(self.configuration))
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + SECONDS
         while time.monotonic() < give_up and process.poll() is None:
             with suppress(TimeoutError, ConnectionError), socket.socket() as probe:  # a loaded machine answers later
                 probe.settimeout(1)

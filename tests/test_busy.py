@@ -40,12 +40,12 @@ def test_a_terminal_shows_what_is_done_and_is_clean_afterwards(monkeypatch: pyte
     screen = Screen("counting\ttwo things")
     with Busy("beginning", screen) as line:
         line.words("counting\ttwo\u202e things")
-        assert screen.drawn.wait(10), screen.getvalue()
+        assert screen.drawn.wait(60), screen.getvalue()
         screen.wanted = "[##########..........] half"
         screen.drawn.clear()
         line._total, line._done = 2, 1  # pyright: ignore[reportPrivateUsage]
         line._words = "half"  # pyright: ignore[reportPrivateUsage]
-        assert screen.drawn.wait(10), screen.getvalue()
+        assert screen.drawn.wait(60), screen.getvalue()
     assert screen.getvalue().endswith(ERASE)
 
 
@@ -82,7 +82,7 @@ def test_ctrl_c_ends_a_command_with_its_line(tmp_path: Path) -> None:
         while b"waiting for nothing" not in seen:
             seen += os.read(ours, 4096)
         program.send_signal(signal.SIGINT)
-        assert program.wait(20) == 130
+        assert program.wait(60) == 130
     while not seen.endswith(ERASE.encode()):
         seen += os.read(ours, 4096)
     os.close(ours)

@@ -398,11 +398,11 @@ async def test_a_call_that_the_host_cancels_ends_its_connection() -> None:
         call = asyncio.create_task(
             within(line, 30, lambda: exchange(line, "GET", "/", {}, b"", reads=True), reads=True)
         )
-        assert await asyncio.to_thread(heard.wait, 20)
+        assert await asyncio.to_thread(heard.wait, 60)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert await asyncio.to_thread(ended.wait, 20)
+        assert await asyncio.to_thread(ended.wait, 60)
         thread.join()
 
 
@@ -450,13 +450,13 @@ async def test_time_is_over_for_a_service_that_drips(orders: Path, connect: Conn
     stop = threading.Event()
 
     def drip(*_: object) -> None:
-        stop.wait(20)
+        stop.wait(60)
 
     with serving(drip) as (url, _):
         async with connect(orders) as client:
-            read = await refused(client, "call_api", target=url, path="/v1/orders/1", timeout_seconds=0.3)
+            read = await refused(client, "call_api", target=url, path="/v1/orders/1", timeout_seconds=1)
             written = await refused(
-                client, "call_api", target=url, method="PUT", path="/v1/orders/1", timeout_seconds=0.3
+                client, "call_api", target=url, method="PUT", path="/v1/orders/1", timeout_seconds=1
             )
             stop.set()
     assert (read["code"], written["code"]) == ("deadline_exceeded", "unavailable")

@@ -251,12 +251,12 @@ async def test_an_rpc_that_may_write_and_got_no_answer_is_unknown(
     stop = threading.Event()
 
     def hangs(sent: Any, context: Any, answer: Any) -> Any:
-        stop.wait(20)
+        stop.wait(60)
         return answer()
 
     with grpc_server(tmp_path / "served", PROTO, {"Get": hangs, "Pay": hangs}) as target:
         async with connect(repository) as client:
-            call: dict[str, Any] = {"target": target, "protocol": "grpc", "body": {}, "timeout_seconds": 0.5}
+            call: dict[str, Any] = {"target": target, "protocol": "grpc", "body": {}, "timeout_seconds": 1.5}
             read = await refused(client, "call_api", **call, operation="Get")
             written = await refused(client, "call_api", **call, operation="Pay")
             stop.set()
@@ -412,7 +412,7 @@ async def test_a_websocket_is_refused_or_ends_and_says_so(repository: Path, conn
         serving(always(403, {}, b"no")) as (http, _),
     ):
         async with connect(repository) as client:
-            quiet = await ask(client, "call_api", target=url, protocol="websocket", path="/x", timeout_seconds=0.5)
+            quiet = await ask(client, "call_api", target=url, protocol="websocket", path="/x", timeout_seconds=1.5)
             rejected = await ask(client, "call_api", target=http, protocol="websocket", path="/x")
             lost = await refused(client, "call_api", target=broken, protocol="websocket", path="/x", body={"a": 1})
     assert (quiet["body"], quiet["ended"], quiet["verdict"]) == ([], "timeout", "unverified")

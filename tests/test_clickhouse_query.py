@@ -304,6 +304,6 @@ def running(clickhouse: Sql) -> list[str]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Asks the server until it says so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await asyncio.to_thread(true):
             pass

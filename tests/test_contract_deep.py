@@ -69,7 +69,7 @@ def test_only_questions_pass_the_door_and_credentials_are_added_there() -> None:
     with serving(answer) as (url, seen), door.opened(f"{url}/api", {"Authorization": "Bearer t"}) as there:
 
         def sent(method: str, path: str, body: bytes | None = None) -> tuple[int, bytes, str | None]:
-            connection = http.client.HTTPConnection("127.0.0.1", there.port, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.1", there.port, timeout=60)
             connection.request(method, path, body)
             answer = connection.getresponse()
             got = answer.status, answer.read(), answer.getheader("X-More")
@@ -88,7 +88,7 @@ def test_only_questions_pass_the_door_and_credentials_are_added_there() -> None:
 
 def test_a_service_that_gives_no_answer_is_not_answered_for() -> None:
     with door.opened("http://127.0.0.1:1", {}) as there:
-        connection = http.client.HTTPConnection("127.0.0.1", there.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", there.port, timeout=60)
         connection.request("GET", "/items")
         with pytest.raises(http.client.RemoteDisconnected):
             connection.getresponse()

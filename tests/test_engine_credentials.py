@@ -242,7 +242,7 @@ async def test_kafka_shows_a_certificate_where_one_is_demanded(tmp_path: Path, e
     ours = {"tls_ca": f"{pem}/ca.pem", "tls_cert": f"{pem}/client.pem", "tls_key": f"{pem}/client.key"}
     try:
         async with tls_before(int(lease.url.rpartition(":")[2]), pem) as port:
-            assert (await engine("kafka", f"kafka+ssl://127.0.0.1:{port}", **ours).ask("metadata", seconds=4))[
+            assert (await engine("kafka", f"kafka+ssl://127.0.0.1:{port}", **ours).ask("metadata", seconds=60))[
                 "brokers"
             ]
             strange = engine("kafka", f"kafka://127.0.0.1:{port}", **{**ours, "tls_ca": f"{pem}/other/ca.pem"})

@@ -156,7 +156,7 @@ async def test_an_answer_of_another_process_ends_the_wait(connect: Connect, tmp_
         waiting = asyncio.create_task(said(client, "check_escalation", {"id": identifier, "wait_seconds": 45}))
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", ANSWERING, str(tmp_path), identifier)
         assert await process.wait() == 0
-        found = await asyncio.wait_for(waiting, 20)
+        found = await asyncio.wait_for(waiting, 40)
     assert (found["status"], found["answer"], found["by"]) == ("answered", "half even", "ana")
     assert (found["channel"], found["kind"], found["question"]) == ("terminal", "unknown", "Half even?")
 

@@ -29,15 +29,15 @@ async def test_a_stream_tells_of_each_step_and_of_the_list(connect: Connect, tmp
             with open_inbox(tmp_path) as people:
                 now = datetime.now(UTC).timestamp()
                 await people.ask_back(await people.one(asked["id"]), "Which?", channel="web", now=now)
-                assert await asyncio.wait_for(anext(events), 10) == watching.ResourceUpdated(one)
+                assert await asyncio.wait_for(anext(events), 60) == watching.ResourceUpdated(one)
             await said(client, "escalate", question(question="This.", details={"reply_to": asked["id"]}))
-            assert await asyncio.wait_for(anext(events), 10) == watching.ResourceUpdated(one)
+            assert await asyncio.wait_for(anext(events), 60) == watching.ResourceUpdated(one)
             await said(client, "escalate", question("trade_off"))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(events), 0.3)
         async with client.listen(resource_subscriptions=[every]) as heard:
             await answer(tmp_path, asked["id"])
-            assert await asyncio.wait_for(anext(aiter(heard)), 10) == watching.ResourceUpdated(every)
+            assert await asyncio.wait_for(anext(aiter(heard)), 60) == watching.ResourceUpdated(every)
 
 
 @pytest.mark.filterwarnings("ignore:resources/:mcp.shared.exceptions.MCPDeprecationWarning")
@@ -52,7 +52,7 @@ async def test_a_session_of_the_former_era_is_told_of_an_answer(tmp_path: Path) 
         asked = await said(client, "escalate", question())
         await client.subscribe_resource(f"escalation://{asked['id']}")  # pyright: ignore[reportDeprecated]
         await answer(tmp_path, asked["id"])
-        assert await asyncio.wait_for(told.get(), 10) == f"escalation://{asked['id']}"
+        assert await asyncio.wait_for(told.get(), 60) == f"escalation://{asked['id']}"
         assert (await said(client, "check_escalation", {"id": asked["id"]}))["answer"] == "half even"
 
 

@@ -128,7 +128,7 @@ def post(url: str, token: str | None = None, **headers: str) -> http.client.HTTP
         "jsonrpc": "2.0", "id": 1, "method": "initialize",
         "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
     }  # fmt: skip
-    connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **headers}
     if token is not None:
         sent["Authorization"] = f"Bearer {token}"

@@ -48,7 +48,7 @@ class Browser:
     extra: dict[str, str] = field(default_factory=dict[str, str])
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection(self.host, timeout=20)
+        connection = http.client.HTTPConnection(self.host, timeout=60)
         sent = {"Cookie": self.cookie} if self.cookie else {}
         connection.request(method, path, body, {**sent, **{k.replace("_", "-"): v for k, v in headers.items()}})
         response = connection.getresponse()
@@ -101,12 +101,12 @@ def served(folder: Path) -> Generator[Browser]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield browser
     finally:
         server[0].should_exit = True
-        thread.join(20)
+        thread.join(60)
         listening.close()
 
 
@@ -259,7 +259,7 @@ def test_the_audit_page_shows_calls_and_whether_the_chain_holds(tmp_path: Path, 
 
 def test_a_change_by_another_process_is_told_at_once(tmp_path: Path, browser: Browser) -> None:
     browser.enter()
-    connection = http.client.HTTPConnection(browser.host, timeout=20)
+    connection = http.client.HTTPConnection(browser.host, timeout=60)
     connection.request("GET", "/changes", headers={"Cookie": browser.cookie})
     response = connection.getresponse()
     assert response.readline() == b"retry: 2000\n"

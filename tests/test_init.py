@@ -225,7 +225,7 @@ def test_doctor_says_why_an_engine_is_down_within_seconds(
     assert "refused" in found["engine nats"]["words"]
     assert re.search(r"does not answer within|timeout expired", found["engine postgresql"]["words"])
     assert "secret-word" not in json.dumps(found)
-    assert took < 15
+    assert took < 30
 
 
 @pytest.mark.parametrize(

@@ -145,8 +145,6 @@ async def test_a_new_message_is_waited_for_and_no_group_comes_about(place: Path,
 async def test_a_frozen_broker_leaves_it_unknown_and_a_repetition_stores_nothing_twice(
     place: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_publisher, "SECONDS", 1.5)
-    monkeypatch.setattr(kafka_publisher, "LOOK_SECONDS", 0.2)
     async with broker(place) as process, connect(place) as client:
         topic = await topic_of(client)
         await publish(client, topic, {"payload": 0, "message_id": "warm"})
@@ -158,6 +156,8 @@ async def test_a_frozen_broker_leaves_it_unknown_and_a_repetition_stores_nothing
             return await original(self, do, **fields)
 
         with monkeypatch.context() as during:
+            during.setattr(kafka_publisher, "SECONDS", 1.5)
+            during.setattr(kafka_publisher, "LOOK_SECONDS", 0.2)
             during.setattr(kafka.Kafka, "ask", ask)
             told = (await publish(client, topic, {"payload": 1, "message_id": "one"}))["error"]
         os.kill(process, signal.SIGCONT)
@@ -291,7 +291,7 @@ async def test_a_peek_leaves_a_group_with_members_as_it_was_and_so_does_a_refuse
     url = REAL or (lease.url if lease else "")
     servers, group = url.removeprefix("kafka://"), f"workers-{secrets.token_hex(4)}"
     member: Any = Consumer({"bootstrap.servers": servers, "group.id": group, "enable.auto.commit": False,
-                            "auto.offset.reset": "earliest", "session.timeout.ms": 6000})  # fmt: skip
+                            "auto.offset.reset": "earliest", "session.timeout.ms": 45_000})  # fmt: skip
     revoked: list[Any] = []
 
     def lost(_: Any, parts: list[Any]) -> None:
@@ -304,7 +304,7 @@ async def test_a_peek_leaves_a_group_with_members_as_it_was_and_so_does_a_refuse
         stands = (await asyncio.to_thread(member.committed, place, 10))[0].offset
         if not REAL:  # the mock cluster has no list of groups
             return stands, [(p.topic, p.partition) for p in member.assignment()]
-        groups = library.AdminClient({"bootstrap.servers": servers}).list_consumer_groups(request_timeout=5)
+        groups = library.AdminClient({"bootstrap.servers": servers}).list_consumer_groups(request_timeout=30)
         told: Any = await asyncio.to_thread(groups.result, 10)
         names = sorted((one.group_id, one.state.name) for one in told.valid)
         return stands, [(p.topic, p.partition) for p in member.assignment()], names
@@ -315,7 +315,7 @@ async def test_a_peek_leaves_a_group_with_members_as_it_was_and_so_does_a_refuse
             await publish(client, topic, *({"payload": n, "message_id": f"m{n}"} for n in range(6)))
             member.subscribe([topic], on_revoke=lost)
             seen: list[Any] = []
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while len(seen) < 3:
                     one = await asyncio.to_thread(member.poll, 0.5)
                     seen += [one] if one is not None and not one.error() else []

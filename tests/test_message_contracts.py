@@ -302,10 +302,10 @@ async def test_a_document_of_aliases_upon_aliases_is_no_burden(tmp_path: Path) -
     lines = ["asyncapi: 3.0.0", "a0: &a0 {x: 1}"]
     lines += [f"a{i}: &a{i} {{{', '.join(f'k{j}: *a{i - 1}' for j in range(9))}}}" for i in range(1, 12)]
     lines += ["channels: {c: {address: bomb, messages: {m: {payload: {properties: {p: *a11}}}}}}"]
-    began = time.monotonic()
+    began = time.process_time()
     index = await contracts(tmp_path, asyncapi_yaml="\n".join(lines))
     assert index.fit(found(index, "bomb"), {}, {}).against
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 async def test_schemas_that_refer_to_each_other_check_values_of_any_depth(tmp_path: Path) -> None:

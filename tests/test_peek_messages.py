@@ -117,12 +117,14 @@ async def test_a_peek_leaves_no_interest_behind(repository: Path, tmp_path: Path
             for subject in ("held.a", "passing.a"):
                 for begin in ("oldest", "latest", "new"):
                     await peek(client, "nats", subject, **{"from": begin, "wait_seconds": 0.05})
-            during = asyncio.ensure_future(peek(client, "nats", "passing.b", **{"from": "new", "wait_seconds": 0.3}))
+            waits = {"from": "new", "count": 1, "wait_seconds": 30}
+            during = asyncio.ensure_future(peek(client, "nats", "passing.b", **waits))
             listening = False
             while not during.done():
-                listening = listening or len(interest(monitor)) > len(before)
+                if not listening and (listening := len(interest(monitor)) > len(before)):
+                    await js._nc.publish("passing.b", b"{}")  # pyright: ignore
                 await asyncio.sleep(0.02)
-            async with asyncio.timeout(5):  # the server hears of the end of a subscription a moment later
+            async with asyncio.timeout(60):  # the server hears of the end of a subscription a moment later
                 while interest(monitor) != before:
                     await asyncio.sleep(0.02)
     finally:
@@ -300,3 +302,16 @@ async def test_what_is_not_there_is_said_with_what_to_do(place: Path, connect: C
     assert nothing["error"]["code"] in ("not_found", "invalid_argument")
     assert "wait_seconds" in nothing["error"]["reason"]
     assert nonsense["error"]["code"] == "invalid_argument"
+
+
+async def test_without_a_place_it_shows_the_latest_and_waits_for_the_new(
+    place: Path, brokers: tuple[Natsd, Redisd], connect: Connect
+) -> None:
+    async with jetstream(brokers) as js, connect(place) as client:
+        await fill_nats(js, "PLACELESS", "placeless", 3)
+        assert ids(await peek(client, "nats", "placeless")) == [1, 2, 3]
+        waited = await peek(client, "nats", "placeless", wait_seconds=0.05)
+        assert waited["messages"] == []
+        assert 'from "latest" shows what is there already' in waited["notes"][-1]
+        named = await peek(client, "nats", "placeless", **{"from": "new"})
+        assert (named["messages"], len(named["notes"])) == ([], 1)

@@ -54,7 +54,7 @@ async def _in_nats(url: str) -> Counter[str]:
         config = ConsumerConfig(ack_policy=AckPolicy.NONE, inactive_threshold=5)
         reader = await stream.pull_subscribe("batch.>", stream="BATCH", config=config)
         while left:
-            some = await reader.fetch(min(left, 500), timeout=10)
+            some = await reader.fetch(min(left, 500), timeout=60)
             found.update((m.headers or {})["Nats-Msg-Id"] for m in some)  # pyright: ignore
             left -= len(some)
     finally:

@@ -162,9 +162,9 @@ async def test_a_channel_stores_nothing_and_says_how_many_got_it(
         nobody = await publish(client, f"{kind}:news", {"a": 1}, justification=WHY)
         listening = there.pubsub()
         await (listening.ssubscribe if kind == "shard" else listening.subscribe)("news")
-        assert await listening.get_message(timeout=5) is not None
+        assert await listening.get_message(timeout=60) is not None
         one = await publish(client, f"{kind}:news", {"a": 2}, justification=WHY)
-        heard = await listening.get_message(timeout=5)
+        heard = await listening.get_message(timeout=60)
         await listening.aclose()
     assert (nobody["delivery"], nobody["results"][0]["stored"], nobody["results"][0]["receivers"]) == (
         "at_most_once", "no", 0,
@@ -215,14 +215,15 @@ async def test_answers_that_get_lost_are_found_out_and_nothing_is_stored_twice(
 async def test_a_frozen_server_leaves_the_outcome_unknown_and_a_repetition_settles_it(
     place: Path, server: Redisd, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcp_backend.engines.redis_publisher.SECONDS", 0.8)
-    monkeypatch.setattr(redis, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(redis, "OPEN_SECONDS", 0.3)
     async with outside(server.url, "orders.created") as there, connect(place) as client:
         await publish(client, "orders.created", {"id": 1})
         arguments: Body = {"destination": "orders.created", "messages": [{"payload": {"id": 2}, "message_id": "two"}]}
-        before_writing(monkeypatch, server.freeze)
-        told = (await publish(client, **arguments))["error"]
+        with monkeypatch.context() as impatient:
+            impatient.setattr("mcp_backend.engines.redis_publisher.SECONDS", 0.8)
+            impatient.setattr(redis, "ANSWER_SECONDS", 0.3)
+            impatient.setattr(redis, "OPEN_SECONDS", 0.3)
+            before_writing(impatient, server.freeze)
+            told = (await publish(client, **arguments))["error"]
         server.thaw()
         settled = await publish(client, **arguments)
         entries = await there.xrange("orders.created")
@@ -369,7 +370,7 @@ async def test_the_topology_shows_streams_groups_and_channels_with_what_is_risky
         await there.expire("scratch", 900)
         listening = there.pubsub()
         await listening.subscribe("news")
-        await listening.get_message(timeout=5)
+        await listening.get_message(timeout=60)
         seen = (await client.call_tool("message_topology", {})).structured_content
         await listening.aclose()
     assert seen is not None

@@ -79,7 +79,7 @@ async def test_what_is_asked_on_one_replica_is_answered_to_the_other_and_one_may
                 await decide(store, asked)
             with pytest.raises(FailedPrecondition):
                 await decide(store, asked)
-            found = await asyncio.wait_for(waiting, 30)
+            found = await asyncio.wait_for(waiting, 40)
             assert (found["status"], found["answer"]) == ("answered", "three times")
         dying.kill()
         await dying.wait()
@@ -112,7 +112,7 @@ async def told_of(client: Client, era: Era, uri: str) -> AsyncGenerator[None]:
     if era == "auto":
         async with client.listen(resource_subscriptions=[uri]) as heard:
             yield
-            assert await asyncio.wait_for(anext(aiter(heard)), 30) == ResourceUpdated(uri)
+            assert await asyncio.wait_for(anext(aiter(heard)), 60) == ResourceUpdated(uri)
         return
     with pytest.raises(MCPError, match=r"keeps no sessions.*sticky = true"):
         await client.subscribe_resource(uri)  # pyright: ignore[reportDeprecated]
@@ -144,9 +144,9 @@ async def test_an_answer_given_elsewhere_reaches_a_session_at_once_and_the_next_
             await decide(store, asked)
             store.close()
             if era == "legacy":
-                assert await asyncio.wait_for(told.get(), 30) == uri
+                assert await asyncio.wait_for(told.get(), 60) == uri
             else:
-                assert await asyncio.wait_for(anext(heard), 30) == ResourceUpdated(uri)  # pyright: ignore[reportPossiblyUnboundVariable]
+                assert await asyncio.wait_for(anext(heard), 60) == ResourceUpdated(uri)  # pyright: ignore[reportPossiblyUnboundVariable]
         (notice,) = (await said(other, "git_status"))["notices"]
         assert (notice["escalation"], notice["status"]) == (asked, "answered")
 

@@ -359,7 +359,10 @@ async def test_a_run_that_takes_too_long_is_stopped_with_everything_it_started(s
     pids = service / "pids"
     command(service, f"PIDS={shlex.quote(str(pids))} {PYTEST}")
     async with connect(service) as client:
-        error = await refused(client, "run_tests", timeout_seconds=7)
+        for seconds in (4, 15, 60):  # on a loaded machine the first may be over before the test begins
+            error = await refused(client, "run_tests", timeout_seconds=seconds)
+            if "running" in error["details"]:
+                break
     assert error["code"] == "deadline_exceeded"
     assert error["details"]["running"] == "tests/test_hang.py::test_hang"
     assert len(pids.read_text().split()) == 2
@@ -379,7 +382,7 @@ async def test_a_cancelled_run_ends_with_everything_it_started(service: Path, co
             group.cancel_scope.cancel()
         # The next call waits for nothing: when it is answered, the server has handled the cancellation.
         await ask(client, "git_status")
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while alive(pids):
                 await anyio.sleep(0.02)
     assert len(started) == 2

@@ -160,7 +160,7 @@ async def test_no_page_takes_what_it_did_not_ask_for(repository: Path) -> None:
 
 
 def _sent(site: Browser, method: str, path: str, form: dict[str, str], headers: dict[str, str]) -> int:
-    connection = http.client.HTTPConnection(site.host, timeout=20)
+    connection = http.client.HTTPConnection(site.host, timeout=60)
     body = urlencode(form).encode()
     connection.putrequest(method, path, skip_host=True)
     about: dict[str, Any] = {"Cookie": site.cookie, "Content-Type": "application/x-www-form-urlencoded",

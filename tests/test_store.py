@@ -69,7 +69,7 @@ async def test_who_waits_is_woken_by_another_server(stores: list[Store]) -> None
     mark = stores[0].mark()
     waiting = asyncio.create_task(stores[0].changed(mark, 60))
     await granted(stores[1], "woken")
-    assert await asyncio.wait_for(waiting, 20)
+    assert await asyncio.wait_for(waiting, 40)
 
 
 async def test_what_a_failed_transaction_did_is_undone_for_all(stores: list[Store]) -> None:

@@ -1,6 +1,7 @@
 """Long calls say what they do meanwhile: in words, and ever further on; who cancels one ends its work."""
 
 import asyncio
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ async def test_a_call_that_is_silent_says_that_it_still_works(
         waiting = asyncio.create_task(
             client.call_tool("check_escalation", arguments, progress_callback=progress_callback)
         )
-        await asyncio.wait_for(enough.wait(), 30)
+        await asyncio.wait_for(enough.wait(), 60)
         await client.call_tool("escalate", {**question, "details": {"reply_to": asked["id"], "withdraw": True}})
         assert ((await waiting).structured_content or {})["status"] == "withdrawn"
     assert all(message.startswith("working (") for _, message in told)
@@ -88,7 +89,7 @@ info: {title: t, version: "1"}
 paths: {/a: {get: {responses: {"200": {description: there}}}}}
 """
 HELD = "import threading\nthreading.Event().wait()\n"
-APPLICATION = "held_98764"
+APPLICATION = f"held_{secrets.token_hex(8)}"
 
 
 def held() -> list[str]:
@@ -120,7 +121,7 @@ async def test_a_check_of_a_contract_that_the_host_cancels_ends_the_application(
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while held():
                 await asyncio.sleep(0.02)
     assert told[0] == "starting the application to ask it what it serves"

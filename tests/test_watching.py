@@ -31,7 +31,7 @@ async def test_a_stream_tells_of_a_changed_schema_and_not_of_changed_rows(
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(aiter(heard)), 0.5)
             owner.execute(CHANGE)
-        event = await asyncio.wait_for(anext(aiter(heard)), 10)
+        event = await asyncio.wait_for(anext(aiter(heard)), 60)
         assert event == watching.ResourceUpdated("schema://main/customers")
         found = await result(client, "db_schema", table="customers")
         assert found["table"]["columns"][-1]["name"] == "joined"
@@ -49,7 +49,7 @@ async def test_a_session_of_the_former_era_is_told_until_it_unsubscribes(shop: P
         await client.subscribe_resource("schema://main")  # pyright: ignore[reportDeprecated]
         with psycopg.connect(postgres_url, autocommit=True) as owner:
             owner.execute(CHANGE)
-            assert await asyncio.wait_for(told.get(), 10) == "schema://main"
+            assert await asyncio.wait_for(told.get(), 60) == "schema://main"
             await client.unsubscribe_resource("schema://main")  # pyright: ignore[reportDeprecated]
             owner.execute(b"alter table customers drop column joined")
             with pytest.raises(TimeoutError):

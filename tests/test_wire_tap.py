@@ -176,13 +176,13 @@ async def test_what_still_runs_when_the_tap_ends_is_cancelled_in_the_server(benc
         pid = await (await conn.execute("select pg_backend_pid()")).fetchone()
         assert pid is not None
         sleeping = asyncio.create_task(conn.execute("select pg_sleep(600)"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not opened.busy:
                 await asyncio.sleep(0.01)
         await opened.end()
         with pytest.raises(psycopg.OperationalError):
             await sleeping
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await bench.ask(f"select count(*) from pg_stat_activity where pid = {pid[0]}"):
                 await asyncio.sleep(0.01)
 
@@ -195,7 +195,7 @@ async def test_a_statement_that_is_in_nobodys_way_waits_for_its_lock_and_no_othe
         async with await AsyncConnection.connect(bench.url) as other:
             await other.execute("insert into tapped (note) values ('x')")
             waiting = asyncio.create_task(conn.execute("create index concurrently tapped_note on tapped (note)"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not await bench.ask("select count(*) from pg_locks where not granted"):
                     await asyncio.sleep(0.01)
             done, _ = await asyncio.wait({waiting}, timeout=0.2)
