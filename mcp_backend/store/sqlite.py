@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
 
 from mcp_backend.errors import Unavailable
@@ -14,6 +16,10 @@ from mcp_backend.store.base import Row, queries
 SCHEMA_VERSION = 2
 """`schema.sql` is version 1; each later one is a file `NNNN_*.sql` of this folder, and none is ever changed."""
 BUSY_SECONDS = 10.0
+"""How long one waits until nobody else writes: in this process and in others together."""
+PAUSES = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.025, 0.025, 0.05)
+"""Seconds between two attempts to write while another process does, the last one again and again: those of SQLite's own
+wait, which would hold the loop and with it every other call. https://www.sqlite.org/c3ref/busy_timeout.html"""
 SYNCHRONOUS = {True: "full", False: "normal"}
 """How far a commit waits for the disk, by whether it must outlast a power cut.
 https://www.sqlite.org/pragma.html#pragma_synchronous"""
@@ -24,8 +30,13 @@ LOOK_SECONDS = 0.1
 """How often the file is asked whether somebody wrote: SQLite cannot wake a reader."""
 
 
+class _Busy(Unavailable):
+    """Another process holds the file."""
+
+
 class Sqlite:
-    """See `store.base.Store`. The coroutines of queries never suspend."""
+    """See `store.base.Store`. The coroutines of queries never suspend in a transaction, and outside only while another
+    process holds the file."""
 
     shared = False
     losses = 0
@@ -38,14 +49,29 @@ class Sqlite:
         self._durable: bool | None = None
 
     async def rows(self, query: str, **parameters: object) -> list[Row]:
-        return [dict(row) for row in self._execute(self._queries[query], parameters)]
+        return [dict(row) for row in await self._asked(self._queries[query], parameters)]
 
     async def row(self, query: str, **parameters: object) -> Row | None:
-        found = self._execute(self._queries[query], parameters)
+        found = await self._asked(self._queries[query], parameters)
         return dict(found[0]) if found else None
 
     async def run(self, query: str, **parameters: object) -> None:
-        self._execute(self._queries[query], parameters)
+        await self._asked(self._queries[query], parameters)
+
+    async def _asked(self, sql: str, parameters: Mapping[str, object], began: float = 0.0) -> list[sqlite3.Row]:
+        """What `_execute` gives, once no other process holds the file; the loop does other work meanwhile."""
+        try:
+            return self._execute(sql, parameters)
+        except _Busy:
+            until = (began or time.monotonic()) + BUSY_SECONDS
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            await asyncio.sleep(pause)
+            try:
+                return self._execute(sql, parameters)
+            except _Busy:
+                if time.monotonic() > until:
+                    raise
+        raise AssertionError("the last pause comes again without end")
 
     def _execute(self, sql: str, parameters: Mapping[str, object]) -> list[sqlite3.Row]:
         try:
@@ -53,37 +79,54 @@ class Sqlite:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise
         except sqlite3.DatabaseError as error:
-            raise Unavailable(f"the store of this workspace does not answer: {error}") from error
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            said = f"another process holds it for {BUSY_SECONDS:g} s" if busy else str(error)
+            kind = _Busy if busy else Unavailable
+            raise kind(f"the store of this workspace does not answer: {said}") from error
 
     @asynccontextmanager
     async def transaction(self, *, durable: bool = True) -> AsyncGenerator[None]:
-        async with self._writing:
+        async with self._alone("begin immediate", durable):
+            yield
+            self._execute("commit", {})
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[None]:
+        async with self._alone("begin", self._durable):
+            yield
+
+    @asynccontextmanager
+    async def _alone(self, begin: str, durable: bool | None) -> AsyncGenerator[None]:
+        """A transaction that this process has to itself; what the block does not commit is undone."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(BUSY_SECONDS):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                f"the store of this workspace does not answer: other calls wait for it since {BUSY_SECONDS:g} s"
+            ) from None
+        try:
             if durable != self._durable:
-                self._execute(f"pragma synchronous = {SYNCHRONOUS[durable]}", {})
+                self._execute(f"pragma synchronous = {SYNCHRONOUS[bool(durable)]}", {})
                 self._durable = durable
-            self._execute("begin immediate", {})
+            await self._asked(begin, {}, began)
             try:
                 yield
-                self._execute("commit", {})
             finally:
                 # Also after a commit that failed: some errors end the transaction by themselves, others do not.
                 if self._connection.in_transaction:
                     self._connection.execute("rollback")
-
-    @asynccontextmanager
-    async def snapshot(self) -> AsyncGenerator[None]:
-        async with self._writing:
-            self._execute("begin", {})
-            try:
-                yield
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
+        finally:
+            self._writing.release()
 
     def mark(self) -> object:
         """See `Store.mark`: other connections change the one number, this one the other.
         https://www.sqlite.org/pragma.html#pragma_data_version"""
-        version: int = self._connection.execute("pragma data_version").fetchone()[0]
+        try:
+            version: int = self._execute("pragma data_version", {})[0][0]
+        except Unavailable:
+            return object()  # Somebody may have written: who waits looks again.
         return version, self._connection.total_changes
 
     async def changed(self, mark: object, seconds: float) -> bool:
@@ -110,7 +153,7 @@ class Sqlite:
         return local.buckets(self._folder).take(principal, per_minute)
 
     async def ready(self) -> None:
-        self._execute("select seq from audit_head", {})
+        await self._asked("select seq from audit_head", {})
 
     def close(self) -> None:
         self._connection.close()
@@ -134,6 +177,7 @@ def open_sqlite(folder: Path) -> Sqlite:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma foreign_keys = on")
         _migrate(connection, path)
+        connection.execute("pragma busy_timeout = 0")
     except sqlite3.Error as error:
         connection.close()
         raise Unavailable(f"cannot use the store {path}: {error}") from error
