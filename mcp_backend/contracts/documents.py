@@ -107,10 +107,13 @@ class Documents:
             path, pointer = self.target(path, reference)
         raise Broken(f"{path}#{pointer}: references go in a circle")
 
+    def file_of(self, path: str, reference: str) -> str:
+        """The document that a reference written in `path` names, without a look at it. Raises `Broken`."""
+        return self.path_of(urldefrag(urljoin(self.uri(path), reference))[0])
+
     def target(self, path: str, reference: str) -> tuple[str, str]:
         """The document and pointer a reference written in `path` names. Raises `Broken`."""
-        uri, fragment = urldefrag(urljoin(self.uri(path), reference))
-        found, pointer = self.path_of(uri), unquote(fragment)
+        found, pointer = self.file_of(path, reference), unquote(urldefrag(reference)[1])
         named = _anchored(self.load(found), pointer) if pointer and not pointer.startswith("/") else None
         return found, pointer if named is None else named
 

@@ -8,6 +8,7 @@ from mcp_backend.contracts import specs
 from mcp_backend.contracts.documents import Broken
 from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
+from mcp_backend.contracts.unchanged import unchanged
 from mcp_backend.contracts.words import LEVELS, Change
 
 
@@ -33,6 +34,9 @@ def compared(old: Source, new: Source, path: str, today: date) -> list[Compared]
                 word, gone = "FILE_NO_DELETE", spec.files
             changes = tuple(Change(word, "breaking", where, "there", "removed") for where in gone)
             found.append(Compared(spec.path, spec.kind, changes))
+            continue
+        if unchanged(old, spec, new, after[key]):
+            found.append(Compared(spec.path, spec.kind))
             continue
         try:
             found.append(Compared(spec.path, spec.kind, tuple(between(old, spec, new, after[key], today))))

@@ -37,11 +37,15 @@ class Compiled:
 
 def compiled(source: Source, spec: Spec) -> Compiled:
     """The descriptors of a specification. Raises `Broken` with protoc's words, `Unavailable` without the extra."""
+    return compile_stage(staged(source, spec), _bundled())
+
+
+def staged(source: Source, spec: Spec) -> staging.Stage:
+    """The files of a specification and all that they import, laid out. Raises `Unavailable` without the extra."""
     bundled = _bundled()
     known = [f for f in source.files if f.endswith(".proto")]
     included = frozenset(p.relative_to(bundled).as_posix() for p in bundled.rglob("*.proto"))
-    stage = staging.stage(spec.files, spec.roots[0] if spec.roots else "", known, source.texts, included)
-    return compile_stage(stage, bundled)
+    return staging.stage(spec.files, spec.roots[0] if spec.roots else "", known, source.texts, included)
 
 
 def _bundled() -> Path:
