@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mcp_backend.engines.clickhouse import Clickhouse
-from mcp_backend.migrations.clickhouse import grammar_hazards, shadow, subject, target
+from mcp_backend.migrations.clickhouse import grammar_hazards, shadow, subject, target, whole
 from mcp_backend.migrations.clickhouse.language import statements
 from mcp_backend.migrations.clickhouse.mapping import mapped
 from mcp_backend.policy import EngineSettings
@@ -232,3 +232,12 @@ def test_on_a_cluster_a_statement_for_one_server_only_is_named() -> None:
         assert ("on_cluster_missing" in found) == missing
     copied = replace(there, databases={"app": "Replicated"})
     assert not copied.clustered(None)
+    alone = replace(there, clusters={"default": 1})
+    listed = statements(
+        "alter table app.o on cluster prod add column a Int8; alter table app.o add column b Int8; "
+        "alter table app.e add column b Int8; insert into app.o values (1)",
+        "test",
+    )
+    found = whole.of_whole(alone, listed, set(), (), [])
+    assert [(h.id, h.statement) for h in found] == [("on_cluster_missing", 2)]
+    assert not whole.of_whole(alone, listed[1:], set(), (), [])

@@ -86,6 +86,7 @@ async def test_a_failing_statement_takes_its_whole_migration_back(project: Proje
     details = error["details"]
     assert (details["sqlstate"], details["file"], details["line"]) == ("42704", "db/migrations/2_b.sql", 5)
     assert (details["version"], details["applied"]) == ("2", ["1"])
+    assert details["statement"] == "alter table a add y itn"
     assert (project.applied, project.tables) == (["1"], ["a"])
     assert project.ask("select count(*) from a") == [0]
 

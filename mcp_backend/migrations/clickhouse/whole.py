@@ -8,6 +8,7 @@ from mcp_backend.migrations.clickhouse.language import Name, Statement
 from mcp_backend.migrations.clickhouse.target import Mutation, Target
 from mcp_backend.migrations.rehearsal.report import Hazard, Hold
 
+_SCHEMA = ("ALTER TABLE", "CREATE ", "DROP ", "RENAME", "EXCHANGE", "TRUNCATE")
 LATER_WORDS = frozenset({"MATERIALIZE INDEX", "MATERIALIZE PROJECTION"})
 
 
@@ -36,6 +37,7 @@ def of_whole(
                 f"{shown(statement.name)} computes rows that are inserted from now on; those that are there are "
                 f"not in it"
             )
+    hazards += _here_only(there, listed)
     hazards += [_unfinished(mutation) for mutation in there.schema.mutations if mutation.table in touched]
     synchronous = there.settings.get("mutations_sync", "0") != "0"
     for hold in holds:
@@ -48,6 +50,22 @@ def of_whole(
                        "run_migration waits for its end; other tools need SETTINGS mutations_sync = 2", "catalog")
             )  # fmt: skip
     return hazards
+
+
+def _here_only(there: Target, listed: Sequence[Statement]) -> list[Hazard]:
+    """Statements about the schema of one server, among others that are about a whole cluster's."""
+    clusters = sorted({s.cluster for s in listed if s.cluster})
+    if not clusters or any(hosts > 1 for hosts in there.clusters.values()):
+        return []  # on a cluster each statement is judged by itself
+    copied = {s.name for s in listed if s.verb == "CREATE TABLE" and "replicated" in s.sql.lower()}
+    copied |= {n for n, table in there.schema.tables.items() if table.engine.startswith("Replicated")}
+    return [
+        hazard("on_cluster_missing", number, "warn",
+               f"other statements are ON CLUSTER {clusters[0]}, and this one changes only the server it is sent to",
+               f"write ON CLUSTER {clusters[0]} after the name", "statement")
+        for number, s in enumerate(listed, 1)
+        if not s.cluster and s.verb.startswith(_SCHEMA) and not (s.verb == "ALTER TABLE" and s.name in copied)
+    ]  # fmt: skip
 
 
 def _unfinished(mutation: Mutation) -> Hazard:
