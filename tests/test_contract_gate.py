@@ -45,9 +45,11 @@ class Start:
         """What the last step makes of what the ones before it left."""
         for step in steps:
             self.commit(step)
+        return self.judge_last(None if len(steps) == 1 else "HEAD^")
+
+    def judge_last(self, old: str | None = "HEAD^") -> list[ContractDeviation]:
         place = workspace(self.root)
         trees = Trees(git_environment.open_repository(place), place.state)
-        old = None if len(steps) == 1 else "HEAD^"
         found, unjudged = gate.looked(trees, place, old, "HEAD", trees.between(old, "HEAD"))
         assert not unjudged
         return list(found)

@@ -17,7 +17,7 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.workspace import evidence, kinds
 
 Json: TypeAlias = Any
-FORM = "9"
+FORM = "10"
 """Changes whenever the answers do."""
 _TESTING = re.compile(r"(?i)(^|/)(\w+[_-])?tests?(/|$)|(^|/)(conftest|tests?)\.py$|(^|/)(mocks?|fakes?)/|(^|/)vendor/")
 _LARGEST = 1_000_000
@@ -79,7 +79,7 @@ def _python(tree: TreeFiles, paths: Iterable[str]) -> list[App]:
     facts = {path: said for path, said in facts.items() if said is not None}
     project = Project(facts)
     others = _django(tree, project, facts)
-    if not any(said["routes"] for said in facts.values()):
+    if not any(said["routes"] or said["targets"] for said in facts.values()):
         return others
     grouped: dict[str, list[PyRoute]] = {}
     for route in project.routes():

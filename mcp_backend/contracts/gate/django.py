@@ -5,7 +5,7 @@ https://docs.djangoproject.com/en/5.2/topics/http/urls/ · https://www.django-re
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from mcp_backend.contracts.gate.python_project import Project
 from mcp_backend.contracts.service.routing import Route
@@ -43,7 +43,7 @@ class Urls:
         """The routes of each configuration that no other one includes."""
         own = {file for file, said in self._facts.items() if said["urls"]}
         included = {
-            target for file in own for entry in self._facts[file]["urls"]
+            target for file in own for entry in _all(self._facts[file]["urls"], *self._facts[file]["lists"].values())
             if (target := self._included(file, entry)) is not None
         }  # fmt: skip
         roots = {
@@ -58,11 +58,17 @@ class Urls:
     def _within(self, file: str, prefix: str, depth: int) -> Iterator[Route]:
         if depth > _DEPTH:
             return
-        for entry in self._facts[file]["urls"]:
+        yield from self._entries(file, self._facts[file]["urls"], prefix, depth)
+
+    def _entries(self, file: str, entries: list[Json], prefix: str, depth: int) -> Iterator[Route]:
+        for entry in entries:
             place = f"{file}:{entry['line']}"
             path = None if entry["path"] is None else f"{prefix}/{_plain(entry['path'], entry['regex'])}"
             inner = self._included(file, entry)
-            if path is None or (entry["include"] and inner not in self._facts and not entry["foreign"]):
+            listed = self._listed(file, entry["inner"])
+            if path is not None and listed is not None and depth <= _DEPTH:
+                yield from self._entries(*listed, path, depth + 1)
+            elif path is None or (entry["include"] and inner not in self._facts and not entry["foreign"]):
                 self.lost.append(place)
             elif inner is not None and inner in self._facts:
                 yield from self._within(inner, path, depth + 1)
@@ -73,14 +79,33 @@ class Urls:
             elif not entry["include"]:
                 self.lost.append(place)
 
+    def _listed(self, file: str, said: Json) -> tuple[str, list[Json]] | None:
+        """The patterns of a list, written in place or by its name."""
+        if isinstance(said, list):
+            return file, cast("list[Json]", said)
+        where = self._project.module_of(file, said) if said else None
+        found = self._facts.get(where[0], {}).get("lists", {}).get(where[1]) if where else None
+        return (where[0], found) if where and found is not None else None
+
+    def _before(self, file: str, name: str, depth: int) -> str | None:
+        """What a nested router has before its paths: the path of its parent's things, and one of those."""
+        parent = self._facts.get(file, {}).get("nested", {}).get(name)
+        if parent is None:
+            return ""
+        where = self._project.module_of(file, parent[0])
+        before = self._before(*where, depth + 1) if where and depth < _DEPTH else None
+        return None if before is None or parent[1] is None else f"{before}/{parent[1]}/{{id}}"
+
     def _router(self, file: str, name: str, prefix: str, place: str) -> Iterator[Route]:
         where = self._project.module_of(file, name)
         registered = (
             [r for r in self._facts.get(where[0], {}).get("registers", ()) if r[0] == where[1]] if where else []
         )
-        if where is None or not registered:
+        before = self._before(*where, 0) if where else None
+        if where is None or not registered or before is None:
             self.lost.append(place)
             return
+        prefix += before
         for _, path, view, line in registered:
             place = f"{where[0]}:{line}"
             kind = self._class(where[0], view)
@@ -116,7 +141,7 @@ class Urls:
     def _actions(self, file: str, kind: Json, depth: int) -> tuple[list[tuple[str, bool, str]], bool]:
         """The actions of a view set as method, whether of one thing, and path; and whether those are all."""
         names, whole = [m for m in kind["methods"] if m in ACTIONS], True
-        found = [(m, bool(one), str(path)) for one, methods, path in kind["actions"] for m in methods]
+        found = [(m, bool(one), _plain(str(path), True)) for one, methods, path, _ in kind["actions"] for m in methods]
         for base in kind["bases"]:
             last = base.rpartition(".")[2]
             inner = self._class(file, base) if depth < _DEPTH else None
@@ -144,6 +169,12 @@ class Urls:
                 whole = False
         allowed = kind["allowed"]
         return [m for m in found if allowed is None or m.lower() in allowed], whole
+
+
+def _all(*lists: list[Json]) -> Iterator[Json]:
+    for entry in (one for entries in lists for one in entries):
+        yield entry
+        yield from _all(entry["inner"] if isinstance(entry["inner"], list) else [])
 
 
 def _plain(path: str, regex: bool) -> str:

@@ -1,5 +1,6 @@
 """Compares the handlers of Python applications (FastAPI, Flask) with an OpenAPI document, from the source."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,6 +18,8 @@ _GIVEN = frozenset({"Response", "BackgroundTasks", "SecurityScopes"})
 _HARMLESS = frozenset(
     {"wraps", "staticmethod", "cache", "lru_cache", "login_required", "jwt_required", "limit", "cross_origin"}
 )
+_READS = re.compile(r"(?i)arg|param|quer|filter|pagina|request|pars")
+"""Calls that may read the query, where what they do is not seen."""
 _DEPTH = 6
 
 
@@ -37,6 +40,8 @@ class Handlers:
 
     def look(self, operation: Operation, route: PyRoute) -> None:
         """Adds what the handler of an operation deviates in."""
+        if route.framework not in ("fastapi", "flask"):
+            return
         self._statuses(operation, route)
         taken = self._taken(route)
         for parameter in operation.parameters:
@@ -49,15 +54,20 @@ class Handlers:
     def _statuses(self, operation: Operation, route: PyRoute) -> None:
         said, handler = route.said, route.said["handler"]
         documented = set(operation.responses)
-        sent: dict[int, int] = {int(number): int(line) for number, line in handler["sent"]}
-        refused: dict[int, int] = {int(number): int(line) for number, line in handler["raised"]}
+        sent, refused = (
+            {int(number): int(line) for number, line, only in handler[kind] if only is None or route.method in only}
+            for kind in ("sent", "raised")
+        )
+        plain = handler["plain"] or route.method in handler["plain_for"]
         refused |= {number: line for number, line in sent.items() if number >= 400}
         success = {number: line for number, line in sent.items() if number < 400}
         if route.framework == "fastapi":
-            default = not handler["sent"] or handler["plain"] or handler["other"]
+            default = not handler["sent"] or plain or handler["other"]
             if default and said["status"] >= 0 and not handler["unclear"] and not self._a_response(handler["returns"]):
                 success[said["status"] or 200] = route.line
-        elif handler["plain"] and not handler["unclear"]:
+        elif said["given"]:
+            success |= {said["given"]: route.line} if plain or handler["other"] else {}
+        elif plain and not handler["unclear"]:
             success.setdefault(200, route.line)
         careful = any(status[0] == "4" for status in documented)
         for number, line in (*success.items(), *(refused.items() if careful else ())):
@@ -80,12 +90,33 @@ class Handlers:
             # Counted twice: reading `request.args` and looking a name up in it.
             whole = handler["whole"] or handler["uses"] > len(handler["names"]) or bool(unknown)
             names: dict[str, tuple[str, Json]] = {str(n): (route.file, None) for n in handler["names"]}
+            whole = self._helpers(route.file, handler, names, set()) or whole
             return _Taken(names, whole or (handler["other"] and not handler["names"] and handler["uses"] > 0))
         names = {}
         opened = self._signature(route.file, handler, names, 0)
         for dependency in route.said["depends"]:
             opened = self._depends(route.file, dependency, names, 0) or opened
         return _Taken(names, opened)
+
+    def _helpers(
+        self, file: str, handler: Mapping[str, Json], names: dict[str, tuple[str, Json]], seen: set[tuple[str, str]]
+    ) -> bool:
+        """Adds what functions that a handler calls read of the request, which Flask hands to none; whether one of them
+        may read more."""
+        opened = False
+        for call in handler["calls"]:
+            where = self._project.find(file, call)
+            if where in seen:
+                continue
+            inner = self._project.files[where[0]]["functions"].get(where[1]) if where else None
+            if where is None or inner is None:
+                opened = opened or call.startswith("self.") or _READS.search(call.rpartition(".")[2]) is not None
+                continue
+            seen.add(where)
+            names |= {str(n): (where[0], None) for n in inner["names"]}
+            opened = opened or inner["whole"] or inner["uses"] > len(inner["names"])
+            opened = self._helpers(where[0], inner, names, seen) or opened
+        return opened
 
     def _signature(
         self, file: str, handler: Mapping[str, Json], names: dict[str, tuple[str, Json]], depth: int

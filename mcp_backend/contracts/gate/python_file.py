@@ -5,27 +5,34 @@ The answer is plain JSON, so that it can be kept by the file's git object id.
 """
 
 import ast
+from collections.abc import Iterator, Mapping
 
-from mcp_backend.contracts.gate.python_handler import depends, signature
-from mcp_backend.contracts.gate.python_words import Json, annotation, code, dotted, keyword, literals, marker, written
+from mcp_backend.contracts.gate import python_class
+from mcp_backend.contracts.gate.python_handler import decorated, depends, signature
+from mcp_backend.contracts.gate.python_words import Json, annotation, code, dotted, keyword, literals, written
 
-FORM = "4"
+FORM = "5"
 """Changes whenever the answer does: what was kept by another form is read again."""
 MAKERS = {
     "FastAPI": "fastapi", "APIRouter": "fastapi", "Flask": "flask", "Blueprint": "flask", "APIBlueprint": "flask",
     "APIFlask": "flask", "OpenAPI": "flask",
 }  # fmt: skip
-APPLICATIONS = ("FastAPI", "Flask", "APIFlask", "OpenAPI")
+APPLICATIONS = ("FastAPI", "Flask", "APIFlask", "OpenAPI", "NinjaAPI")
+_RESTFUL = ("flask_restful", "flask_restx", "flask_restplus")
+EXTENSIONS = {
+    "Api": ((*_RESTFUL, "flask_smorest"), "flask"), "Namespace": (_RESTFUL, "flask"), "NinjaAPI": (("ninja",), "ninja"),
+    "Router": (("ninja",), "ninja"),
+}  # fmt: skip
+"""Names that other packages use, too: the packages they are meant of, and what those build on."""
+_SETS = ("flask_smorest", "apiflask")
+"""Packages whose decorators set the status of an answer; those of others describe it."""
 VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
-INCLUDES = ("include_router", "register_blueprint", "mount", "register_api")
-_VALIDATES = (
-    "validator",
-    "field_validator",
-    "root_validator",
-    "model_validator",
-    "model_serializer",
-    "field_serializer",
-)
+INCLUDES = {
+    "include_router": "prefix", "register_blueprint": "url_prefix", "mount": "", "register_api": "url_prefix",
+    "add_namespace": "path", "add_router": "prefix", "init_app": "",
+}  # fmt: skip
+"""What takes another router in, and what it calls the path before that one's."""
+_ROWS = 300
 
 
 def read(source: bytes) -> Json | None:
@@ -41,11 +48,12 @@ class _File:
     def __init__(self, tree: ast.Module) -> None:
         self.said: dict[str, Json] = {
             "imports": {}, "routers": {}, "includes": [], "routes": [], "functions": {}, "classes": {}, "texts": {},
-            "aliases": {}, "lost": [],
+            "aliases": {}, "lost": [], "made": {}, "targets": [],
         }  # fmt: skip
+        self._lists: dict[str, list[ast.expr]] = {}
         self._body(tree.body, {})
 
-    def _body(self, body: list[ast.stmt], loops: dict[str, list[str]]) -> None:
+    def _body(self, body: list[ast.stmt], loops: Mapping[str, ast.expr]) -> None:
         for node in body:
             match node:
                 case ast.Import(names=names):
@@ -67,9 +75,11 @@ class _File:
                     self._assigned(name, value)
                 case ast.Expr(value=ast.Call() as call):
                     self._called(call, loops)
-                case ast.For(target=ast.Name(id=name), iter=ast.List(elts=items) | ast.Tuple(elts=items)):
-                    self._body(node.body, {**loops, name: [dotted(item) for item in items]})
-                case ast.If() | ast.For() | ast.While() | ast.With() | ast.Try() | ast.AsyncWith():
+                case ast.For(target=target, iter=given):
+                    for row in list(self._rows(target, given))[:_ROWS] or [{}]:
+                        self._body(node.body, {**loops, **row})
+                    self._body(node.orelse, loops)
+                case ast.If() | ast.While() | ast.With() | ast.Try() | ast.AsyncWith():
                     for name in ("body", "orelse", "finalbody"):
                         self._body(getattr(node, name, []), loops)
                     for handler in getattr(node, "handlers", []):
@@ -77,16 +87,34 @@ class _File:
                 case _:
                     pass
 
+    def _rows(self, target: ast.expr, given: ast.expr) -> Iterator[dict[str, ast.expr]]:
+        """What the names of a loop stand for, where it goes over a list that is written down."""
+        items = given.elts if isinstance(given, (ast.List, ast.Tuple)) else self._lists.get(dotted(given), [])
+        for item in items:
+            match target, item:
+                case ast.Name(id=name), _:
+                    yield {name: item}
+                case ast.Tuple(elts=names), ast.Tuple(elts=values) if len(names) == len(values):
+                    yield {dotted(n): value for n, value in zip(names, values, strict=True)}
+                case _:
+                    pass
+
     def _assigned(self, name: str, value: ast.expr) -> None:
+        if isinstance(value, (ast.List, ast.Tuple)):
+            self._lists[name] = value.elts
         if isinstance(value, ast.Call):
-            kind = MAKERS.get(dotted(value.func).rpartition(".")[2])
+            called = dotted(value.func)
+            kind = self._kind(called)
+            prefix = keyword(value, "prefix", "url_prefix", "path")
+            router: Json = {
+                "kind": kind, "prefix": written(prefix) if prefix is not None else "", "line": value.lineno,
+                "app": called.rpartition(".")[2] in APPLICATIONS, "sets": self._package(called) in _SETS,
+            }  # fmt: skip
             if kind:
-                prefix = keyword(value, "prefix", "url_prefix")
-                self.said["routers"][name] = {
-                    "kind": kind, "prefix": written(prefix) if prefix is not None else "", "line": value.lineno,
-                    "app": dotted(value.func).rpartition(".")[2] in APPLICATIONS,
-                }  # fmt: skip
+                self._router(name, value, called.rpartition(".")[2], router)
                 return
+            if called.rpartition(".")[2][:1].isupper():
+                self.said["made"][name] = {**router, "class": called}
             self._called(value, {})
         text = written(value)
         if isinstance(text, str):
@@ -94,24 +122,76 @@ class _File:
         elif isinstance(value, (ast.Subscript, ast.BinOp)) or (isinstance(value, ast.Name) and value.id[:1].isupper()):
             self.said["aliases"][name] = annotation(value)
 
-    def _called(self, call: ast.Call, loops: dict[str, list[str]]) -> None:
+    def _package(self, name: str) -> str:
+        """The package that a name is imported from."""
+        return str(self.said["imports"].get(name.partition(".")[0], "")).partition(":")[0].partition(".")[0]
+
+    def _kind(self, called: str) -> str:
+        last = called.rpartition(".")[2]
+        packages, kind = EXTENSIONS.get(last, ((), ""))
+        return MAKERS.get(last) or (kind if self._package(called) in packages else "")
+
+    def _router(self, name: str, call: ast.Call, last: str, router: Json) -> None:
+        """A router of its own. An `Api` lies in the application or blueprint it is made for."""
+        if last == "Api":
+            if call.args:
+                self._include("init_app", dotted(call.args[0]), name, None, call.lineno)
+            router["app"] = not call.args
+        elif last == "Namespace" and keyword(call, "path") is None:
+            first = written(call.args[0]) if call.args else None
+            router["prefix"] = f"/{first}" if isinstance(first, str) else None
+        self.said["routers"][name] = router
+
+    def _include(self, kind: str, owner: str, target: str, prefix: Json, line: int) -> None:
+        said = {"owner": owner, "target": target, "line": line, "kind": kind, "prefix": prefix}
+        self.said["includes"].append(said)
+
+    def _called(self, call: ast.Call, loops: Mapping[str, ast.expr]) -> None:
         if not isinstance(call.func, ast.Attribute):
             return
-        name, owner = call.func.attr, dotted(call.func.value)
-        if name in INCLUDES and call.args:
-            given = call.args[1] if name == "mount" and len(call.args) > 1 else call.args[0]
-            prefix = call.args[0] if name == "mount" else keyword(call, "prefix", "url_prefix")
-            target = dotted(given)
-            for one in loops.get(target, [target]):
-                self.said["includes"].append(
-                    {"owner": owner, "target": one, "line": call.lineno, "kind": name,
-                     "prefix": None if prefix is None else {"is": written(prefix)}}
-                )  # fmt: skip
-        elif name in ("add_api_route", "add_url_rule", "add_resource", "add_route", "add_view", "add_namespace"):
+        name, owner, args = call.func.attr, _meant(call.func.value, loops), call.args
+        if name == "init_app" and args and owner in self.said["routers"]:
+            self._include(name, dotted(args[0]), owner, None, call.lineno)
+        elif name in INCLUDES and name != "init_app" and args:
+            second = name in ("mount", "add_router") and len(args) > 1
+            prefix = args[0] if second or name == "mount" else keyword(call, INCLUDES[name], "prefix", "url_prefix")
+            given = args[1] if second else args[0]
+            target = _meant(given, loops)
+            if isinstance(given, ast.Constant) and isinstance(given.value, str):  # ninja takes "books.api.router"
+                module, _, attribute = given.value.rpartition(".")
+                target = f"?{given.value.replace('.', '/')}"
+                self.said["imports"][target] = f"{module}:{attribute}"
+            if isinstance(prefix, ast.Name):
+                prefix = loops.get(prefix.id, prefix)
+            self._include(name, owner, target, None if prefix is None else {"is": written(prefix)}, call.lineno)
+        elif name in ("add_api_route", "add_url_rule") and args:
+            view = keyword(call, "endpoint" if name == "add_api_route" else "view_func")
+            position = 1 if name == "add_api_route" else 2
+            view = args[position] if view is None and len(args) > position else view
+            if isinstance(view, ast.Call) and isinstance(view.func, ast.Attribute) and view.func.attr == "as_view":
+                view = view.func.value
+            self._target(call, owner, args[0], view)
+        elif name == "add_resource" and len(args) > 1:
+            for path in args[1:]:
+                self._target(call, owner, path, args[0])
+        elif name in ("add_route", "add_view", "add_api_route", "add_url_rule", "add_resource"):
             self.said["lost"].append([call.lineno, owner])
 
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        said = self.said["functions"].setdefault(node.name, signature(node))
+    def _target(self, call: ast.Call, owner: str, path: ast.expr, view: ast.expr | None) -> None:
+        """A route whose handler, a function or a class of views, is named and not decorated."""
+        name = dotted(view) if view is not None else ""
+        if not name:
+            self.said["lost"].append([call.lineno, owner])
+            return
+        given = keyword(call, "methods")
+        methods = [str(m).upper() for m in literals(given)] if given is not None else None
+        self.said["targets"].append({**_route(call, owner, path, methods or []), "any": given is None, "target": name})
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, own: ast.ClassDef | None = None) -> None:
+        """The routes of a function, or of a method of the class `own`."""
+        said = signature(node)
+        if own is None:
+            said = self.said["functions"].setdefault(node.name, said)
         for decorator in node.decorator_list:
             if not isinstance(decorator, ast.Call) or not isinstance(decorator.func, ast.Attribute):
                 continue
@@ -119,81 +199,58 @@ class _File:
             if verb not in (*VERBS, "route", "api_route"):
                 continue
             path = decorator.args[0] if decorator.args else keyword(decorator, "path", "rule")
-            methods: Json = [verb.upper()]
+            methods: list[str] = [verb.upper()]
             if verb in ("route", "api_route"):
                 given = keyword(decorator, "methods")
                 methods = [str(m).upper() for m in literals(given)] if given is not None else ["GET"]
-            model, status = keyword(decorator, "response_model"), keyword(decorator, "status_code")
+            handler = said if said["line"] == node.lineno else signature(node)
+            if own is not None:  # the instance is no parameter of the request, but what the class declares may be one
+                opened = handler["open"] or any(isinstance(part, ast.AnnAssign) for part in own.body)
+                handler = {**handler, "parameters": handler["parameters"][1:], "open": opened}
             self.said["routes"].append({
-                "owner": owner, "path": written(path) if path is not None else None, "methods": methods,
-                "line": decorator.lineno, "handler": said if said["line"] == node.lineno else signature(node),
-                "name": node.name, "status": 0 if status is None else code(status) or -1,
-                "model": None if model is None else annotation(model),
-                "loose": any(k.arg and k.arg.startswith("response_model_") for k in decorator.keywords),
-                "class": keyword(decorator, "response_class") is not None,
-                "hidden": literals(keyword(decorator, "include_in_schema")) == [False],
-                "depends": list(depends(keyword(decorator, "dependencies"))),
-                "others": [dotted(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list
-                           if d is not decorator],
+                **_route(decorator, owner, path, methods), "handler": handler, "name": node.name,
+                **decorated(node.decorator_list, decorator),
             })  # fmt: skip
 
     def _class(self, node: ast.ClassDef) -> None:
-        fields: dict[str, Json] = {}
-        values: list[Json] = []
-        unsure = False
+        verbs: dict[str, Json] = {}
+        opened = False
         for part in node.body:
-            match part:
-                case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=value):
-                    fields[name] = _field(kind, value, part.lineno)
-                    text = written(value) if value is not None else None
-                    if isinstance(text, str):
-                        self.said["texts"].setdefault(f".{name}", text)
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value)):
-                    values.append(value)
-                    if isinstance(value, str):
-                        self.said["texts"].setdefault(f".{name}", value)
-                case (
-                    ast.Assign(targets=[ast.Name(id="model_config")], value=value)
-                    | ast.Assign(targets=[ast.Name(id="Config")], value=value)
-                ):
-                    unsure = unsure or "alias" in ast.dump(value)
-                case ast.ClassDef(name="Config"):
-                    unsure = unsure or "alias" in ast.dump(part)
-                case ast.FunctionDef(name=name, decorator_list=decorators):
-                    used = {dotted(d.func if isinstance(d, ast.Call) else d).rpartition(".")[2] for d in decorators}
-                    if "computed_field" in used:
-                        fields[name] = {
-                            "type": ["any"],
-                            "required": True,
-                            "line": part.lineno,
-                            "name": name,
-                            "limits": {},
-                        }
-                    unsure = (
-                        unsure
-                        or bool(used & {*_VALIDATES})
-                        or name.startswith(("model_", "__get_pydantic", "__init__"))
-                    )
+            if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if part.name in VERBS:
+                    verbs[part.name] = {"handler": signature(part), **decorated(part.decorator_list, None)}
+                self._function(part, node)
+            elif isinstance(part, ast.Assign):
+                opened = opened or any(dotted(t) in ("decorators", "method_decorators") for t in part.targets)
+        for decorator in node.decorator_list:
+            match decorator:
+                case ast.Call(func=ast.Attribute(attr="route", value=owner), args=paths):
+                    for path in paths:
+                        self._target(decorator, dotted(owner), path, ast.Name(id=node.name))
                 case _:
                     pass
-        self.said["classes"][node.name] = {
-            "bases": [dotted(b.value if isinstance(b, ast.Subscript) else b) for b in node.bases], "fields": fields,
-            "values": values, "line": node.lineno, "unsure": unsure,
-        }  # fmt: skip
+        said, texts = python_class.said(node)
+        for name, text in texts.items():
+            self.said["texts"].setdefault(f".{name}", text)
+        self.said["classes"][node.name] = {**said, "verbs": verbs, "open": opened}
 
 
-def _field(kind: ast.expr, value: ast.expr | None, line: int) -> dict[str, Json]:
-    typed = annotation(kind)
-    found: dict[str, Json] = {"type": typed, "required": value is None, "line": line, "limits": {}}
-    for one in [
-        *(typed[2] if typed[0] == "annotated" else []),
-        *([marker(value)] if isinstance(value, ast.Call) else []),
-    ]:
-        found["limits"] |= one.get("limits", {})
-        if "alias" in one:
-            found["name"] = one["alias"]
-    if isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2] in ("Field", "field", "Body", "Query"):
-        found["required"] = not marker(value).get("given")
-    elif isinstance(value, ast.Constant) and value.value is ...:
-        found["required"] = True
-    return found
+def _meant(node: ast.expr, loops: Mapping[str, ast.expr]) -> str:
+    """A name as `dotted` has it, with what a loop has put for its beginning."""
+    text = dotted(node)
+    head, dot, rest = text.partition(".")
+    return f"{dotted(loops[head])}{dot}{rest}" if head in loops else text
+
+
+def _route(call: ast.Call, owner: str, path: ast.expr | None, methods: list[str]) -> dict[str, Json]:
+    """What the call that makes a route says of it."""
+    model, status = keyword(call, "response_model"), keyword(call, "status_code")
+    return {
+        "owner": owner, "path": written(path) if path is not None else None, "methods": methods, "line": call.lineno,
+        "status": 0 if status is None else code(status) or -1,
+        "model": None if model is None else annotation(model),
+        "loose": any(k.arg and k.arg.startswith("response_model_") for k in call.keywords),
+        "class": keyword(call, "response_class") is not None,
+        "hidden": literals(keyword(call, "include_in_schema")) == [False],
+        "depends": list(depends(keyword(call, "dependencies"))), "others": [], "answers": [],
+    }  # fmt: skip

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
+from mcp_backend.contracts.gate.python_file import MAKERS
+
 Json: TypeAlias = Any
 _DEPTH = 8
 
@@ -29,7 +31,7 @@ class Project:
     """Files by path with the facts of each."""
 
     def __init__(self, files: Mapping[str, Json]) -> None:
-        self.files = files
+        self.files: dict[str, Json] = dict(files)
         self._by_end: dict[str, list[str]] = {}
         for path in files:
             self._by_end.setdefault(
@@ -37,6 +39,22 @@ class Project:
             ).append(path)
         self.lost: list[str] = []
         """Places where routes are made in a way that cannot be read."""
+        for path, said in files.items():
+            made = {
+                name: {**one, "kind": kind}
+                for name, one in said["made"].items()
+                if (kind := self._kind(path, one["class"], 0))
+            }
+            if made:
+                self.files[path] = {**said, "routers": {**said["routers"], **made}}
+
+    def _kind(self, file: str, name: str, depth: int) -> str:
+        """The framework of a class that is derived from a router or an application."""
+        found = self.model(file, name) if depth < _DEPTH else None
+        for base in found[1]["bases"] if found else ():
+            if kind := MAKERS.get(base.rpartition(".")[2]) or self._kind(found[0] if found else file, base, depth + 1):
+                return kind
+        return ""
 
     def module(self, name: str, importer: str) -> str | None:
         """The file of a module as one file imports it: relative by dots, or the nearest of that name."""
@@ -124,7 +142,7 @@ class Project:
         for file, said in self.files.items():
             for line, _ in said["lost"]:
                 self.lost.append(f"{file}:{line}")
-            for route in said["routes"]:
+            for route in self._all(file, said):
                 where = self.find(file, route["owner"])
                 router = self.files[where[0]]["routers"].get(where[1]) if where else None
                 if where is None or router is None:
@@ -138,8 +156,40 @@ class Project:
                 for prefix, app in places:
                     if prefix is not None:
                         full = _plain(f"{prefix.rstrip('/')}/{path.lstrip('/')}" if path else prefix or "/")
-                        found += [PyRoute(str(m), full, file, router["kind"], route, app) for m in route["methods"]]
+                        told = {**route, "given": _given(router, route)}
+                        place = route.get("file", file)
+                        found += [PyRoute(str(m), full, place, router["kind"], told, app) for m in route["methods"]]
         return found
+
+    def _all(self, file: str, said: Json) -> Iterator[Json]:
+        """The routes of a file, those of functions and classes that it names among them."""
+        yield from said["routes"]
+        for route in said["targets"]:
+            where = self.find(file, route["target"])
+            there: Json = self.files[where[0]] if where else {}
+            if where and (handler := there["functions"].get(where[1])) is not None:
+                own: dict[str, Json] = {"file": where[0], "handler": handler, "name": where[1], "line": handler["line"]}
+                own |= {key: handler[key] for key in ("others", "answers")}
+                yield {**route, **own, "methods": ["GET"] if route["any"] else route["methods"]}
+            elif where and where[1] in there["classes"]:
+                for verb, (place, one, opened) in self._verbs(where[0], where[1], 0).items():
+                    if route["any"] or verb.upper() in route["methods"]:
+                        more = ["?"] if opened else []  # decorators that a class puts on all of its methods
+                        own = {**one, "others": [*one["others"], *more], "methods": [verb.upper()], "file": place}
+                        yield {**route, **own, "name": f"{where[1]}.{verb}", "line": one["handler"]["line"]}
+            else:
+                self.lost.append(f"{file}:{route['line']}")
+
+    def _verbs(self, file: str, name: str, depth: int) -> dict[str, tuple[str, Json, bool]]:
+        """The methods of a class of views by verb, those of its bases among them, each with its file."""
+        found = self.model(file, name) if depth < _DEPTH else None
+        if found is None:
+            return {}
+        place, said = found
+        verbs: dict[str, tuple[str, Json, bool]] = {}
+        for base in reversed(said["bases"]):
+            verbs |= self._verbs(place, base, depth + 1)
+        return verbs | {verb: (place, one, said["open"]) for verb, one in said["verbs"].items()}
 
     def _prefixes(self) -> dict[tuple[str, str], list[tuple[str | None, str]]]:
         """Every router with the prefixes it is reached under, and by which application; `None` where one is unknown."""
@@ -190,6 +240,12 @@ class Project:
         if where is None or where[1] not in self.files[where[0]]["classes"]:
             return None
         return where[0], self.files[where[0]]["classes"][where[1]]
+
+
+def _given(router: Json, route: Json) -> int:
+    """The status that a decorator sets, where the package is one whose decorators do; 0 where none does."""
+    given = [number for owner, number in route["answers"] if owner == route["owner"] or router["app"]]
+    return int(given[-1]) if router.get("sets") and given else 0
 
 
 def _added(one: str | None, two: str | None) -> str | None:
