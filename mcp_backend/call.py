@@ -11,6 +11,7 @@ import anyio
 
 from mcp_backend import approvals, escalations
 from mcp_backend.app import App
+from mcp_backend.entry import Entry
 from mcp_backend.errors import (
     Aborted,
     BackendError,
@@ -25,8 +26,7 @@ from mcp_backend.errors import (
 from mcp_backend.guards import judge
 from mcp_backend.people import answers, routing
 from mcp_backend.policy import Constraint, Verdict
-from mcp_backend.recording.entry import Entry
-from mcp_backend.serving.scopes import check_environments, check_tool
+from mcp_backend.scopes import check_environments, check_tool
 from mcp_backend.settings import hide_credentials
 from mcp_backend.store import Row
 from mcp_backend.telemetry import engines, guarding, reached, span

@@ -14,13 +14,12 @@ import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from mcp_backend import __version__, persona, telemetry, telling
+from mcp_backend import __version__, persona, telemetry, telling, ui
 from mcp_backend.app import App, Caller, Progress, open_app, silent
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
-from mcp_backend.people.asking_host import conversed
 from mcp_backend.resources import RESOURCES, VIEWS, Resource
-from mcp_backend.serving import ui
-from mcp_backend.serving.scopes import check_resource, engines_for, lacking, take_call
+from mcp_backend.scopes import check_resource, engines_for, lacking, take_call
+from mcp_backend.serving.asking_host import conversed
 from mcp_backend.serving.watching import SCHEMA, Audience
 from mcp_backend.tools import TOOLSETS, Tool, enabled
 

@@ -16,9 +16,9 @@ from mcp_backend import server
 from mcp_backend.actions import ExecuteSql, WriteFile
 from mcp_backend.app import App, Caller, open_app
 from mcp_backend.call import call
+from mcp_backend.entry import SHOWN
 from mcp_backend.errors import Internal, InvalidArgument, NotFound, OutcomeUnknown, PermissionDenied, Unavailable
 from mcp_backend.facts import Facts, Ownership
-from mcp_backend.recording.entry import SHOWN
 from mcp_backend.tools.base import Plan, Result, Tool
 from mcp_backend.tools.check_escalation import CheckEscalation
 from tests.test_escalation import records_of
@@ -140,7 +140,7 @@ async def test_a_cancelled_call_is_recorded_and_does_not_look_running(tmp_path: 
     async with open_app(tmp_path) as app:
         HOLDING.clear()
         task = asyncio.create_task(call(app, Probe, {"where": "run", "what": "hold"}))
-        await asyncio.wait_for(HOLDING.wait(), 10)
+        await asyncio.wait_for(HOLDING.wait(), 60)
         assert len(await app.store.rows("running_all")) == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -13,9 +13,10 @@ import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 
+from mcp_backend import ui
 from mcp_backend.cli import main, ready
 from mcp_backend.people import seat
-from mcp_backend.serving import front, ui
+from mcp_backend.serving import front
 from tests.conftest import ERAS, Era
 from tests.test_transports import SERVE, ask_twice, environment
 

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from mcp_backend.listening import listener
 from mcp_backend.serving import http_limits
-from mcp_backend.serving.listening import listener
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
 

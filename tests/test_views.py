@@ -12,11 +12,11 @@ import pytest
 from mcp.client import Client
 from mcp.client.extension import advertise
 
+from mcp_backend import ui
 from mcp_backend.app import Caller, open_app
 from mcp_backend.errors import PermissionDenied
 from mcp_backend.resources import escalation
 from mcp_backend.server import Options, build
-from mcp_backend.serving import ui
 from mcp_backend.settings import workspace
 from mcp_backend.web import kept
 from tests import chromium

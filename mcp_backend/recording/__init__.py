@@ -1,1 +1,1 @@
-"""What is kept of a call beside the chain in audit.py: its entries, its seal outside, and servers that died."""
+"""What is kept beside the chain in audit.py: its seal outside, what nothing can take away yet, servers that died."""

@@ -10,7 +10,7 @@ from mcp_backend.app import App
 from mcp_backend.errors import NotFound
 from mcp_backend.resources import rehearsal
 from mcp_backend.resources.base import Resource
-from mcp_backend.serving.scopes import check_resource
+from mcp_backend.scopes import check_resource
 from mcp_backend.tools.check_escalation import brief, full
 
 

@@ -8,9 +8,9 @@ allows: hosts that show views find them by the tools.
 from collections.abc import Mapping
 from pathlib import Path
 
+from mcp_backend import ui
 from mcp_backend.app import App
 from mcp_backend.resources.base import Resource
-from mcp_backend.serving import ui
 
 _NOWHERE: dict[str, list[str]] = {
     "connectDomains": [], "resourceDomains": [], "frameDomains": [], "baseUriDomains": []

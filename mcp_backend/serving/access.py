@@ -21,8 +21,8 @@ from mcp.server.auth.settings import AuthSettings
 
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.policy.serving import Http
+from mcp_backend.scopes import EVERYTHING
 from mcp_backend.serving.introspection import Introspection
-from mcp_backend.serving.scopes import EVERYTHING
 from mcp_backend.settings import resolve
 
 log = logging.getLogger("mcp_backend")

@@ -17,8 +17,8 @@ import threading
 from collections import deque
 from zlib import crc32
 
+from mcp_backend import ui
 from mcp_backend.hosts import resident
-from mcp_backend.serving import ui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` takes longer to import than all of this.

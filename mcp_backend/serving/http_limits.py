@@ -17,6 +17,9 @@ BODY_SECONDS = 60.0
 IDLE_SECONDS = 75
 """How long a connection without a request is kept: longer than proxies keep theirs (60 s), so that it is the proxy that
 ends it and no request runs into the end."""
+STALL_SECONDS = 1.0
+"""How long what has arrived may lie unread after the time: a loop that was held up (a machine that slept, a host under
+load) runs its timers before it reads, and must not end a connection whose request is there."""
 KEPT = 256
 """Descriptors that no client gets: the store, engines, files, programs."""
 
@@ -51,7 +54,10 @@ class Impatient(H11Protocol):
         self._awaited, self._deadline = state, None
         seconds = HEAD_SECONDS if state is h11.IDLE else BODY_SECONDS if state is h11.SEND_BODY else 0.0
         if seconds and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(seconds, self.transport.close)
+            self._deadline = self.loop.call_later(seconds, self._overdue)
+
+    def _overdue(self) -> None:
+        self._deadline = self.loop.call_later(STALL_SECONDS, self.transport.close)
 
 
 def connections() -> int:

@@ -27,10 +27,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_backend.app import App, read_policy
 from mcp_backend.errors import BackendError, InvalidArgument
+from mcp_backend.listening import listener
 from mcp_backend.policy.serving import Http
 from mcp_backend.serving.health import Draining, Health
 from mcp_backend.serving.http_limits import IDLE_SECONDS, Impatient, connections
-from mcp_backend.serving.listening import listener
 from mcp_backend.serving.transports import CHANGES
 from mcp_backend.settings import workspace
 

@@ -6,8 +6,8 @@ import socket
 import sys
 
 from mcp_backend.errors import InvalidArgument, PermissionDenied
+from mcp_backend.listening import listener
 from mcp_backend.people import seat
-from mcp_backend.serving.listening import listener
 
 
 def serve(options: argparse.Namespace) -> int:
