@@ -82,6 +82,7 @@ SHOP = {
         ("vendor/github.com/envoyproxy/validate/validate.proto", "backend"),
         ("third_party/googleapis/google/api/http.proto", "backend"),
         ("contracts/tsconfig.types.json", "backend"),
+        ("contracts/tslint.json", "grey_js"),
         ("docs/guide.md", "shared"),
         ("docs/assets/logo.svg", "shared"),
         ("docs/assets/style.css", "shared"),
@@ -212,6 +213,18 @@ def test_a_root_manifest_of_both_sides_leaves_the_server_its_folder() -> None:
     assert owner("server/models/new.ts", both) == owner("server/config/x.json", both) == "backend"
     assert owner("server/emails/Welcome.tsx", both) == "grey_template"
     assert owner("shared/a.ts", both) == owner("plugins/x/server/a.ts", both) == "grey_js"
+
+
+def test_a_monorepo_under_one_manifest_leaves_the_server_its_program() -> None:
+    nx = {
+        "package.json": json.dumps({"dependencies": {"@nestjs/core": "11", "@angular/core": "22"}}),
+        **some(*(f"apps/api/src/{n}.ts" for n in "abc"), *(f"apps/client/src/{n}.component.scss" for n in "abcdefgh")),
+        **some(*(f"apps/client/src/{n}.ts" for n in "abcdefgh"), "libs/common/src/dto.ts", "libs/ui/src/a.tsx"),
+    }
+    assert owner("apps/api/src/orders.ts", nx) == owner("libs/common/src/dto.ts", nx) == "grey_js"
+    assert owner("apps/client/src/orders.ts", nx) == owner("libs/ui/src/b.ts", nx) == "frontend"
+    only_pages = nx | {"package.json": json.dumps({"dependencies": {"@angular/core": "22"}})}
+    assert owner("apps/api/src/orders.ts", only_pages) == "frontend"
 
 
 def test_the_test_data_of_a_go_package_is_not_its_neighbours() -> None:

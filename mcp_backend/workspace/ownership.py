@@ -48,7 +48,8 @@ _SERVED = ("public/", "static/", "wwwroot/", "assets/js/")
 _JS_MANIFESTS = words(
     "package.json package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml pnpm-workspace.yaml bun.lock "
     "bun.lockb tsconfig.json jsconfig.json turbo.json nx.json lerna.json .npmrc .yarnrc .yarnrc.yml .nvmrc "
-    ".babelrc .eslintrc .eslintrc.json .prettierrc .stylelintrc biome.json deno.json components.json"
+    ".babelrc .eslintrc .eslintrc.json .prettierrc .stylelintrc biome.json deno.json components.json "
+    "tslint.json nest-cli.json project.json ng-package.json jest.config.json babel.config.json typedoc.json"
 )
 
 

@@ -40,6 +40,11 @@ _NOT_VOTED = words(
 )
 """Folders that a manifest above them says nothing about: they hold both sides' files, or the server's."""
 
+_HOLDERS = words("apps packages libs projects services")
+"""Folders of a monorepo that hold programs and libraries, each of one side."""
+_SERVED = words("server servers backend api worker workers functions shared common")
+"""Those of `_NOT_VOTED` that say whose a program or library of a monorepo is not: the frontend's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -230,7 +235,7 @@ def _by_package(
     because = f"package.json depends on {package.because}"
     if package.trade in ("frontend", "weak"):
         if not folder or here.back > here.browser:
-            for voted in _vote(folder, counts):
+            for voted in _vote(folder, counts, parts=bool(package.serves)):
                 roots.setdefault(voted, Root(voted, "voted", f"mostly browser code, and {folder or '.'}/{because}"))
             for served in ("public", "static"):
                 if not folder and served in counts and not counts[served].back:
@@ -244,8 +249,9 @@ def _by_package(
         roots[folder] = Root(folder, package.trade, words[package.trade] or "a JavaScript package without browser code")
 
 
-def _vote(base: str, counts: Mapping[str, _Counts]) -> list[str]:
-    """The folders below `base` that are more than 80 % browser code, going down into mixed ones."""
+def _vote(base: str, counts: Mapping[str, _Counts], *, parts: bool) -> list[str]:
+    """The folders below `base` that are more than 80 % browser code, going down into mixed ones. `parts`: the manifest
+    is of both sides, so what holds a server's scripts beside browser code (`apps/api`, `apps/client`) is mixed."""
     won: list[str] = []
     for folder in counts[base].folders:
         name = folder.rpartition("/")[2].lower()
@@ -253,11 +259,17 @@ def _vote(base: str, counts: Mapping[str, _Counts]) -> list[str]:
             continue
         here = counts[folder]
         total = here.browser + here.back + here.template
-        if here.ui and here.browser > 0.8 * total and evidence(folder + "/"):
+        if parts and here.ui and name in _HOLDERS and any(_serves(inner, counts) for inner in here.folders):
+            won.extend(_vote(folder, counts, parts=parts))
+        elif here.ui and here.browser > 0.8 * total and evidence(folder + "/"):
             won.append(folder)
         elif here.ui and here.back and here.browser > 20:
-            won.extend(_vote(folder, counts))
+            won.extend(_vote(folder, counts, parts=parts))
     return won
+
+
+def _serves(folder: str, counts: Mapping[str, _Counts]) -> bool:
+    return folder.rpartition("/")[2].lower() in _SERVED and counts[folder].js > 0 and not counts[folder].ui
 
 
 def _by_name(counts: Mapping[str, _Counts], roots: dict[str, Root]) -> None:
