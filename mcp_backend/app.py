@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from mcp_backend import persona
+from mcp_backend import persona, threads
 from mcp_backend.engines import Engines
 from mcp_backend.persona import Persona
 from mcp_backend.policy import Policy
@@ -77,6 +77,7 @@ def read_policy(place: Workspace, start: Path) -> Policy:
 @asynccontextmanager
 async def open_app(start: Path, clock: Callable[[], datetime] = utc_now) -> AsyncGenerator[App]:
     """The app of the workspace that `start` belongs to. Engines open on first use, and so does a store elsewhere."""
+    threads.prepare()
     place = workspace(start)
     settings = read_policy(place, start)
     apart(settings.store, settings.engines.values())

@@ -19,6 +19,7 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.keeper.peer import gone
 from mcp_backend.settings import Workspace, hide_credentials, private
 from mcp_backend.telling import tell
+from mcp_backend.threads import patiently
 
 KINDS = tuple(binaries.PROGRAMS)
 """The kinds of engine that can run locally. A new one: an entry in `binaries.PROGRAMS` and in the keeper's `KINDS`."""
@@ -26,6 +27,7 @@ ANSWER_SECONDS = 150.0
 """How long a keeper may take to answer: an engine may have a crash to recover from."""
 START_SECONDS = 60.0
 """How long a keeper may take to begin: it waits until a former keeper has ended its engine."""
+QUEUE_SECONDS = 0.05
 KEEPER = Path(__file__).parent.parent / "keeper" / "__main__.py"
 
 
@@ -144,12 +146,12 @@ async def _talk(
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             for _ in range(20):
-                connection = _connect(folder)
+                connection = await _connect(folder)
                 if connection is None and not start:
                     raise FileNotFoundError(folder)
                 if connection is None:
                     await tell(f"starting a local {kind} for this workspace")
-                    await asyncio.to_thread(_start_keeper, kind, folder, binaries.find(kind))
+                    await patiently(_start_keeper, kind, folder, binaries.find(kind))
                     continue
                 try:
                     answer = await _exchange(loop, connection, json.dumps(request).encode() + b"\n")
@@ -165,13 +167,19 @@ async def _talk(
     raise Unavailable(f"{kind}: its keeper ends without an answer; see {folder}/log")
 
 
-def _connect(folder: Path) -> socket.socket | None:
+async def _connect(folder: Path) -> socket.socket | None:
     """A connection to the keeper that listens there, if one does. The short name is for the limit of `unix(7)`."""
     connection = socket.socket(socket.AF_UNIX)
+    connection.setblocking(False)
     try:
         descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            connection.connect(f"/proc/self/fd/{descriptor}/keeper.sock")
+            while True:
+                try:
+                    connection.connect(f"/proc/self/fd/{descriptor}/keeper.sock")
+                    return connection
+                except BlockingIOError:  # As many wait for the keeper as the system lets wait.
+                    await asyncio.sleep(QUEUE_SECONDS)
         finally:
             os.close(descriptor)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -180,8 +188,6 @@ def _connect(folder: Path) -> socket.socket | None:
     except BaseException:
         connection.close()
         raise
-    connection.setblocking(False)
-    return connection
 
 
 async def _exchange(

@@ -85,9 +85,9 @@ class Kafka:
         line = json.dumps({"id": number, "do": do, "seconds": seconds, **fields}).encode() + b"\n"
         try:
             assert process.stdin
-            process.stdin.write(line)
-            await process.stdin.drain()
             async with asyncio.timeout(seconds + 3.0):
+                process.stdin.write(line)
+                await process.stdin.drain()
                 told = await future
         except TimeoutError:
             await self._stop()

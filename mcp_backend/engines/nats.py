@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mcp_backend.engines.away import away
 from mcp_backend.engines.nats_address import Address, CannotOpen, addresses
 from mcp_backend.engines.nats_connection import Connection, Lost, NoResponders, NotSent, Unanswered
+from mcp_backend.engines.opening import Opening
 from mcp_backend.errors import Json, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, resolve
@@ -92,7 +93,7 @@ class Nats:
         self.settings = settings
         self._workspace = workspace
         self._connection: Connection | None = None
-        self._opening = asyncio.Lock()
+        self._opening = Opening()
         self._lease: Lease | None = None
         self._down_since: datetime | None = None
         self._streams: dict[str, tuple[float, Stream]] = {}
@@ -104,7 +105,7 @@ class Nats:
         """
         if self._connection and self._connection.alive:
             return self._connection
-        async with self._opening:
+        async with self._opening.turn():
             if self._connection and self._connection.alive:
                 return self._connection
             if self._connection:

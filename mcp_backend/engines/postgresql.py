@@ -9,18 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
 from mcp_backend.engines.away import away
 from mcp_backend.engines.pg import address, errors, reading, roles
 from mcp_backend.engines.pg.address import Address
-from mcp_backend.engines.pg.connections import CLOSING, Connection, Open, beginning, made_ready
+from mcp_backend.engines.pg.connections import Connection, Open, beginning, clean, made_ready
 from mcp_backend.engines.pg.fingerprint import schema_version
 from mcp_backend.engines.pg.pool import Pool
 from mcp_backend.engines.pg.roles import Role
 from mcp_backend.engines.pg.schema import Memory
-from mcp_backend.engines.pg.wire import Reply, Step, exchange
+from mcp_backend.engines.pg.wire import Reply, Step
 from mcp_backend.errors import BackendError, DeadlineExceeded, OutcomeUnknown, Unavailable
 from mcp_backend.policy import EngineSettings
 from mcp_backend.settings import Workspace, hide_credentials, resolve
@@ -177,10 +176,10 @@ class Postgresql:
         try:
             async with self._translated(opened.conn, read_only=read_only):
                 yield opened.conn
-                await exchange(opened.pgconn, CLOSING)
+                await clean(opened)
         except (BackendError, psycopg.Error):
             with suppress(psycopg.Error):
-                await exchange(opened.pgconn, CLOSING)
+                await clean(opened)
             self._pool.give_back(opened)
             raise
         except BaseException:
@@ -190,13 +189,15 @@ class Postgresql:
 
     async def _begun(self, read_only: bool, timeout_seconds: float) -> Open:
         """A connection whose session has begun: a fresh one when the pooled one turns out to be dead."""
+        began = time.monotonic()
         while True:
             opened, pooled = await self._pool.take()
+            opened.conn.patience = timeout_seconds + GRACE_SECONDS
             try:
                 await opened.conn.execute(beginning(opened, read_only, timeout_seconds))
             except psycopg.OperationalError as error:
                 self._pool.end(opened)
-                if not pooled:
+                if not pooled or time.monotonic() - began > RETRY_SECONDS:
                     raise self._unavailable(self._say(error)) from None
             except BaseException:
                 self._pool.end(opened)
@@ -223,7 +224,7 @@ class Postgresql:
         place = await self._place()
         try:
             async with asyncio.timeout(address.CONNECT_SECONDS + 1):
-                conn = await AsyncConnection[tuple[Any, ...]].connect(
+                conn = await Connection.connect(
                     make_conninfo("", **place.parameters), autocommit=True, prepare_threshold=None
                 )
                 try:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_backend.engines.away import away
+from mcp_backend.engines.opening import Opening
 from mcp_backend.engines.redis_address import Address, address, ended_early, of_settings
 from mcp_backend.errors import Unavailable
 from mcp_backend.policy import EngineSettings
@@ -59,7 +60,7 @@ class Redis:
         self.where: Address | None = None
         self._workspace = workspace
         self._client: Any = None
-        self._opening = asyncio.Lock()
+        self._opening = Opening()
         self._lease: Lease | None = None
         self._down_since: datetime | None = None
         self._refreshed = 0.0
@@ -81,7 +82,7 @@ class Redis:
         """The client, opened when there is none. Raises `Unavailable` naming the engine, the cause and since when."""
         if self._client is not None and not (self._lease and self._lease.lost):
             return self._client
-        async with self._opening:
+        async with self._opening.turn():
             if self._client is not None and not (self._lease and self._lease.lost):
                 return self._client
             await self.drop()

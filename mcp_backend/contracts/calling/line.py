@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from mcp_backend.contracts.calling.addresses import Target
 from mcp_backend.errors import DeadlineExceeded, OutcomeUnknown, Unavailable
+from mcp_backend.threads import patiently
 
 T = TypeVar("T")
 CONNECT_SECONDS = 5.0
@@ -25,6 +26,7 @@ class Line:
         self.late = False
         self._deadline = time.monotonic() + seconds
         self._cuts: list[Callable[[], object]] = []
+        self._cut = False
 
     @property
     def left(self) -> float:
@@ -34,9 +36,12 @@ class Line:
     def ends_by(self, cut: Callable[[], object]) -> None:
         """Adds what ends the waiting of whatever uses this line."""
         self._cuts.append(cut)
+        if self._cut:
+            self.cut()
 
     def cut(self) -> None:
-        """Ends the connection; whoever waits on it gets an error."""
+        """Ends the connection; whoever waits on it gets an error, and who has not begun does not begin."""
+        self._cut = True
         for cut in self._cuts:
             with suppress(OSError, ValueError):
                 cut()
@@ -45,6 +50,8 @@ class Line:
         """A connection to the first of the checked addresses that takes one. Raises `Unavailable`."""
         target, problems = self.target, list[str]()
         for address in target.addresses:
+            if self._cut:  # Its caller was told that nothing was sent.
+                raise Unavailable(f"the request to {target.origin} was given up; nothing was sent")
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             connection = socket.socket(family, socket.SOCK_STREAM)
             connection.settimeout(min(CONNECT_SECONDS, self.left))
@@ -94,7 +101,7 @@ def lost(line: Line, reads: bool, why: str) -> Exception:
 async def within(line: Line, seconds: float, work: Callable[[], T], *, reads: bool) -> T:
     """What `work` gives, in a thread of its own. When time is over, or the call is cancelled, the line is cut, and
     `work` ends by that. Raises `DeadlineExceeded` or `OutcomeUnknown` where it does not."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+    running = asyncio.ensure_future(patiently(work))
     try:
         done, _ = await asyncio.wait({running}, timeout=seconds)
         if not done:

@@ -17,6 +17,7 @@ from mcp_backend.contracts.words import Deviation, Unverified
 from mcp_backend.errors import InvalidArgument, NotFound, Unavailable
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
+from mcp_backend.threads import patiently
 from mcp_backend.workspace import kinds, listing
 
 APPS = re.compile(
@@ -64,8 +65,8 @@ async def check(
         from mcp_backend.contracts.service import grpc
 
         if target.endswith(".go") or _has_go(source, target):
-            return await asyncio.to_thread(grpc.go, source, spec, target.partition(":")[0])
-        return await asyncio.to_thread(grpc.python, source, spec, _file(source, target.partition(":")[0]))
+            return await patiently(grpc.go, source, spec, target.partition(":")[0])
+        return await patiently(grpc.python, source, spec, _file(source, target.partition(":")[0]))
     if spec.kind == "asyncapi" and (target.endswith(".go") or _has_go(source, target)):
         raise InvalidArgument("implementation: Go is not checked against AsyncAPI; give the url of the running service")
     if target.endswith(".go") or _has_go(source, target):
@@ -74,8 +75,8 @@ async def check(
         if spec.kind == "graphql":
             from mcp_backend.contracts.service import go_graphql
 
-            return await asyncio.to_thread(go_graphql.check, source, spec, target.partition(":")[0])
-        return await asyncio.to_thread(go.check, source, spec, target.partition(":")[0])
+            return await patiently(go_graphql.check, source, spec, target.partition(":")[0])
+        return await patiently(go.check, source, spec, target.partition(":")[0])
     target = _placed(source, target)
     async with talking.in_child(workspace, policy, target) as (loaded, talk):
         checked = Checked(target, sandbox=loaded.sandbox)
@@ -103,10 +104,10 @@ async def check_url(
         from mcp_backend.contracts.service import grpc_url, websocket
 
         protocol, one = ("grpc", grpc_url.check) if spec.kind == "protobuf" else ("websocket", websocket.check_url)
-        target = await asyncio.to_thread(addresses.place, url, policy, protocol)
+        target = await patiently(addresses.place, url, policy, protocol)
         if target.refused:
             raise InvalidArgument(target.refused.replace("target:", "url:", 1))
-        return await asyncio.to_thread(one, source, spec, target, headers)
+        return await patiently(one, source, spec, target, headers)
     if policy.deep_seconds:
         from mcp_backend.contracts.service import deep
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from mcp_backend.errors import FailedPrecondition
 from mcp_backend.policy import Policy
 from mcp_backend.settings import Workspace
+from mcp_backend.threads import patiently
 from mcp_backend.workspace import childenv, environments, process
 from mcp_backend.workspace.fence.around import around
 
@@ -128,7 +129,7 @@ class _Child:
             "number": number, "method": ask.method, "path": ask.path, "query": list(ask.query),
             "headers": dict(ask.headers), "body": base64.b64encode(ask.body).decode(),
         }  # fmt: skip
-        await asyncio.to_thread(os.write, self._pipe, json.dumps(message).encode() + b"\n")
+        await patiently(os.write, self._pipe, json.dumps(message).encode() + b"\n")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await waiting
@@ -226,7 +227,7 @@ class AtUrl:
 
     async def send(self, ask: Ask) -> Answer:
         left = self._until - time.monotonic()
-        answer = await asyncio.to_thread(self._send, ask, min(left, ANSWER_SECONDS)) if left > 0 else Answer(0, {}, b"")
+        answer = await patiently(self._send, ask, min(left, ANSWER_SECONDS)) if left > 0 else Answer(0, {}, b"")
         if time.monotonic() >= self._until:
             self.ended = f"the {SECONDS:g} s of one check are over"
         return answer

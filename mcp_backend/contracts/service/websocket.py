@@ -27,6 +27,7 @@ from mcp_backend.contracts.sources import Source
 from mcp_backend.contracts.specs import Spec
 from mcp_backend.contracts.words import Deviation, Unverified
 from mcp_backend.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from mcp_backend.threads import patiently
 
 LISTENED = 3.0
 """Seconds that a running service has for its first message."""
@@ -105,7 +106,7 @@ def check_url(source: Source, spec: Spec, target: Target, headers: Mapping[str, 
 
     async def exchange(path: str, texts: Sequence[str]) -> Said:
         checked.requests += 1
-        return await asyncio.to_thread(listened, path)
+        return await patiently(listened, path)
 
     asyncio.run(_Checks(events, exchange, checked, writes=False).run([*over_websocket.contracts(events)]))
     checked.unverified.append(Unverified("*", "channels beyond the specification cannot be seen from outside"))

@@ -1,16 +1,58 @@
 """One connection: how a session on it starts, how it is cleaned, how it ends."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, generators, pq, waiting
+from psycopg.abc import PQGen
 
 from mcp_backend.engines.pg.wire import SYNC, Step, exchange
 
-Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+T = TypeVar("T")
+
+
+class Connection(AsyncConnection[tuple[Any, ...]]):
+    """A connection that does not wait for ever: the timeouts of a server end nothing when it has stopped itself."""
+
+    patience: float | None = None
+    """Seconds that one exchange with the server may take; `None` for no limit."""
+
+    async def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
+        """See `AsyncConnection.wait`. Raises `psycopg.OperationalError` for a server that is silent for too long."""
+        with self.limited():
+            return await super().wait(gen, *arguments, **options)
+
+    @contextmanager
+    def limited(self) -> Generator[None]:
+        """Ends the connection under whoever waits on it when the patience is over. The driver's own way, which
+        is to cancel the wait, asks the server and waits again. Raises `psycopg.OperationalError`."""
+        if self.patience is None:
+            yield
+            return
+        late: list[bool] = []
+
+        def cut() -> None:
+            late.append(True)
+            with suppress(OSError), socket.socket(fileno=os.dup(self.pgconn.socket)) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+        timer = asyncio.get_running_loop().call_later(self.patience, cut)
+        try:
+            yield
+        except psycopg.OperationalError:
+            if not late:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from None
+        finally:
+            timer.cancel()
+
 
 LOCK_SECONDS = 5.0
 CANCEL_SECONDS = 3.0
@@ -93,6 +135,13 @@ def canceller(conn: Connection) -> Callable[[], Awaitable[None]]:
         await waiting.wait_conn_async(generators.cancel(request), interval=0.1, timeout=CANCEL_SECONDS)
 
     return cancel
+
+
+async def clean(opened: Open) -> None:
+    """Ends what there is and leaves the session as new. Raises `psycopg.OperationalError` when it is lost, or silent
+    for longer than its patience."""
+    with opened.conn.limited():
+        await exchange(opened.pgconn, CLOSING)
 
 
 async def cancel_and_close(opened: Open) -> None:

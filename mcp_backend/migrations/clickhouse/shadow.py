@@ -28,6 +28,7 @@ from mcp_backend.migrations.clickhouse.language import Name
 from mcp_backend.migrations.clickhouse.mapping import quoted
 from mcp_backend.migrations.clickhouse.target import Schema, Table, Target
 from mcp_backend.settings import Workspace, private
+from mcp_backend.threads import patiently
 
 if TYPE_CHECKING:
     from mcp_backend.engines.ch.transport import Transport
@@ -113,7 +114,7 @@ async def opened(workspace: Workspace, database: str) -> AsyncGenerator[Shadow]:
         lease = await embedded.lease("clickhouse", own)
         at = replace(address.parse(lease.url, where="the shadow"), database=database)
         if database != "default":
-            await asyncio.to_thread(_posted, at, f"CREATE DATABASE {identifier(database)} ENGINE = Atomic", b"")
+            await patiently(_posted, at, f"CREATE DATABASE {identifier(database)} ENGINE = Atomic", b"")
         transport = Transport(at)
         shadow = Shadow(transport, lease.version, database)
         yield shadow
@@ -166,7 +167,7 @@ async def insert(shadow: Shadow, engine: "Clickhouse", table: Table, query: str)
     columns = ", ".join(identifier(c.name) for c in table.columns.values() if c.default_kind in ("", "DEFAULT"))
     if data:
         into = f"INSERT INTO {quoted(*table.name)} ({columns}) FORMAT Native"
-        await asyncio.to_thread(_posted, shadow.transport.address, into, data)
+        await patiently(_posted, shadow.transport.address, into, data)
     ((count,),) = await shadow.rows(f"SELECT count() FROM {quoted(*table.name)}")
     return int(count)
 

@@ -26,6 +26,7 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.migrations.rehearsal import dump, following
 from mcp_backend.migrations.rehearsal.target import Target
 from mcp_backend.settings import Workspace, resolve
+from mcp_backend.threads import patiently
 
 MOST_KEPT = 12
 """Databases of other schemas that are kept."""
@@ -214,7 +215,7 @@ async def _database(
         return replace(shadow, missing=left)
     await _forget(control)
     text, _ = await asyncio.gather(
-        asyncio.to_thread(dump.schema, target_url),
+        patiently(dump.schema, target_url),
         control.execute(f"drop database if exists {name} with (force)".encode()),
     )
     await control.execute(f"create database {name} template template0 strategy file_copy".encode())
