@@ -21,7 +21,10 @@ import clickhouse_connect
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httpclient import HttpClient
-from clickhouse_connect.driver.httputil import get_pool_manager_options  # pyright: ignore[reportUnknownVariableType]
+from clickhouse_connect.driver.httputil import (
+    all_managers,
+    get_pool_manager_options,  # pyright: ignore[reportUnknownVariableType]
+)
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
@@ -103,6 +106,17 @@ class _Once(PoolManager):
         # Outside of the handler, so that the driver finds no reset in its context.
         raise HTTPError(failure)
 
+    def end(self) -> None:
+        """Closes the connections. The driver does so for the pools that it made itself only, and keeps those of others
+        in its list as long as the process lives."""
+        with self.pools.lock:
+            keys = self.pools.keys()
+            pools = [self.pools[key] for key in keys]
+        self.clear()
+        for pool in pools:
+            pool.close()
+        all_managers.pop(self, None)
+
 
 class Transport:
     """One server. Opens nothing until the first statement."""
@@ -147,7 +161,9 @@ class Transport:
             await asyncio.wait(self._ending, timeout=KILL_SECONDS)
         if self._client is not None:
             self._client.close()
-            self._client.http.clear()
+            pools = self._client.http
+            assert isinstance(pools, _Once)
+            pools.end()
 
     def _work(
         self,
@@ -189,23 +205,28 @@ class Transport:
             urllib3.disable_warnings(InsecureRequestWarning)  # the address says so; once a request would be too often
         options = get_pool_manager_options(ca_cert=at.ca_cert, verify=at.verify, maxsize=MOST_CALLS)
         driver: Any = clickhouse_connect
-        client = driver.get_client(
-            host=at.host,
-            port=at.port,
-            interface="https" if at.secure else "http",
-            username=at.user,
-            password=at.password,
-            database=at.database,
-            verify=at.verify,
-            ca_cert=at.ca_cert,
-            compress=False,
-            query_retries=0,
-            connect_timeout=CONNECT_SECONDS,
-            send_receive_timeout=SILENT_SECONDS,
-            client_name="mcp-backend",
-            autogenerate_session_id=False,
-            pool_mgr=_Once(**options),
-        )
+        pools = _Once(**options)
+        try:
+            client = driver.get_client(
+                host=at.host,
+                port=at.port,
+                interface="https" if at.secure else "http",
+                username=at.user,
+                password=at.password,
+                database=at.database,
+                verify=at.verify,
+                ca_cert=at.ca_cert,
+                compress=False,
+                query_retries=0,
+                connect_timeout=CONNECT_SECONDS,
+                send_receive_timeout=SILENT_SECONDS,
+                client_name="mcp-backend",
+                autogenerate_session_id=False,
+                pool_mgr=pools,
+            )
+        except BaseException:
+            pools.end()
+            raise
         assert isinstance(client, HttpClient)
         return client
 
