@@ -13,8 +13,7 @@ TIERS: tuple[frozenset[str], ...] = (
     frozenset({"audit", "approvals", "escalations", "people", "recording"}),
     frozenset({"app", "web", "tools"}),
     frozenset({"entry", "call", "resources", "scopes"}),
-    frozenset({"server"}),
-    frozenset({"serving", "hosts", "hook", "doctor", "demo", "cli", "__main__"}),
+    frozenset({"server", "serving", "hosts", "hook", "doctor", "demo", "cli", "__main__"}),
 )
 """From what everything stands on to what a person starts; rooms of one tier may know each other."""
 
