@@ -18,7 +18,7 @@ from mcp_backend.engines.postgresql import Postgresql
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrations.wiretap import tap
 from mcp_backend.migrations.wiretap.judges import Enforcer, Judge, Recorder
-from mcp_backend.migrations.wiretap.same import canonical, same, savepoint
+from mcp_backend.migrations.wiretap.same import canonical, ordered, same, savepoint
 from mcp_backend.migrations.wiretap.sent import Kind, Sent, Sorting
 from mcp_backend.migrations.wiretap.tap import USER, Tap
 from mcp_backend.migrations.wiretap.upstream import Place
@@ -120,6 +120,36 @@ async def test_only_what_was_rehearsed_passes_and_the_first_other_statement_roll
         await conn.commit()
     assert again.whole
     assert await bench.ask("select note from tapped") == "rehearsed"
+
+
+async def test_indexes_of_one_new_table_may_come_in_another_order_and_nothing_else_may(bench: Bench) -> None:
+    by_note, by_id = "create index tapped_note on tapped (note)", "create unique index tapped_id on tapped (id)"
+    comment = "comment on table tapped is 'x'"
+    recorder = await bench.rehearsed(MAKE, by_id, by_note, comment)
+    other = await bench.rehearsed("drop table tapped", MAKE, by_note, by_id, comment)
+    assert [one.sql for one in ordered(recorder.sent)] == [one.sql for one in ordered(other.sent)[1:]]
+    async with await AsyncConnection.connect(bench.url, autocommit=True) as conn:
+        await conn.execute("drop table tapped")
+    early = Enforcer(ordered(recorder.sent), recorder.given)
+    async with bench.tap(early) as opened, bench.program(opened) as conn:
+        await conn.execute(MAKE)
+        with pytest.raises(psycopg.OperationalError, match="statement 2 is not the one that was rehearsed"):
+            await conn.execute(comment.encode())
+    enforcer = Enforcer(ordered(recorder.sent), recorder.given)
+    async with bench.tap(enforcer) as opened, bench.program(opened) as conn:
+        for statement in (MAKE, by_id, by_note, comment):
+            await conn.execute(statement.encode())
+        assert not enforcer.stopped
+        with pytest.raises(psycopg.OperationalError, match="not the one that was rehearsed"):
+            await conn.execute(by_id.encode())
+    enforcer.stopped = ""
+    enforcer.again()
+    async with bench.tap(enforcer) as opened, bench.program(opened) as conn:
+        for statement in (MAKE, by_note, by_id, comment):
+            await conn.execute(statement.encode())
+        await conn.commit()
+    assert enforcer.whole
+    assert await bench.ask("select count(*) from pg_index where indrelid = 'tapped'::regclass") == 2
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mcp_backend.migrations.wiretap.same import same, savepoint
+from mcp_backend.migrations.wiretap.same import commute, same, savepoint
 from mcp_backend.migrations.wiretap.sent import Sent
 
 MOST = 20_000
@@ -83,12 +83,13 @@ class Recorder:
 
 
 class Enforcer:
-    """Lets reads through and, in their order, the statements that were rehearsed; the first other one stops the run."""
+    """Lets reads through and, in their order, the statements that were rehearsed; the first other one stops the run.
+    Where the order says nothing (`commute`), `expected` takes that of this run."""
 
     def __init__(self, expected: Sequence[Sent], given: Given) -> None:
         self.given = Given()
         self.stopped = ""
-        self.expected = expected
+        self.expected = list(expected)
         self.committed = 0
         """How many of them took effect for good, as far as was let through."""
         self.at = 0
@@ -143,7 +144,17 @@ class Enforcer:
             if expected.kind == sent.kind and expected.inside == sent.inside and self._same(expected, sent):
                 return index
             if expected.kind != "setting":
+                return self._moved_up(index, sent)
+        return None
+
+    def _moved_up(self, index: int, sent: Sent) -> int | None:
+        """`index`, when a later one whose order says nothing is what was sent: it comes first now."""
+        for later in range(index + 1, len(self.expected)):
+            if not (commute(sent, self.expected[index]) and commute(self.expected[index], self.expected[later])):
                 return None
+            if self._same(self.expected[later], sent):
+                self.expected.insert(index, self.expected.pop(later))
+                return index
         return None
 
     def _same(self, expected: Sent, sent: Sent) -> bool:

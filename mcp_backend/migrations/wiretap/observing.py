@@ -20,6 +20,7 @@ from mcp_backend.migrations.wiretap import program, tap
 from mcp_backend.migrations.wiretap.judges import Recorder
 from mcp_backend.migrations.wiretap.observed import Observed
 from mcp_backend.migrations.wiretap.program import Command
+from mcp_backend.migrations.wiretap.same import ordered
 from mcp_backend.migrations.wiretap.sent import Sent, Sorting
 from mcp_backend.migrations.wiretap.upstream import Place, place_of
 from mcp_backend.policy import Policy
@@ -134,7 +135,7 @@ async def _told(stage: _Stage, copy: Shadow, commands: tuple[Command, ...], hear
     prepared, used, direction = stage.prepared, stage.used, stage.direction
     if heard.failed and not heard.by_server:
         raise FailedPrecondition(f"{heard.failed}. It was tried on a shadow; the database itself was not touched")
-    sent = heard.recorder.sent
+    sent = ordered(heard.recorder.sent)
     if heard.failed:
         sent = sent[: 1 + max(index for index, one in enumerate(sent) if one.failed)]
     applied = seeing.versions(sent, used, direction)

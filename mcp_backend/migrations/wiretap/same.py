@@ -1,12 +1,14 @@
 """Whether a statement is the one that was rehearsed: token by token, but for values that differ from run to run."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import cast
 
 from postgast import PgQueryError, scan
 
 from mcp_backend.migrations.statements import token_kind
+from mcp_backend.migrations.wiretap.sent import Sent
 
 NEAR = timedelta(days=1)
 _STRINGS = frozenset({"SCONST", "USCONST"})
@@ -68,6 +70,29 @@ def canonical(sql: str, known: str) -> str:
             out += source[last : token.start] + f"'({name})'".encode()
             last = token.end
     return (out + source[last:]).decode()
+
+
+def commute(one: Sent, other: Sent) -> bool:
+    """Whether their order says nothing: both build an index of one table inside one transaction. SQLAlchemy keeps the
+    indexes of a table in a set, so `op.create_table` makes them in another order each time."""
+    indexes = one.node == other.node == "IndexStmt" and one.inside and other.inside
+    return indexes and _table(one) == _table(other)
+
+
+def _table(one: Sent) -> tuple[object, object]:
+    about = cast("Mapping[str, object]", one.tree.get("relation") or {})
+    return about.get("schemaname"), about.get("relname")
+
+
+def ordered(sent: Sequence[Sent]) -> list[Sent]:
+    """The statements with those whose order says nothing in that of their texts, the same on every run."""
+    found = list[Sent]()
+    for one in sent:
+        place = len(found)
+        while place and not one.failed and one.sql < found[place - 1].sql and commute(one, found[place - 1]):
+            place -= 1
+        found.insert(place, one)
+    return found
 
 
 def savepoint(sql: str) -> str:
