@@ -24,6 +24,7 @@ ALWAYS = frozenset(
         "mv-to",
         "drop-mv-target-col",
         "narrow-silent",
+        "rename-added",
         "url",
         "mv-breaks-insert",
     }
@@ -237,6 +238,10 @@ CASES: tuple[Case, ...] = (
     ("projection",
      "alter table {db}.events add projection p (select kind, count() group by kind)",
      ("warn",), ("index_not_materialized",),
+     ""),
+    ("rename-added",
+     "alter table {db}.daily add column x UInt8; alter table {db}.daily rename column x to y",
+     ("safe", "warn"), ("not_atomic",),
      ""),
     ("rename-col",
      "alter table {db}.events rename column code to kode",

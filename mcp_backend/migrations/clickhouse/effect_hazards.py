@@ -109,6 +109,9 @@ def _columns(seen: Seen, there: Target, data: Data) -> Iterator[Hazard]:
         if known is None or old is None:
             continue
         place = f"{shown(table.name)}.{old.name}"
+        fresh = old.name not in known.columns  # added a few statements before
+        if fresh and (new is not None or old.name in renamed):
+            continue
         if new is None and old.name in renamed:
             yield hazard(
                 "rename_column", number, "needs_approval", f"{place} has another name: old readers and writers "

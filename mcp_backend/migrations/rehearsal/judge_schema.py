@@ -27,6 +27,7 @@ def judge(net: Net) -> Iterator[Hazard]:
     yield from judge_routines.judge(net)
     yield from _indexes(net)
     yield from _identity(net)
+    yield from _unpublished(net)
     for change in (*net.changes.added("cfg"), *net.changes.changed("cfg")):
         who = f"{(change.after or {})['name']}{' in this database' if change.sub else ''}"
         reason = f"changes a setting of every later session of {who}"
@@ -118,6 +119,8 @@ def _relations_changed(net: Net) -> Iterator[Hazard]:
                 )
                 yield hazard("breaks_old_readers", number, "needs_approval", f"readers of {before['name']} fail")
                 yield from bodies(net, str(before["name"]).partition(".")[2], "", number)
+        if before["name"] != after["name"] and after["kind"] == "S":
+            yield from bodies(net, str(before["name"]).partition(".")[2], "", number)
         if before["persistence"] == "p" and after["persistence"] == "u":
             yield hazard("loses_crash_safety", number, "needs_approval", f"{after['name']} is emptied by a crash")
     for change in net.changes.added("rel"):
@@ -181,3 +184,19 @@ def _identity(net: Net) -> Iterator[Hazard]:
                 f"{doc['name']} is published and has no replica identity: UPDATE and DELETE on it fail (55000)",
                 source="catalog",
             )  # fmt: skip
+
+
+def _unpublished(net: Net) -> Iterator[Hazard]:
+    """Tables that subscribers get no more changes of."""
+    alive = {oid for oid, _ in net.there("rel")}
+    still = {(doc["name"], doc["rel"]) for _, doc in net.there("pub")}
+    everything = {doc["name"] for _, doc in net.there("suball")}
+    for change in (*net.changes.removed("pub"), *net.changes.removed("suball")):
+        doc = change.before or {}
+        if doc["name"] in everything or (change.kind == "pub" and (doc["name"], doc["rel"]) in still):
+            continue
+        if change.kind == "pub" and int(doc["rel"]) not in alive:
+            continue
+        what = f"{net.name(int(doc['rel']))}" if change.kind == "pub" else "every table"
+        reason = f"{what} is no longer published by {doc['name']}: subscribers get no more changes of it"
+        yield hazard("breaks_old_readers", net.statement(change), "warn", reason, source="catalog")
