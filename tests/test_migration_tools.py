@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from mcp_backend.migrations import flyway, golang_migrate, goose, prisma, sqlx
+from mcp_backend.settings import workspace
+from mcp_backend.workspace import listing, migration_folders
 from tests.conftest import long_proof
 from tests.migration_fixtures import Project, call
 
@@ -258,6 +260,20 @@ async def test_two_tools_that_fit_are_an_error_that_asks(project: Project) -> No
     project.policy(migration_tool="sqlx")
     assert (await project.run())["applied"]
     assert project.ask("select count(*) from _sqlx_migrations") == [2]
+
+
+async def test_the_nearest_manifest_says_whose_a_form_of_two_tools_is(project: Project) -> None:
+    folder = project.root / "server/app/migrations"
+    project.policy(migrations="server/app/migrations")
+    folder.mkdir(parents=True)
+    (folder / "1_one.up.sql").write_text("create table one (id int);\n")
+    (folder / "1_one.down.sql").write_text("drop table one;\n")
+    (project.root / "go.mod").write_text("module example.org/clients\n")
+    (project.root / "server/app/Cargo.toml").write_text('[dependencies]\nsqlx = "0.9"\n')
+    place = workspace(project.root)
+    assert [found.tool for found in migration_folders.found(place, listing.files(place))] == ["sqlx"]
+    assert (await project.run())["applied"]
+    assert project.ask("select version from _sqlx_migrations") == [1]
 
 
 async def test_no_second_history_is_made(project: Project) -> None:

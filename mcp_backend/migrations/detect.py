@@ -107,6 +107,7 @@ def _chosen(place: Path, root: Path, form: Form, present: Mapping[str, str]) -> 
     """The name of the tool; None when it can be two."""
     if form.tool == "golang-migrate":
         fits = [name for name in ("golang-migrate", "sqlx") if name in present]
+        fits = fits or ([nearest] if (nearest := forms.by_manifest(place, root)) else [])
         fits = fits or (["sqlx"] if _mentions(root, "Cargo.toml", "sqlx") else [])
         fits = fits or (["golang-migrate"] if _mentions(root, "go.mod", "") else [])
         return fits[0] if len(fits) == 1 else None

@@ -15,6 +15,8 @@ APPLIED = ("dbmate", "golang-migrate", "goose", "Flyway", "Prisma", "sqlx", "Sup
 """Tools whose migrations are applied: the names of `tools.TOOLS`."""
 PROGRAMS = ("Alembic", "Django")
 """Those of them whose migrations are programs, run by the tool's own command."""
+MANIFEST = 200_000
+"""Bytes of a manifest that are read."""
 _PROSE = (".md", ".rst", ".txt", "README", "LICENSE", "MAKEFILE")
 _READ = (".sql", ".py", ".xml", ".yaml", ".yml", ".json")
 """Files in which a marker may be."""
@@ -51,6 +53,18 @@ def form(folder: Path, most: int = LOOKED_AT) -> Form:
     return Form("", "it has no file whose name is digits, a name and .sql", any(map(_says_something, entries)))
 
 
+def by_manifest(folder: Path, root: Path) -> str:
+    """Whose a folder in the form that golang-migrate and sqlx share is, by the nearest manifest at or above it: the
+    clients of a service in Rust are in Go, too. "" where none says it, or one folder has both."""
+    for place in (folder, *folder.parents):
+        rust = (place / "Cargo.toml").is_file() and "sqlx" in _head(place / "Cargo.toml", MANIFEST)
+        if rust or (place / "go.mod").is_file():
+            return "" if rust and (place / "go.mod").is_file() else "sqlx" if rust else "golang-migrate"
+        if place == root:
+            break
+    return ""
+
+
 def _says_something(entry: Path) -> bool:
     """Whether it may be a migration of a tool that is not known here: not for people, not hidden, no empty folder."""
     if entry.name.startswith(".") or entry.suffix.lower() in _PROSE or entry.name.upper() in _PROSE:
@@ -58,10 +72,10 @@ def _says_something(entry: Path) -> bool:
     return entry.is_file() or any(not inner.name.startswith(".") for inner in entry.iterdir())
 
 
-def _head(path: Path) -> str:
+def _head(path: Path, most: int = HEAD) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(HEAD).decode("utf-8", "replace")
+            return file.read(most).decode("utf-8", "replace")
     except OSError:
         return ""
 

@@ -73,7 +73,10 @@ def found(workspace: Workspace, files: Sequence[str]) -> tuple[Migrations, ...]:
         if place.is_dir():
             form = forms.form(place)
             if form.files and (form.tool or "migrat" in folder):
-                there.append(Migrations(folder or ".", form.tool, form.because))
+                tool = form.tool
+                if tool == "golang-migrate":
+                    tool = forms.by_manifest(place, workspace.root) or tool
+                there.append(Migrations(folder or ".", tool, form.because))
     return tuple(there)
 
 
