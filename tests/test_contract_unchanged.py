@@ -72,7 +72,8 @@ def test_a_file_that_a_specification_refers_to_belongs_to_it(how: str, tmp_path:
 
 
 def test_references_in_json_without_line_breaks_are_all_followed(tmp_path: Path) -> None:
-    root = '{"openapi":"3.0.3","paths":{},"components":{"schemas":{"A":{"$ref":"#/b"},"B":{"$ref":"one.json#/x"}}}}'
+    schemas = '{"A":{"$ref":"#/b"},"B":{"$ref":{"$ref":"one.json#/x"}}}'
+    root = f'{{"openapi":"3.0.3","paths":{{}},"components":{{"schemas":{schemas}}}}}'
     before = {"openapi.json": root, "one.json": '{"x":{"$ref":"deep/two.json"}}', "deep/two.json": TEXT}
     assert _same(tmp_path / "a", before, before) == [True]
     assert _same(tmp_path / "b", before, {**before, "deep/two.json": "{}"}) == [False]

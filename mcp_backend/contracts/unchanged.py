@@ -55,6 +55,8 @@ def _referred(documents: Documents, path: str, text: str) -> Iterator[str]:
     if _ESCAPED.search(text) or _ASKED.search(text):
         raise ValueError(path)
     for found in _REFERENCE.finditer(text):
+        if text.startswith(("{", "["), found.end()):
+            continue  # A property of that name.
         value = _VALUE.match(text, found.end())
         reference = value and value[value.lastindex or 0]
         if not reference:
