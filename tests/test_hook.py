@@ -91,7 +91,7 @@ STOPPED = [
     "python - <<'E'\nopen('frontend/a.ts', 'w').write('')\nE", "node -e \"fs.writeFileSync('frontend/a.ts','')\"",
     "cd frontend && npm install left-pad", "npm --prefix frontend install x", "touch mcp-backend.toml",
     "mcp-backend inbox answer ESC-1 --approve", "env -u CLAUDECODE python -m mcp_backend inbox answer ESC-1",
-    "uvx --from 'mcp-backend[all]' mcp-backend audit", "mcp-backend engines stop",
+    "uvx --from 'mcp-backend[all]' mcp-backend audit seal", "mcp-backend engines stop",
     "mcp-backend render claude-code --write",
     "echo '{}' > .claude/settings.json", "echo x >> ~/.bashrc", "git config core.hooksPath x",
     "tee .github/workflows/a.yml",

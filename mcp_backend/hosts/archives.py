@@ -29,6 +29,9 @@ def tar(words: list[Word], command: Command, effects: Effects) -> None:
     elif set(short) & set("cru") or {"--create", "--append", "--update", "--delete", "--concatenate"} & set(texts):
         for word in archives:
             effects.write(word)
+        if "--remove-files" in texts:
+            for word in operands(words[1:] if first else words, "fCTX", ("--file", "--directory")):
+                effects.delete(word)
 
 
 def _unzip(words: list[Word], command: Command, effects: Effects) -> None:
@@ -99,8 +102,16 @@ def _copied_in(words: list[Word], command: Command, effects: Effects) -> None:
         for word in folders or [Word(".")]:
             for path in effects.paths(word):
                 effects.inside.append(("cpio", path))
+    if any(re.fullmatch(r"-[a-zA-Z]*p[a-zA-Z]*|--pass-through", w.text) for w in words):
+        for word in operands(words, "DFOCHRE", ("--directory", "--file"))[-1:]:
+            for path in effects.paths(word):
+                effects.inside.append(("cpio", path))
+                if path != effects.root:
+                    effects.write(f"{path}/copied")
     for word in values(words, "-F", "-O", "--file"):
         effects.write(word)
+    for code in values(words, "--rsh-command"):
+        run(code.text, effects)
 
 
 def _compressed(words: list[Word], command: Command, effects: Effects) -> None:

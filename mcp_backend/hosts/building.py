@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 
-from mcp_backend.hosts.effects import Effects, Program, operands, values
+from mcp_backend.expressions import Expression
+from mcp_backend.hosts.effects import Effects, Program, operands, run, values
 from mcp_backend.workspace.shell_parts import Command, Word
 
-_PAGES = re.compile(r"react|next|vite|vue|nuxt|svelte|astro|remix|solid|qwik|angular|preact|expo|gatsby|qwik|t3")
+_PAGES = Expression(r"react|next|vite|vue|nuxt|svelte|astro|remix|solid|qwik|angular|preact|expo|gatsby|qwik|t3")
 
 
 def generated(words: list[Word], command: Command, effects: Effects) -> None:
@@ -73,6 +74,11 @@ def _installed(words: list[Word], command: Command, effects: Effects) -> None:
     """pip, `uv pip`: packages into a folder."""
     for word in values(words, "-t", "--target", "--prefix", "--root"):
         effects.write(word)
+    verbs = [word.text for word in operands(words)]
+    if verbs[:1] == ["config"] and verbs[1:2] in (["set"], ["unset"], ["edit"]):
+        effects.write(Word("~/.config/pip/pip.conf"))
+    for word in values(words, "--editor"):
+        run(word.text, effects)
 
 
 BUILDERS: Mapping[str, Program] = {

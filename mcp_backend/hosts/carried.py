@@ -12,7 +12,7 @@ from mcp_backend.workspace.shell_parts import Command, Word
 
 _CHANGERS = CHANGERS | names("chgrp rsync") | SHELLS
 _LINE = Expression(
-    rf"(?:^|(?<=[\s;&|(){{}}!`'\"/=:,]))(?:(?:{'|'.join(sorted(CHANGERS))}|rsync|git|(?:ba|da|z|k)?sh)\s+[^;&|`()\n]*"
+    rf"(?:^|(?<=[\s;&|(){{}}!`'\"/=:,]))(?:(?:{'|'.join(sorted(CHANGERS))}|rsync|git|mcp-backend|(?:ba|da|z|k)?sh)\s+[^;&|`()\n]*"
     r"|>{1,2}\s*[\w./~-]+)"
 )
 _CODE = Expression(r"-(e|E|c|x|ex|r|p|-eval|-exec\w*|-expression|-command|Command|-bind|[a-z-]*-c(?:md|ommand))")
@@ -23,7 +23,7 @@ _OUTPUT = Expression(
 )
 _IN_PLACE = frozenset(("--in-place", "--inplace", "--write", "--fix", "--overwrite"))
 _IN_PLACE_SHORT: Mapping[str, str] = {
-    "yq": "i", "dasel": "i", "yapf": "i", "autopep8": "i", "jsonnetfmt": "i", "xmlstarlet": "L", "shfmt": "w",
+    "yq": "i", "yapf": "i", "autopep8": "i", "jsonnetfmt": "i", "xmlstarlet": "L", "shfmt": "w",
     "buf": "w", "sd": "", "dos2unix": "", "unix2dos": "", "gofumpt": "w", "crudini": "", "swag": "",
 }  # fmt: skip
 """Programs that change the files they are given: the short option that says so, or none where they always do."""
@@ -106,3 +106,4 @@ def _taken(inner: Effects, effects: Effects) -> None:
     """Of the effects of a line that may run anywhere, those on files of the repository."""
     found = [*inner.written, *inner.deleted, *inner.named]
     effects.named += [path for path in found if path.startswith(effects.root + "/")]
+    effects.steers += [steer for steer in inner.steers if steer[0].startswith("mcp-backend")]

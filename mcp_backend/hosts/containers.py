@@ -5,13 +5,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 
+from mcp_backend.expressions import Expression
 from mcp_backend.hosts.effects import Effects, Program, after_options, operands, run, values
 from mcp_backend.hosts.file_programs import connected
 from mcp_backend.workspace.canonical import words as names
 from mcp_backend.workspace.shell_parts import Command, Word
 
 _STARTS = names("run create exec")
-_REMOTE = re.compile(r"[a-z0-9]+://|[\w.-]+:")
+_REMOTE = Expression(r"[a-z0-9]+://|(?:[\w-]+/)?[\w.-]+:")
 
 
 def _container(words: list[Word], command: Command, effects: Effects) -> None:
@@ -24,11 +25,12 @@ def _container(words: list[Word], command: Command, effects: Effects) -> None:
     if "cp" in verbs:
         _copied(given[verbs.index("cp") + 1 :], effects)
     at = next((i for i, word in enumerate(words) if word.text in _STARTS), None)
-    if at is not None and "compose" not in verbs:
+    if at is not None:
         _mounted(words[at + 1 :], command, effects)
 
 
 def _copied(given: list[Word], effects: Effects) -> None:
+    given = given[:2]
     if len(given) == 2 and _REMOTE.match(given[0].text) and not _REMOTE.match(given[1].text):
         name = given[0].text.rstrip("/").rpartition("/")[2].rpartition(":")[2] or "copied"
         for path in effects.paths(given[1]):
@@ -47,6 +49,22 @@ def _mounted(words: list[Word], command: Command, effects: Effects) -> None:
     for host, _, _ in mounts:
         if inner and host != effects.root:
             effects.inside.append(("a container", host))
+    _worked(words, inner, mounts, command, effects)
+
+
+def _worked(
+    words: list[Word], inner: list[Word], mounts: list[tuple[str, str, bool]], command: Command, effects: Effects
+) -> None:
+    """The program of a container that starts in a folder of this machine does there what it would do here."""
+    from mcp_backend.hosts import programs
+
+    for word in values(words, "-w", "--workdir"):
+        for host, target, _ in mounts:
+            if target and (word.text + "/").startswith(target.rstrip("/") + "/") and inner and inner[0].plain:
+                there = Effects(effects.root, host + word.text.removeprefix(target.rstrip("/")), line=effects.line)
+                programs.apply(inner, Command(fed=command.fed, piped=command.piped), there)
+                effects.written += [path for path in there.written if path.startswith(effects.root + "/")]
+                effects.deleted += [path for path in there.deleted if path.startswith(effects.root + "/")]
 
 
 _SHORT = "veuwplhmcaiA"
@@ -97,7 +115,11 @@ def _placed(text: str, mounts: list[tuple[str, str, bool]]) -> str:
 
 def _fetched(words: list[Word], command: Command, effects: Effects) -> None:
     """kubectl cp, aws s3 cp|sync|mv, gsutil cp|rsync, rclone copy|sync|move: from elsewhere to the last operand."""
-    given = [word for word in words if not word.text.startswith("-")]
+    given = operands(
+        words,
+        "ncfl",
+        ("--namespace", "--container", "--context", "--kubeconfig", "--profile", "--region", "--exclude", "--include"),
+    )
     at = next((i for i, word in enumerate(given[:3]) if word.text in _COPIES), None)
     if at is not None:
         _copied([word for word in given[at + 1 :] if "/" in word.text or ":" in word.text or word.plain][:2], effects)
@@ -106,20 +128,10 @@ def _fetched(words: list[Word], command: Command, effects: Effects) -> None:
 _COPIES = names("cp sync mv rsync copy copyto move moveto")
 
 
-def _github(words: list[Word], command: Command, effects: Effects) -> None:
-    """gh: what it downloads and clones. https://cli.github.com/manual/"""
-    verbs = [word.text for word in operands(words, "RDpOn", ("--repo", "--dir", "--pattern", "--name"))]
-    if "download" in verbs[:2]:
-        for word in values(words, "-D", "--dir", "-O", "--output"):
-            effects.write(word)
-            for path in effects.paths(word):
-                effects.write(f"{path}/downloaded")
-    elif verbs[:2] == ["repo", "clone"] and len(verbs) > 3:
-        effects.write(verbs[3])
-
-
 def _restored(words: list[Word], command: Command, effects: Effects) -> None:
-    """restic, borg: --target."""
+    """restic, borg: --target; --password-command starts a program."""
+    for code in values(words, "--password-command"):
+        run(code.text, effects)
     for word in values(words, "--target", "-t"):
         effects.write(word)
 
@@ -143,8 +155,15 @@ def _addresses(words: list[Word], command: Command, effects: Effects) -> None:
 
 
 def _second_or_last(words: list[Word], command: Command, effects: Effects) -> None:
-    """sftp, lwp-download: from elsewhere, to the second operand."""
+    """sftp, lwp-download: from elsewhere, to the second operand; `get X HERE` and `!LINE` of what is fed to them."""
     connected(words, command, effects)
+    for match in re.finditer(
+        r"(?m)^\s*-?(?:get|reget|mget)(?:\s+-\w+)*\s+\S+\s+(\S+)|^\s*!(.+)$|^\s*lcd\s+(\S+)", "\n".join(command.fed)
+    ):
+        if match[2]:
+            run(match[2], effects)
+        else:
+            effects.write(match[1] or match[3])
     for word in operands(words, "BbcDFiJloPRSs")[1:2]:
         effects.write(word)
 
@@ -153,12 +172,14 @@ def _captured(words: list[Word], command: Command, effects: Effects) -> None:
     """tcpdump, tshark, dumpcap, varnishlog: -w FILE."""
     for word in values(words, "-w"):
         effects.write(word)
+    for code in values(words, "-z"):
+        run(code.text, effects)
 
 
 CONTAINERS: Mapping[str, Program] = {
     **dict.fromkeys(("docker", "podman", "nerdctl"), _container),
     **dict.fromkeys(("kubectl", "oc", "aws", "gsutil", "gcloud", "rclone", "mc"), _fetched),
-    "gh": _github, "restic": _restored, "socat": _addresses,
+    "restic": _restored, "socat": _addresses,
     **dict.fromkeys(("sftp", "lwp-download"), _second_or_last),
     **dict.fromkeys(("tcpdump", "tshark", "dumpcap", "varnishlog", "varnishncsa"), _captured),
 }  # fmt: skip

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from mcp_backend.actions import Action
 from mcp_backend.expressions import Expression
 from mcp_backend.hosts.speaking import spoken, written_text
 from mcp_backend.records import dataclass, field
@@ -26,13 +27,14 @@ _STREAMS = Expression(r"/dev/(null|stdin|stdout|stderr|tty|full|zero|random|uran
 _PATHLIKE = Expression(r"[\w.@~+*?/\\-]+")
 _WRITES = Expression(
     r"write|open\s*\([^)]*,|['\"][rb]?[wax]\+?b?t?['\"]|unlink|remov|rename|replace|copy|move|delet|touch|mkdir|symlink|link\(|"
-    r"chmod|truncate|extract|sys(?:cmd|tem)|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp\b|\bmv\b|\brm\b|\bln\b|"
-    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs|put_contents|Writer|Out-File|(?:Set|Add|Clear)-Content|(?:New|Move|Copy|Rename|Remove)-Item|fopen",
+    r"chmod|truncate|extract|sys(?:cmd|tem)|exec|spawn|popen|subprocess|\brun\b|check_call|ctypes|>|\bcp(?:Sync)?\b|\bmv\b|\brm\b|\bln\b|"
+    r"\btee\b|\bsed\b|\bdd\b|save|dump|[pP]atch|rmtree|rmdir|makedirs|\[open\s[^\]]*\s[wa]\+?\]|writefile|put_contents|Writer|Out-File|(?:Set|Add|Clear)-Content|(?:New|Move|Copy|Rename|Remove)-Item|fopen",
 )
 _TAKEN = Expression(
     r"\(\)\s*\{|\bfunction\b|\b(read|mapfile|readarray)\b|\bset\s+--\s|\bprintf\s+-v|\$\{?\w+\[|-c\s.*\$[1@*]"
     r"|\b(declare|local|typeset)\s+-n"
 )
+_MOVES = Expression(r"\b(cd|pushd|popd)\b")
 _LOOPS = Expression(r"\b(?:for|select)\s+\w+\s+in\s+([^;\n]+)")
 _LOADERS = Expression(
     r"LD_(PRELOAD|LIBRARY_PATH|AUDIT)|BASH_ENV|ENV|PROMPT_COMMAND|SHELLOPTS|PERL5OPT|PYTHONSTARTUP|NODE_OPTIONS|"
@@ -61,12 +63,15 @@ class Effects:
     inside: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Programs of unknown effect, and the folder each is started in."""
     steers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    moves: list[Action] = field(default_factory=list[Action])
+    """Branches that are pushed, deleted or set to something else."""
     fresh: set[str] = field(default_factory=set[str])
     """Folders that become repositories of their own in this line."""
     variables: dict[str, str] = field(default_factory=dict[str, str])
     texts: dict[str, str] = field(default_factory=dict[str, str])
     """What the line itself writes into a file, where it shows that."""
     search: str = ""
+    """What CDPATH holds."""
     line: str = ""
     listed: list[str] = field(default_factory=list[str])
     """What the programs that search for files would name."""
@@ -74,6 +79,9 @@ class Effects:
     """Of these, what goes through the pipe of the command at hand."""
     partly: list[str] = field(default_factory=list[str])
     """Ends of paths whose beginning the text does not show: `/x` of `"$d/x"`."""
+    pushed: list[str | None] = field(default_factory=list[str | None])
+    """The folders that `pushd` keeps."""
+    aliases: dict[str, str] = field(default_factory=dict[str, str])
     blind: int = 0
     """How many paths are written whose text shows nothing: `"$1"`."""
 
@@ -155,10 +163,16 @@ class Effects:
 Program = Callable[[list[Word], Command, Effects], None]
 
 
-def of_line(line: str, root: str, cwd: str, environment: Mapping[str, str]) -> Effects:
+def of_line(line: str, root: str, cwd: str, environment: Mapping[str, str], tool: str = "") -> Effects:
     """The effects of a line that runs in `cwd`. Raises nothing: what cannot be read is code that is not followed."""
+    if tool == "PowerShell":
+        from mcp_backend.hosts import powershell
+
+        line = powershell.plain(line)
     known = {k: v for k in ("HOME", "TMPDIR", "USER") if (v := environment.get(k))}
     effects = Effects(root, posixpath.normpath(cwd), variables={"TMPDIR": "/tmp", **known, "PWD": cwd})
+    if _MOVES.search(line):
+        effects.variables["PWD"] = "."  # It is read before the folder changes: seen from there, it is always here.
     effects.line = line
     if len(line) > LONGEST:
         effects.named += effects.mentioned(line)
@@ -240,23 +254,6 @@ def _set(name: str, value: str, effects: Effects) -> None:
         effects.steers.append((f"{name}=…", "it makes another program load code or settings that nobody judged"))
 
 
-def change_folder(target: Word | None, effects: Effects) -> None:
-    """`cd`: the folder after it, unknown when the word is not plain."""
-    if target is None:
-        effects.cwd = effects.variables.get("HOME")
-    elif not target.plain or target.text == "-":
-        effects.cwd = None
-    else:
-        text = target.text
-        if effects.search and not text.startswith(("/", ".")):
-            for folder in effects.search.split(":"):
-                candidate = effects.absolute(posixpath.join(folder or ".", text))
-                if candidate and os.path.isdir(candidate):
-                    effects.cwd = candidate
-                    return
-        effects.cwd = next(iter(effects.paths(target)), None)
-
-
 def operands(words: Iterable[Word], valued: str = "", long_valued: Iterable[str] = ()) -> list[Word]:
     """The words that are not options. `valued`: short options that take the next word; `long_valued`: long ones."""
     found: list[Word] = []
@@ -277,11 +274,13 @@ def operands(words: Iterable[Word], valued: str = "", long_valued: Iterable[str]
     return found
 
 
-def after_options(words: list[Word], valued: str) -> list[Word]:
+def after_options(words: list[Word], valued: str, long_valued: Iterable[str] = ()) -> list[Word]:
     """The words from the first one that is no option: a program that another one starts."""
+    takes = set(long_valued)
     index = 0
     while index < len(words) and words[index].text.startswith("-") and words[index].text != "--":
-        index += 2 if words[index].text[-1] in valued and len(words[index].text) == 2 else 1
+        text = words[index].text
+        index += 2 if (text[-1] in valued and len(text) == 2) or text in takes else 1
     return words[index + 1 :] if index < len(words) and words[index].text == "--" else words[index:]
 
 

@@ -4,7 +4,8 @@ import os
 import re
 from collections.abc import Mapping
 
-from mcp_backend.hosts.effects import Effects, Program, change_folder, operands, run, values
+from mcp_backend.hosts.effects import Effects, Program, operands, run, values
+from mcp_backend.hosts.folders import change_folder
 from mcp_backend.workspace.shell_parts import Command, Word
 
 
@@ -34,7 +35,11 @@ def _last(words: list[Word], command: Command, effects: Effects) -> None:
     named = operands(words, "tSgomef", ("--target-directory", "--mode", "--owner", "--group", "--suffix", "--exclude"))
     sources = named if folders else named[:-1]
     for word in folders or named[-1:]:
-        for path in effects.paths(word):
+        if re.match(r"(?:[\w.-]+@)?[\w.-]{2,}::?(?![/\\]{2})|rsync://|scp://", word.text) and word.plain:
+            continue  # On another machine (scp, rsync).
+        if not (found := effects.paths(word)):
+            effects.write(word)
+        for path in found:
             within = bool(folders) or len(sources) > 1 or word.text.endswith("/") or os.path.isdir(path)
             for source in sources if within else ():
                 effects.write(f"{path}/{source.text.rstrip('/').rpartition('/')[2]}")
@@ -112,14 +117,6 @@ def _empty(words: list[Word], command: Command, effects: Effects) -> None:
         effects.deleted += [path for path in effects.paths(word) if not os.path.isdir(path) or not os.listdir(path)]
 
 
-def _editor(words: list[Word], command: Command, effects: Effects) -> None:
-    """vi, vim, ex: the files, and what their commands name."""
-    for code in [*values(words, "-c", "--cmd"), *(w for w in words if w.text.startswith("+"))]:
-        effects.opaque("> " + code.text)
-    for word in operands([w for w in words if not w.text.startswith("+")], "cuiTsS", ("--cmd",)):
-        effects.write(word)
-
-
 def _sed(words: list[Word], command: Command, effects: Effects) -> None:
     scripts = [*values(words, "-e", "--expression")]
     files = operands(words, "efl", ("--expression", "--file"))
@@ -142,6 +139,9 @@ def _awk(words: list[Word], command: Command, effects: Effects) -> None:
             effects.write(word)
     if named and re.search(r">|\||system|getline", named[0].text):
         effects.named += effects.mentioned(named[0].text)
+        if re.search(r"(?:>|\|)\s*\(?\s*(?:ARGV|FILENAME|\$)", named[0].text):
+            for word in named[1:]:
+                effects.named += effects.paths(word)
         for word in values(words, "-v", "--assign"):
             effects.named += effects.mentioned(word.text.partition("=")[2])
 
@@ -169,18 +169,36 @@ def _download(words: list[Word], command: Command, effects: Effects) -> None:
     for word in values(words, *_DOWNLOADED):
         if word.text and not word.text.startswith(("http", "-")):
             effects.write(word)
+    for text in command.fed if any(w.text in ("-K", "--config") for w in words) else ():
+        for match in re.finditer(
+            r"(?m)^\s*-{0,2}(?:output|o|dump-header|cookie-jar|trace|stderr|output-dir)\s*[=:\s]\s*\"?([^\s\"]+)", text
+        ):
+            effects.write(match[1])
     for index, word in enumerate(words[:-1]):
         if re.fullmatch(r"-[a-zA-Z]+[oOP]", word.text) and not words[index + 1].text.startswith("http"):
             effects.write(words[index + 1])
 
 
 def _patch(words: list[Word], command: Command, effects: Effects) -> None:
+    if any(w.text in ("--dry-run", "-C", "--check") for w in words):
+        return
+    here = effects.cwd
+    for folder in values(words, "-d", "--directory"):
+        change_folder(folder, effects)
     named = operands(words, "pidDBFo", ("--strip", "--input", "--directory"))
     for word in [*named[:1], *values(words, "-o", "--output")]:
         effects.write(word)
     given = list(values(words, "-i", "--input"))
     given += [w for operator, w in command.redirects if operator == "<"]
-    patched(given, command, effects)
+    patched([Word(path) for word in given for path in _seen_from(here, word, effects)], command, effects)
+    effects.cwd = here
+
+
+def _seen_from(folder: str | None, word: Word, effects: Effects) -> list[str]:
+    here, effects.cwd = effects.cwd, folder
+    found = effects.paths(word)
+    effects.cwd = here
+    return found
 
 
 def _codex_patch(words: list[Word], command: Command, effects: Effects) -> None:
@@ -251,18 +269,12 @@ def _converted(words: list[Word], command: Command, effects: Effects) -> None:
             effects.write(word)
 
 
-def _cd(words: list[Word], command: Command, effects: Effects) -> None:
-    change_folder(next(iter(operands(words)), None), effects)
-
-
 FILE_PROGRAMS: Mapping[str, Program] = {
     **dict.fromkeys(("cp", "install", "gcp"), _last), "scp": _copied,
     **dict.fromkeys(("ssh", "mosh"), connected), "rsync": _synchronised,
     **dict.fromkeys(("ffmpeg", "magick", "convert", "cwebp"), _converted),
     "mv": _move, "ln": _link, "link": _link, "sed": _sed, "gsed": _sed, "dd": _dd, "uniq": _second,
-    **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr", "ed",
-                     "nano", "emacs"), _all),
-    **dict.fromkeys(("ex", "vi", "vim", "nvim"), _editor),
+    **dict.fromkeys(("tee", "touch", "truncate", "mkdir", "mkfifo", "mknod", "sponge", "setfacl", "setfattr"), _all),
     **dict.fromkeys(("chmod", "chown", "chgrp", "chattr"), _after_first),
     **dict.fromkeys(("rm", "unlink", "shred", "trash", "rename"), _delete), "rmdir": _empty,
     **dict.fromkeys(("awk", "gawk", "mawk", "nawk"), _awk),
@@ -270,5 +282,4 @@ FILE_PROGRAMS: Mapping[str, Program] = {
     "xxd": _reverted, "patch": _patch,
     **dict.fromkeys(("apply_patch", "applypatch"), _codex_patch),
     **dict.fromkeys(("prettier", "eslint", "stylelint", "biome", "gofmt", "goimports", "clang-format"), _formatter),
-    **dict.fromkeys(("cd", "pushd", "chdir"), _cd),
 }  # fmt: skip

@@ -1,12 +1,12 @@
 """What a git command of a shell line does to files and to git's own settings. https://git-scm.com/docs/git"""
 
-import os
 import re
 
 from mcp_backend.expressions import Expression
-from mcp_backend.hosts import git_elsewhere
-from mcp_backend.hosts.effects import HARMLESS, Effects, change_folder, operands, run, values
+from mcp_backend.hosts import git_discards, git_elsewhere, pushing
+from mcp_backend.hosts.effects import HARMLESS, Effects, operands, run, values
 from mcp_backend.hosts.file_programs import patched
+from mcp_backend.hosts.folders import change_folder
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_parts import Command, Word
 
@@ -60,69 +60,73 @@ def _steers(what: str, effects: Effects) -> None:
     effects.steers.append((what, "it makes git start programs or write where nobody judges it"))
 
 
-def _ours(effects: Effects) -> bool:
-    """Whether git works on the repository of the workspace here, not on one inside it or elsewhere."""
-    folder = effects.cwd
-    if folder is None:
-        return True
-    while (folder + "/").startswith(effects.root + "/"):
-        if folder == effects.root:
-            return True
-        if folder in effects.fresh or os.path.lexists(f"{folder}/.git"):
-            return False
-        folder = os.path.dirname(folder)
-    return False
-
-
 def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> None:
     texts = [w.text for w in rest]
     paths = rest[texts.index("--") + 1 :] if "--" in texts else []
     for value in values(rest, "--output"):
         effects.write(value)
+    if any(text.startswith("ext::") for text in texts):
+        _steers(f"git {verb} ext::", effects)
     match verb:
-        case "commit" if _ours(effects) and "--dry-run" not in texts:
+        case "commit" if git_discards.ours(effects) and "--dry-run" not in texts:
             effects.steers.append(("git commit", "what goes into a commit is judged by the tool git_commit"))
+        case "config" if texts[:1] == ["edit"]:
+            _configured(rest, texts, effects)
         case "config" if not {"--get", "--get-all", "--get-regexp", "--list", "-l", "get", "list"} & set(texts):
             if len(operands(rest, "f")) > 1 or any(
                 t.startswith(("--unset", "--add", "--replace", "--edit", "-e")) for t in texts
             ):
                 _configured(rest, texts, effects)
         case "checkout" | "restore" | "switch":
-            _checkout(verb, rest, texts, paths, effects)
-        case "reset" if ("--hard" in texts or "--merge" in texts) and _ours(effects):
+            git_discards.checked_out(verb, rest, texts, paths, effects)
+        case "reset" if ("--hard" in texts or "--merge" in texts) and git_discards.ours(effects):
             why = "it discards uncommitted work of other people: `git restore -- PATHS` takes back your own"
             effects.steers.append(("git reset --hard", why))
         case "clean" if any(re.fullmatch(r"-[a-zA-Z]*f[a-zA-Z]*|--force", t) for t in texts):
-            _cleaned(rest, texts, effects)
+            git_discards.cleaned(rest, texts, effects)
         case "rm":
             for word in operands(rest):
-                effects.delete(word)
-        case "merge" | "cherry-pick" | "revert" | "rebase" | "pull" if _ours(effects) and not any(
+                effects.delete(git_discards.from_top(word, effects))
+        case "merge" | "cherry-pick" | "revert" | "rebase" | "pull" if git_discards.ours(effects) and not any(
             _starts(verb, text) for text in texts
         ):
             _brings(verb, rest, effects)
-        case "stash" if texts[:1] in (["pop"], ["apply"], ["branch"]) and _ours(effects):
+        case "stash" if texts[:1] in (["pop"], ["apply"], ["branch"]) and git_discards.ours(effects):
             _brings(verb, rest, effects)
-        case "remote" if texts[:1] in (["add"], ["set-url"], ["rename"], ["remove"], ["rm"]) and _ours(effects):
+        case "remote" if texts[:1] in (["add"], ["set-url"], ["rename"], ["remove"], ["rm"]) and git_discards.ours(
+            effects
+        ):
             effects.write(effects.root + "/.git/config")
-        case "sparse-checkout" if texts[:1] != ["list"] and _ours(effects):
+        case "sparse-checkout" if texts[:1] != ["list"] and git_discards.ours(effects):
             effects.steers.append(("git sparse-checkout", "it takes files of other people out of the work tree"))
         case "ls-files" | "grep" if not any(_starts(verb, text) for text in texts):
             from mcp_backend.hosts import finding
 
             effects.searched(finding.by_git(verb, rest, effects))
-        case "fetch" if "--update-head-ok" in texts and _ours(effects):
+        case "fetch" if "--update-head-ok" in texts and git_discards.ours(effects):
             _steers("git fetch --update-head-ok", effects)
-        case "stash" if texts[:1] in (["push"], ["save"], []) or "--" in texts:
-            for word in paths or operands(rest[1:], "m", ("--message",)):
-                effects.delete(word)
-        case "push" if why := _pushed(rest, texts):
-            effects.steers.append((f"git push {why}", "the tool git_push sends a branch of your own, judged"))
+        case "stash" if texts[:1] in (["push"], ["save"], []) or "--" in texts or texts[0].startswith("-"):
+            git_discards.put_away(rest, texts, paths, effects)
+        case "push" if not any(_starts(verb, text) for text in texts):
+            if git_discards.ours(effects) and not {"--dry-run", "-n"} & set(texts):
+                pushing.pushed(rest, effects)
+        case "branch" if git_discards.ours(effects):
+            pushing.moved(verb, rest, effects)
+        case "checkout-index":
+            git_discards.from_index(rest, texts, effects)
+        case "lfs" if texts[:1] in (["install"], ["uninstall"], ["update"]) and not {"--system", "--global"} & set(
+            texts
+        ):
+            effects.write(effects.root + "/.git/hooks/pre-push")
+        case "maintenance" if texts[:1] in (["start"], ["register"], ["stop"], ["unregister"]):
+            effects.write(Word("~/.gitconfig"))
         case "mv":
             for word in operands(rest):
                 effects.write(word)
         case "apply" | "am":
-            given = operands(rest, "pC") + [w for operator, w in command.redirects if operator == "<"]
+            given = operands(rest, "pC", ("--directory",)) + [w for operator, w in command.redirects if operator == "<"]
+            for word in values(rest, "--directory"):
+                effects.write(word)
             if not {"--check", "--stat", "--numstat", "--summary"} & set(texts):
                 patched(given, command, effects)
                 if command.piped and not command.fed:
@@ -144,7 +148,7 @@ def _verb(verb: str, rest: list[Word], command: Command, effects: Effects) -> No
             pass
         case "prune" | "gc" if {"-n", "--dry-run"} & set(texts) or (verb == "gc" and not _prunes(texts)):
             pass
-        case _ if verb in _PLUMBING and (texts or verb == "fast-import") and _ours(effects):
+        case _ if verb in _PLUMBING and (texts or verb == "fast-import") and git_discards.ours(effects):
             _steers(f"git {verb}", effects)
         case _:
             pass
@@ -163,7 +167,7 @@ def _configured(rest: list[Word], texts: list[str], effects: Effects) -> None:
         effects.write(Word("~/.gitconfig"))
     elif "--system" in texts:
         effects.write("/etc/gitconfig")
-    elif _ours(effects):
+    elif git_discards.ours(effects):
         effects.write(effects.root + "/.git/config")
 
 
@@ -182,78 +186,6 @@ def _starts(verb: str, text: str) -> bool:
         return True
     name = text.partition("=")[0]
     return len(name) > 4 and any(option.startswith(name) for option in _EXEC)
-
-
-def _checkout(verb: str, rest: list[Word], texts: list[str], paths: list[Word], effects: Effects) -> None:
-    if verb == "restore" and {"--staged", "-S"} & set(texts) and not {"--worktree", "-W"} & set(texts):
-        return  # The index only.
-    before = texts[: texts.index("--")] if "--" in texts else texts
-    forced = any(re.fullmatch(r"-[^\W_bBcCs]*f\w*|--force|--discard-changes", text) for text in before)
-    if verb != "restore" and forced:
-        effects.steers.append((f"git {verb} --force", "it discards uncommitted work of other people"))
-    named = paths or (operands(rest, "s", ("--source",)) if verb == "restore" else [])
-    if not named and verb == "checkout":
-        # `git checkout X` is a branch or a path; `git checkout TREE X` takes X from another commit.
-        given = operands(rest, "bB")
-        named = given[1:] if len(given) > 1 else [w for w in given if _exists(w, effects)]
-        tree = len(given) > 1
-    else:
-        # `git checkout TREE -- X`; `git restore` takes what is in the index where no source is named.
-        operand = operands(rest[: texts.index("--")] if "--" in texts else rest, "bB")
-        tree = bool(operand) if verb == "checkout" else any(t.startswith(("-s", "--source")) for t in texts)
-    changed = None if tree else _asked("ls-files", ["--modified", "--deleted"], named, effects)
-    if changed is not None:
-        effects.written += changed
-        return
-    for word in named:
-        effects.write(word)
-        if any(os.path.isdir(path) for path in effects.paths(word)):
-            effects.delete(word)
-
-
-def _cleaned(rest: list[Word], texts: list[str], effects: Effects) -> None:
-    """git clean: files that git does not know, with -x also those it ignores."""
-    if any(re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-run", text) for text in texts):
-        return
-    ignored = any(re.fullmatch(r"-[a-zA-Z]*[xX][a-zA-Z]*", text) for text in texts)
-    named = operands(rest, "e", ("--exclude",)) or [Word(".")]
-    if ignored and any(effects.root in effects.paths(word) for word in named) and _ours(effects):
-        effects.steers.append(("git clean -x", "it deletes settings and environments of other people that git ignores"))
-    found = _asked("ls-files", ["--others", *([] if ignored else ["--exclude-standard"])], named, effects)
-    if found is None:
-        for word in named:
-            effects.delete(word)
-    effects.deleted += found or ()
-
-
-def _asked(verb: str, options: list[str], named: list[Word], effects: Effects) -> list[str] | None:
-    """Which of the paths it would be, as git says now; `None` where the line may change what git would say."""
-    alone = len(re.findall(r"\bgit\b", effects.line)) == 1 and effects.cwd is not None
-    if not alone or not _ours(effects) or not all(word.plain for word in named):
-        return None
-    from mcp_backend.hosts import git_ranges
-
-    return git_ranges.listed([verb, *options], [path for word in named for path in effects.paths(word)], effects.root)
-
-
-def _pushed(rest: list[Word], texts: list[str]) -> str:
-    """What a push replaces or where it must not go: `--force`, `+x`, `:x`, `main`; or nothing."""
-    for text in texts:
-        if (
-            text in ("--mirror", "--delete", "-d", "--all")
-            or text.startswith("--force")
-            or text in ("-f", "-fu", "-uf")
-        ):
-            return text
-    for word in operands(rest, "o", ("--push-option", "--repo", "--receive-pack", "--exec"))[1:]:
-        target = word.text.rpartition(":")[2].removeprefix("refs/heads/").lstrip("+")
-        if word.text.startswith(("+", ":")) or target in ("main", "master"):
-            return word.text
-    return ""
-
-
-def _exists(word: Word, effects: Effects) -> bool:
-    return any(os.path.lexists(path) for path in effects.paths(word))
 
 
 def _others(verb: str, rest: list[Word], texts: list[str], effects: Effects) -> None:

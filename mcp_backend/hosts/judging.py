@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mcp_backend.actions import Action, DeleteFile, RunCommand, WriteFile
-from mcp_backend.facts import Facts, Owner, Ownership, Secret
+from mcp_backend.facts import Facts, Owner, Ownership, RefFacts, Secret
 from mcp_backend.guards import judge
 from mcp_backend.hosts import naming
 from mcp_backend.hosts.intents import Change, Intent
@@ -41,13 +41,14 @@ def refusal(intent: Intent, environment: Mapping[str, str]) -> str | None:
         return f"{intent.tool}: the host names no folder that exists, so nothing is known of what may be written there"
     here = known(start)
     look = _Look(here, environment)
+    refs: RefFacts | None = None
     if intent.command is not None:
-        actions, owners, secrets = _of_line(intent, look, environment)
+        actions, owners, secrets, refs = _of_line(intent, look, environment)
     else:
         if wrong := naming.misnamed(intent, here.workspace.root, look.temporary):
             return wrong
         actions, owners, secrets = _of_changes(intent, look)
-    facts = Facts(owners=MappingProxyType(owners), secrets=tuple(secrets))
+    facts = Facts(owners=MappingProxyType(owners), secrets=tuple(secrets), refs=refs)
     verdict, _ = judge(actions, here.promises, facts)
     if verdict.outcome == "deny" and (decided := _decided(intent, facts, here)):
         verdict, _ = judge(actions, here.promises, replace(facts, decided=MappingProxyType(decided)))
@@ -243,11 +244,11 @@ def _bytes(path: str) -> bytes | None:
 
 def _of_line(
     intent: Intent, look: _Look, environment: Mapping[str, str]
-) -> tuple[list[Action], dict[str, Ownership], list[Secret]]:
+) -> tuple[list[Action], dict[str, Ownership], list[Secret], RefFacts | None]:
     from mcp_backend.hosts import effects
 
     line = intent.command or ""
-    done = effects.of_line(line, look.root, intent.cwd or look.root, environment)
+    done = effects.of_line(line, look.root, intent.cwd or look.root, environment, intent.tool)
     actions: list[Action] = []
     owners: dict[str, Ownership] = {}
     secrets: list[Secret] = []
@@ -266,8 +267,14 @@ def _of_line(
     for shown, owner in _vague(done, look):
         owners.setdefault(shown, owner)
         vague.append(shown)
+    actions += done.moves
     actions.append(RunCommand(("sh", "-c", line), intent.cwd, tuple(vague)))
-    return actions, owners, secrets
+    refs = None
+    if done.moves:
+        from mcp_backend.hosts import pushing
+
+        refs = pushing.facts(done.moves, look.here.promises.constraints, look.root)
+    return actions, owners, secrets, refs
 
 
 def _vague(done: "Effects", look: _Look) -> Iterable[tuple[str, Ownership]]:

@@ -1,7 +1,7 @@
 """Builtins of the shell, archives, shells of databases: programs whose operands hold lines, paths or code."""
 
 from mcp_backend.expressions import Expression
-from mcp_backend.hosts.effects import Effects, one, run, values
+from mcp_backend.hosts.effects import Effects, one, operands, run, values
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_line import Reader, Unreadable
 from mcp_backend.workspace.shell_parts import Command, Word
@@ -12,12 +12,16 @@ _DECODERS = Expression(
 )
 _TO_FILE = Expression(
     r"(?i)\.(?:output|once|excel|log|save|backup|clone)\s+[\"']?([^\s\"';]+)|\\(?:o|out|w|g)\s+([^\s|;'\"]+)"
-    r"|\\?copy\b[^;]*\bto\s+'([^']+)'|into\s+(?:out|dump)file\s+'([^']+)'|vacuum\s+into\s+'([^']+)'|attach\s+(?:database\s+)?'([^']+)'"
+    r"|\\?copy\b[^;]*\bto\s+'([^']+)'|\\copy\b[^;]*\bto\s+(?!(?:stdout|pstdout|program)\b)([^\s;'\"]+)"
+    r"|\bwritefile\(\s*'([^']+)'|into\s+(?:out|dump)file\s+'([^']+)'|vacuum\s+into\s+'([^']+)'|attach\s+(?:database\s+)?'([^']+)'"
     r"|export\s+database\s+'([^']+)'"
 )
 
 
-_SHELLED = Expression(r"(?im)(?:^|[\s;'\"])(?:\\!|\.shell|\.system|system)\s+(\S.*)")
+_SHELLED = Expression(
+    r"(?im)(?:^|[\s;'\"])(?:\\!|\.shell|\.system|system)\s+(\S.*)|\bcopy\b[^;]*\b(?:to|from)\s+program\s+'([^']+)'"
+    r"|\\(?:o|g|w)\s+\|\s*(\S.*)"
+)
 
 
 def decoded(effects: Effects, text: str = "") -> None:
@@ -34,7 +38,25 @@ def database(words: list[Word], command: Command, effects: Effects) -> None:
         for match in _TO_FILE.finditer(text):
             effects.write(next(group for group in match.groups() if group))
         for match in _SHELLED.finditer(text):
-            run(match[1], effects)
+            run(next(group for group in match.groups() if group), effects)
+
+
+_CHANGES_ROWS = Expression(
+    r"(?i)\b(?:insert|update|delete|create|drop|alter|replace\s+into|vacuum|reindex|attach)\b|(?:^|\s)\.(?:import|restore|read|load)\b"
+)
+
+
+def database_file(words: list[Word], command: Command, effects: Effects) -> None:
+    """sqlite3, duckdb: as the others, and the database is itself a file, which statements change."""
+    database(words, command, effects)
+    given = operands(words, "", ("-cmd", "-separator", "-init", "-newline", "-nullvalue"))
+    texts = [*(word.text for word in given[1:]), *(word.text for word in values(words, "-cmd", "-c")), *command.fed]
+    if given and (any(map(_CHANGES_ROWS.search, texts)) or _reads_script(command)):
+        effects.write(given[0])
+
+
+def _reads_script(command: Command) -> bool:
+    return (command.piped and not command.fed) or any(operator == "<" for operator, _ in command.redirects)
 
 
 def evaluated(words: list[Word], command: Command, effects: Effects) -> None:
@@ -57,6 +79,8 @@ def alias(words: list[Word], command: Command, effects: Effects) -> None:
     """alias: lines that run under another name."""
     for word in words:
         _, equals, line = word.text.partition("=")
+        if equals:
+            effects.aliases[word.text.partition("=")[0]] = line
         if equals and " " in line:
             run(line, effects)
 
@@ -99,7 +123,7 @@ READERS = words(
     "ps top pgrep kill wait jobs fg bg set unset export declare local readonly typeset shift return exit break "
     "continue read seq yes history ulimit umask hash help man info psql pytest tox nox coverage ruff mypy "
     "pyright black isort go cargo docker podman kubectl gh ping dig nslookup nc ss netstat lsof curl tsc vitest "
-    "jest playwright cypress vite next tsx ts-node webpack rollup storybook lighthouse shopt pip pip3 poetry pre- "
-    "commit nats redis-cli kafka-topics "
+    "jest playwright cypress vite next webpack rollup storybook lighthouse shopt pip pip3 poetry "
+    "kafka-topics "
 )
 """Programs that read, or write only what they make themselves (caches, reports, builds): fine in any folder."""

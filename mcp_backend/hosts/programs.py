@@ -5,18 +5,17 @@ import os
 import re
 from collections.abc import Mapping
 
-from mcp_backend.expressions import Expression
-from mcp_backend.hosts.archives import ARCHIVES
-from mcp_backend.hosts.building import BUILDERS
-from mcp_backend.hosts.containers import CONTAINERS
-from mcp_backend.hosts.effects import SHELLS, Effects, Program, after_options, change_folder, operands, run, values
+from mcp_backend.hosts import interpreters, late_programs, option_files, own_line
+from mcp_backend.hosts.effects import SHELLS, Effects, Program, operands, run, values
 from mcp_backend.hosts.file_programs import FILE_PROGRAMS
 from mcp_backend.hosts.finding import SEARCHERS
+from mcp_backend.hosts.folders import FOLDERS, change_folder
 from mcp_backend.hosts.line_programs import (
     READERS,
     alias,
     arithmetic,
     database,
+    database_file,
     decoded,
     evaluated,
     filtering,
@@ -24,20 +23,8 @@ from mcp_backend.hosts.line_programs import (
     system,
     trap,
 )
-from mcp_backend.hosts.node_programs import NODE
 from mcp_backend.hosts.wrappers import STARTERS, WRAPPERS, env, started, wrapped
 from mcp_backend.workspace.shell_parts import Command, Word
-
-_INTERPRETER = Expression(
-    r"(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|tclsh|Rscript|osascript|pwsh|powershell|julia|jshell|groovy)[\d.]*|uvx?"
-)
-_CODE = {"python": ("-c",), "pypy": ("-c",), "perl": ("-e", "-E"), "ruby": ("-e",), "node": ("-e", "--eval", "-p"),
-         "nodejs": ("-e",), "php": ("-r",), "lua": ("-e",), "deno": ("eval",),
-         "bun": ("-e", "--eval", "-p"), "Rscript": ("-e",),
-         "pwsh": ("-c", "-Command", "-command"), "powershell": ("-c", "-Command", "-command"),
-         "julia": ("-e", "-E", "--eval")}  # fmt: skip
-OWN = frozenset(("mcp-backend", "mcp-backend-hook"))
-_OWN_ALLOWED = frozenset(("check", "doctor", "--version", "--help", "-h", "hook"))
 
 
 def apply(words: list[Word], command: Command, effects: Effects) -> None:
@@ -45,12 +32,22 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
     first, rest = words[0], words[1:]
     if not first.plain:
         effects.opaque("> " + " ".join(word.text for word in words))
+        if not first.text:  # `$1`, `"$@"`: whatever the line holds.
+            effects.opaque(effects.line)
         return
     name = first.text.rpartition("/")[2].removesuffix(".exe")
-    if name in OWN or (
-        name in ("uvx", "uv", "pipx") and any(w.text in OWN or w.text.startswith("mcp-backend") for w in rest)
+    if line := effects.aliases.pop(name, None):
+        import shlex
+
+        run(" ".join((line, *(shlex.quote(word.text) for word in rest))), effects)
+        effects.aliases[name] = line
+        return
+    for word in option_files.named(name, rest):
+        effects.write(word)
+    if name in own_line.OWN or (
+        name in ("uvx", "uv", "pipx") and any(w.text in own_line.OWN or w.text.startswith("mcp-backend") for w in rest)
     ):
-        _own(words, effects)
+        own_line.apply(words, effects)
     elif name in WRAPPERS or name.startswith("ld-linux"):
         wrapped(name, rest, command, effects)
     elif name == "env":
@@ -62,13 +59,13 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
 
         git_line.apply(rest, command, effects)
     elif name == "bun" and not {"-e", "--eval", "-p"}.isdisjoint(w.text for w in rest):
-        _interpreter("bun", rest, command, effects)
-    elif program := PROGRAMS.get(name):
+        interpreters.apply("bun", rest, command, effects)
+    elif program := known(name):
         program(rest, command, effects)
-    elif match := _INTERPRETER.fullmatch(name):
-        _interpreter(match[1] or name, rest, command, effects)
+    elif match := interpreters.INTERPRETER.fullmatch(name):
+        interpreters.apply(match[1] or name, rest, command, effects)
     elif "/" in first.text and not set(effects.paths(first)).isdisjoint(effects.written):
-        _script(first, effects)
+        script(first, effects)
     else:
         from mcp_backend.hosts import carried, finding
 
@@ -78,21 +75,22 @@ def apply(words: list[Word], command: Command, effects: Effects) -> None:
         if name in SEARCHERS:
             effects.searched(finding.by_search(name, rest, effects))
         carried.carried(name, rest, command, effects, name in READERS)
+        if name == "go":
+            _go(rest, effects)
         if name not in READERS and effects.cwd:
             effects.inside.append((name, effects.cwd))
 
 
-def _own(words: list[Word], effects: Effects) -> None:
-    texts = [w.text for w in words]
-    start = next(i for i, text in enumerate(texts) if text.rpartition("/")[2].startswith("mcp-backend"))
-    if "mcp-backend-hook" in texts[start]:
-        return
-    verb = next((text for text in texts[start + 1 :] if text != "--" and not text.startswith("--from")), "--help")
-    if verb in _OWN_ALLOWED or (verb == "render" and "--write" not in texts) or (verb == "inbox" and "list" in texts):
-        return
-    effects.steers.append(
-        (f"mcp-backend {verb}", "a person's command: it decides or shows what the engineer is asked about")
-    )
+def _go(words: list[Word], effects: Effects) -> None:
+    """go: `-C DIR` comes first; `env -w` sets what every build of this person starts. https://pkg.go.dev/cmd/go"""
+    if [word.text for word in words[:2]] == ["env", "-w"]:
+        effects.write(Word("~/.config/go/env"))
+    here = effects.cwd
+    for word in values(words[1:2] + words[2:3], "-C"):
+        change_folder(word, effects)
+        if effects.cwd and words[0].text in ("run", "generate"):
+            effects.inside.append(("go", effects.cwd))
+    effects.cwd = here
 
 
 def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
@@ -105,7 +103,7 @@ def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
         elif code:
             run(code[0].text, effects)
     elif any(not w.text.startswith("-") for w in rest) and "-s" not in (w.text for w in rest):
-        _script(next(w for w in rest if not w.text.startswith("-")), effects)
+        script(next(w for w in rest if not w.text.startswith("-")), effects)
     elif command.piped and not command.fed:
         effects.opaque("> " + effects.line)
         decoded(effects)
@@ -114,7 +112,12 @@ def _shell(rest: list[Word], command: Command, effects: Effects) -> None:
     effects.cwd = here
 
 
-def _script(script: Word, effects: Effects) -> None:
+def known(name: str) -> Program | None:
+    """What a program of that name does."""
+    return PROGRAMS.get(name) or late_programs.program(name)
+
+
+def script(script: Word, effects: Effects) -> None:
     """A script that this very line writes is code too: then the whole line is."""
     if script.inner or not set(effects.paths(script)).isdisjoint(effects.written):
         effects.opaque("> " + effects.line)
@@ -123,51 +126,11 @@ def _script(script: Word, effects: Effects) -> None:
         effects.inside.append((script.text, effects.cwd))
 
 
-def _interpreter(kind: str, rest: list[Word], command: Command, effects: Effects) -> None:
-    found = False
-    for flag in _CODE.get(kind, ("-c", "-e")):
-        for code in values(rest, flag):
-            _read_code(code.text, rest, effects)
-            if not code.plain:
-                effects.opaque(f"> {code.inner}")
-                decoded(effects, code.inner)
-            found = True
-    for text in command.fed:
-        _read_code(text, rest, effects)
-    if kind in ("perl", "ruby") and any(re.fullmatch(r"-[a-z]*i.*", w.text) for w in rest):
-        for word in operands(rest, "eE"):
-            effects.write(word)
-    texts = [w.text for w in rest]
-    if "-m" in texts and "mcp_backend" in texts:
-        _own([Word("mcp-backend"), *rest[texts.index("mcp_backend") + 1 :]], effects)
-    elif kind in ("python", "pypy") and "-m" in texts and (module := rest[texts.index("-m") + 1 :]):
-        apply(module, command, effects)
-    elif kind in ("uv", "uvx") and "run" in texts[:1]:
-        if inner := after_options(rest[1:], "p"):
-            apply(inner, command, effects)
-    elif not found and command.piped and not operands(rest):
-        effects.opaque(effects.line)
-    elif not found and "-m" not in texts and (files := operands(rest)):
-        _script(files[0], effects)
-
-
-def _read_code(text: str, rest: list[Word], effects: Effects) -> None:
-    """Code in the line, or fed to an interpreter: what it names, and what the line hands to it."""
-    before = len(effects.named)
-    effects.opaque(text)
-    if len(effects.named) > before or "argv" in text or "ARGV" in text:
-        for word in operands(rest, "cem"):
-            if word.text != text and re.fullmatch(r"[\w./-]+", word.text):
-                effects.named += effects.mentioned(word.text)
-    if re.search(r"\b(exec|eval|system|popen|run|Function)\b", text):
-        decoded(effects, text)
-
-
 def _sort(words: list[Word], command: Command, effects: Effects) -> None:
     for word in values(words, "-o", "--output"):
         effects.write(word)
     for word in values(words, "--compress-program"):
-        _script(word, effects)
+        script(word, effects)
 
 
 def _find(words: list[Word], command: Command, effects: Effects) -> None:
@@ -222,13 +185,16 @@ def _fd(words: list[Word], command: Command, effects: Effects) -> None:
 
 def _make(words: list[Word], command: Command, effects: Effects) -> None:
     here = effects.cwd
-    for folder in values(words, "-C", "--directory"):
+    for folder in values(words, "-C", "--directory", "--working-directory", "--dir"):
         change_folder(folder, effects)
+    for word in words:
+        if word.text.startswith(("SHELL=", "--shell=", ".SHELLFLAGS=")):
+            run(word.text.partition("=")[2], effects)
     for text in (*command.fed, *(word.text for word in values(words, "--eval", "-E"))):
         effects.opaque("> " + text)
     for word in values(words, "-f", "--file", "--makefile", "--justfile"):
         if word.text != "-":
-            _script(word, effects)
+            script(word, effects)
     if {f"{effects.cwd}/{name}" for name in ("Makefile", "makefile", "justfile")} & set(effects.written):
         effects.opaque("> " + effects.line)
     if effects.cwd:
@@ -236,22 +202,34 @@ def _make(words: list[Word], command: Command, effects: Effects) -> None:
     effects.cwd = here
 
 
+def _recipes(words: list[Word], command: Command, effects: Effects) -> None:
+    """just, task: as make; -d names the folder, and the words after -c are a program. https://just.systems/man/en/"""
+    here = effects.cwd
+    for folder in values(words, "-d"):
+        change_folder(folder, effects)
+    at = next((i for i, word in enumerate(words) if word.text in ("-c", "--command")), len(words))
+    if inner := words[at + 1 :]:
+        apply(inner, command, effects)
+    _make(words[:at], command, effects)
+    effects.cwd = here
+
+
 def _source(words: list[Word], command: Command, effects: Effects) -> None:
     for word in words[:1]:
         if word.inner:
             effects.opaque(f"> {effects.line}")
-        _script(word, effects)
+        script(word, effects)
     for text in command.fed:
         run(text, effects)
 
 
 PROGRAMS: Mapping[str, Program] = {
-    **FILE_PROGRAMS, **ARCHIVES, **BUILDERS,
+    **FILE_PROGRAMS, **FOLDERS,
     "sort": _sort, "find": _find, "fd": _fd, "fdfind": _fd, "rg": filtering, "eval": evaluated, "trap": trap,
     "alias": alias,
-    **NODE, **CONTAINERS,
-    **dict.fromkeys(("make", "gmake", "just", "task"), _make),
-    **dict.fromkeys(("sqlite3", "psql", "mysql", "mariadb", "duckdb"), database),
+    **dict.fromkeys(("make", "gmake"), _make), **dict.fromkeys(("just", "task"), _recipes),
+    **dict.fromkeys(("sqlite3", "duckdb"), database_file),
+    **dict.fromkeys(("psql", "mysql", "mariadb", "clickhouse-client", "clickhouse", "clickhouse-local"), database),
     **dict.fromkeys((".", "source"), _source), **dict.fromkeys(("[[", "let"), arithmetic),
     **dict.fromkeys(("at", "batch", "crontab"), later), **dict.fromkeys(("mount", "umount", "pivot_root"), system),
 }  # fmt: skip

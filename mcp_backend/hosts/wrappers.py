@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from mcp_backend.hosts.effects import CHANGERS, Effects, after_options, change_folder, one, operands, run, values
+from mcp_backend.hosts.effects import CHANGERS, Effects, after_options, one, operands, run, values
+from mcp_backend.hosts.folders import change_folder
 from mcp_backend.workspace.canonical import words
 from mcp_backend.workspace.shell_parts import Command, Word
 
@@ -13,7 +14,7 @@ WRAPPERS: Mapping[str, str] = {
     "nsenter": "tSGr", "unshare": "", "strace": "oepPs", "watch": "n", "flock": "wE", "xargs": "IiLnPsdEa",
     "parallel": "jIa", "chrt": "", "taskset": "", "unbuffer": "", "script": "", "firejail": "", "bwrap": "",
     "su": "c", "runuser": "c", "systemd-run": "pu", "entr": "", "setpriv": "", "catchsegv": "", "faketime": "",
-    "tmux": "", "screen": "",
+    "tmux": "", "screen": "", "coreutils": "",
 }  # fmt: skip
 _LOGS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("strace", "ltrace", "time"), ("-o", "--output")), "screen": ("-Logfile", "-L"),
@@ -39,6 +40,13 @@ def wrapped(name: str, rest: list[Word], command: Command, effects: Effects) -> 
     if name in ("su", "runuser"):
         for code in values(rest, "-c", "--command"):
             run(code.text, effects)
+        user = name == "runuser" and any(w.text in ("-u", "--user") for w in rest)
+        if user and (inner := after_options(rest, "ugG", ("--user", "--group"))):
+            apply(inner, command, effects)
+        return
+    if name == "coreutils":
+        for program in values(rest, "--coreutils-prog"):
+            apply([program, *(w for w in rest if not w.text.startswith("--coreutils-prog"))], command, effects)
         return
     if name in ("tmux", "screen"):
         # Whatever is typed or started there runs outside of this shell, below a server of its own.
@@ -54,6 +62,8 @@ def wrapped(name: str, rest: list[Word], command: Command, effects: Effects) -> 
             effects.write(word)
         inner = inner[1:]
         rest = [Word("-c") if re.fullmatch(r"-[a-zA-Z]*c", w.text) else w for w in rest]
+    if name == "parallel":
+        inner = _filled(inner)
     if name in ("flock", "script", "watch", "parallel") and (inner or name == "script"):
         for code in values(rest, "-c", "--command"):
             run(code.text, effects)
@@ -67,6 +77,21 @@ def wrapped(name: str, rest: list[Word], command: Command, effects: Effects) -> 
             change_folder(folder, effects)
     if inner:
         apply(inner, command, effects)
+
+
+def _filled(words: list[Word]) -> list[Word]:
+    """parallel: `LINE ::: VALUES` is the line once for each value, in the place of `{}` or at its end.
+    https://www.gnu.org/software/parallel/man.html"""
+    at = next((i for i, word in enumerate(words) if re.fullmatch(r":::\+?", word.text)), None)
+    if at is None:
+        return words
+    line = " ".join(word.text for word in words[:at])
+    given = [word.text for word in words[at + 1 :] if not word.text.startswith(":::")]
+    places = re.compile(r"\{(?:\d*[/.]*|#|%)\}")
+    if "{" not in line:
+        return [Word("; ".join(f"{line} {value}" for value in given))]
+    pieces = places.split(line)
+    return [Word("; ".join(value.join(pieces) for value in given))]
 
 
 def _changes_files(words: list[Word]) -> bool:
