@@ -11,6 +11,7 @@ import anyio
 
 from mcp_backend import approvals, escalations
 from mcp_backend.app import App
+from mcp_backend.deadlines import answered
 from mcp_backend.entry import Entry
 from mcp_backend.errors import (
     Aborted,
@@ -46,9 +47,11 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
     try:
         check_tool(app.caller.scopes, tool)
         request = parse(tool, arguments)
+        seconds = request.seconds()
+        until = asyncio.get_running_loop().time() + seconds
         with span("plan") as planning:
             planning.say(call=entry.call, tool=tool.name)
-            plan = await request.plan(app)
+            plan = await answered(request.plan(app), seconds, until)
             check_environments(app.caller.scopes, plan.actions)
         with span("judge") as judging:
             verdict, warnings = judge(plan.actions, app.policy, plan.facts, guarding())
@@ -59,7 +62,7 @@ async def call(app: App, tool: type[Tool], arguments: Mapping[str, Any]) -> Resu
         with span("run") as running:
             running.say(call=entry.call, tool=tool.name, engines=reached(plan.actions))
             with engines(plan.actions, app.policy.engines):
-                result = await request.run(app, plan)
+                result = await answered(request.run(app, plan), seconds if tool.read_only else None, until)
     except BackendError as error:
         await entry.end(_outcome(error, started=entry.started), error)
         raise

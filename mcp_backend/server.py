@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_backend import __version__, persona, telemetry, telling, ui
 from mcp_backend.app import App, Caller, Progress, open_app, silent
+from mcp_backend.deadlines import answered
 from mcp_backend.errors import BackendError, Json, NotFound, PermissionDenied
 from mcp_backend.resources import RESOURCES, VIEWS, Resource
 from mcp_backend.scopes import check_resource, engines_for, lacking, take_call
@@ -180,7 +181,7 @@ async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) 
     try:
         app = _app(ctx)
         check_resource(app.caller.scopes, uri)
-        text = await resource.read(app, values)
+        text = await answered(resource.read(app, values))
     except NotFound as error:
         raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data={"uri": uri}) from error
     except BackendError as error:
@@ -199,7 +200,7 @@ async def _complete(ctx: Context, params: types.CompleteRequestParams) -> types.
             app = _app(ctx)
             with suppress(PermissionDenied):  # Who may not read it gets no names of it either.
                 check_resource(app.caller.scopes, resource.uri)
-                values = await resource.complete(app, params.argument.name, known)
+                values = await answered(resource.complete(app, params.argument.name, known))
     fitting = [v for v in values if v.startswith(params.argument.value)]
     return types.CompleteResult(
         completion=types.Completion(values=fitting[:100], total=len(fitting), has_more=len(fitting) > 100)
@@ -223,7 +224,7 @@ async def _picture(app: App, base: str) -> str:
 
     try:
         recent = await receipts.recent(app.store)
-        return await asyncio.to_thread(picture.of, app.workspace, app.policy, base.strip(), recent)
+        return await answered(asyncio.to_thread(picture.of, app.workspace, app.policy, base.strip(), recent))
     except BackendError as error:
         raise MCPError(code=types.INVALID_PARAMS, message=error.reason, data=error.as_json()) from error
 

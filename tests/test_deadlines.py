@@ -10,23 +10,83 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from mcp_backend import threads
+from mcp_backend.app import App, open_app
+from mcp_backend.call import call
 from mcp_backend.contracts.calling.addresses import Target
 from mcp_backend.contracts.calling.line import Line
 from mcp_backend.engines import embedded, postgresql
+from mcp_backend.engines.ch.transport import Lost, _Call  # pyright: ignore[reportPrivateUsage]
 from mcp_backend.engines.opening import Opening
-from mcp_backend.errors import Unavailable
+from mcp_backend.errors import DeadlineExceeded, Unavailable
 from mcp_backend.serving import http_limits
 from mcp_backend.store import sqlite
 from mcp_backend.store.sqlite import open_sqlite
+from mcp_backend.tools import TOOLS
+from mcp_backend.tools.base import Plan, Result, Tool
 from tests.conftest import Connect
 from tests.service import write
+from tests.test_escalation import records_of
 from tests.test_http_limits import serving
 from tests.test_postgresql import opened
+
+
+class Silent(Tool):
+    """Wait for something that never comes."""
+
+    name = "silent"
+    title = "Silent"
+    toolset = "database"
+    read_only = True
+    deadline: ClassVar[float] = 0.2
+
+    where: str = "plan"
+
+    async def plan(self, app: App) -> Plan:
+        await self.wait("plan")
+        return Plan()
+
+    async def run(self, app: App, plan: Plan) -> Result:
+        await self.wait("run")
+        return {"did": True}
+
+    async def wait(self, here: str) -> None:
+        """Never ends, in the place that the arguments say."""
+        if self.where == here:
+            await asyncio.Event().wait()
+
+
+class Writing(Silent):
+    """The same for what changes something."""
+
+    name = "writing"
+    read_only = False
+
+    async def wait(self, here: str) -> None:
+        """Takes longer than planning may."""
+        if here == "run":
+            await asyncio.sleep(2 * self.deadline)
+
+
+@pytest.mark.parametrize("where", ["plan", "run"])
+async def test_a_read_that_waits_for_ever_is_answered_and_recorded(repository: Path, where: str) -> None:
+    async with asyncio.timeout(60), open_app(repository) as app:
+        with pytest.raises(DeadlineExceeded, match=r"no answer within 0\.2 s"):
+            await call(app, Silent, {"where": where})
+        assert [record["event"] for record in await records_of(app)][-1] == "failed"
+
+
+async def test_what_changes_something_is_not_cut_off_in_the_middle(repository: Path) -> None:
+    async with asyncio.timeout(60), open_app(repository) as app:
+        assert (await call(app, Writing, {}))["did"] is True
+
+
+def test_every_tool_has_an_end() -> None:
+    assert all(0 < tool.deadline <= 3600 for tool in TOOLS)
 
 
 async def test_who_waits_for_another_process_to_write_does_not_hold_up_the_others(tmp_path: Path) -> None:
@@ -159,6 +219,10 @@ def test_a_request_that_was_given_up_before_it_began_is_never_sent() -> None:
         service.setblocking(False)
         with pytest.raises(BlockingIOError):
             service.accept()
+    given_up = _Call()
+    given_up.abort()
+    with pytest.raises(Lost):
+        given_up.uses(None)  # pyright: ignore[reportArgumentType]
 
 
 async def test_files_are_read_while_many_wait_for_a_service_that_does_not_answer(

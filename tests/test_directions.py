@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "mcp_backend"
 TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors", "expressions", "installing", "records"}),
-    frozenset({"settings", "terminal", "telling", "busy", "listening", "threads"}),
+    frozenset({"settings", "terminal", "telling", "busy", "listening", "threads", "deadlines"}),
     frozenset({"actions", "facts", "promises", "policy", "persona", "telemetry", "ui"}),
     frozenset({"guards"}),
     frozenset({"keeper", "store", "engines", "workspace", "contracts", "migrations", "pipelines"}),

@@ -1,7 +1,7 @@
 """What a resource is: a URI or an RFC 6570 level-1 template, how to read it, how to complete its parameters."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -17,9 +17,9 @@ class Resource:
     name: str
     title: str
     description: str
-    read: Callable[[App, Mapping[str, str]], Awaitable[str]]
+    read: Callable[[App, Mapping[str, str]], Coroutine[Any, Any, str]]
     mime_type: str = "application/json"
-    complete: Callable[[App, str, Mapping[str, str]], Awaitable[list[str]]] | None = None
+    complete: Callable[[App, str, Mapping[str, str]], Coroutine[Any, Any, list[str]]] | None = None
     meta: dict[str, Any] | None = None
     """`_meta` of what is read."""
 

@@ -5,7 +5,6 @@ metadata), RFC 8707 (audience). The SDK answers 401 with `WWW-Authenticate` and 
 of RFC 9728.
 """
 
-import asyncio
 import hmac
 import json
 import logging
@@ -24,6 +23,7 @@ from mcp_backend.policy.serving import Http
 from mcp_backend.scopes import EVERYTHING
 from mcp_backend.serving.introspection import Introspection
 from mcp_backend.settings import resolve
+from mcp_backend.threads import patiently
 
 log = logging.getLogger("mcp_backend")
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -54,7 +54,7 @@ class Verifier:
         if not self._http.issuer:
             return None
         try:
-            claims = await asyncio.to_thread(self._claims, token)
+            claims = await patiently(self._claims, token)
         except (jwt.PyJWTError, OSError, ValueError) as error:
             log.warning("a bearer token was refused: %s", type(error).__name__)
             return None

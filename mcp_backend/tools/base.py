@@ -60,12 +60,18 @@ class Tool(BaseModel):
     destructive: ClassVar[bool] = False
     idempotent: ClassVar[bool] = False
     open_world: ClassVar[bool] = False
+    deadline: ClassVar[float] = 90.0
+    """Seconds after which planning is given up, and running where that only reads, whatever they wait for."""
     output: ClassVar[Mapping[str, Any]] = {}
     """Properties of the result that are always there, as JSON Schema; empty for no output schema."""
 
     @abstractmethod
     async def plan(self, app: "App") -> Plan:
         """Reads what is needed to say what the call would do. Changes nothing."""
+
+    def seconds(self) -> float:
+        """How long planning, and running where that only reads, may take: the limit and what this request may wait."""
+        return self.deadline
 
     @abstractmethod
     async def run(self, app: "App", plan: Plan) -> Result:

@@ -46,6 +46,7 @@ class CheckContract(Tool):
     toolset = "contracts"
     read_only = True
     idempotent = True
+    deadline = 600.0
 
     path: str | None = None
     base: str | None = None

@@ -25,6 +25,9 @@ class CheckEscalation(Tool):
     id: str | None = Field(default=None, max_length=40)
     wait_seconds: float = Field(default=0, ge=0, le=45, description="wait this long for an answer")
 
+    def seconds(self) -> float:
+        return self.deadline + self.wait_seconds
+
     async def plan(self, app: App) -> Plan:
         if self.id is not None:
             await escalations.get(app.store, self.id)

@@ -59,6 +59,9 @@ class DbQuery(Tool):
     timeout_seconds: float = Field(default=15, gt=0, le=300)
     explain: Literal["no", "plan", "analyze"] = "no"
 
+    def seconds(self) -> float:
+        return self.deadline + self.timeout_seconds
+
     async def plan(self, app: App) -> Plan:
         chosen = app.engines.choose(self.engine, ("postgresql", "clickhouse"))
         if chosen.kind == "clickhouse":

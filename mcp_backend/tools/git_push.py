@@ -1,6 +1,5 @@
 """git_push: one branch to one remote, after the guards have looked at every commit that is new there."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from mcp_backend.app import App
 from mcp_backend.errors import Aborted, FailedPrecondition, Json, OutcomeUnknown, Unavailable
 from mcp_backend.facts import Facts, RefFacts
 from mcp_backend.settings import hide_credentials
+from mcp_backend.threads import patiently
 from mcp_backend.tools.base import Plan, Result, Tool
 from mcp_backend.tools.wholly import wholly
 
@@ -49,6 +49,7 @@ class GitPush(Tool):
     destructive = True
     idempotent = True
     open_world = True
+    deadline = 400.0
 
     remote: str = Field(default="origin", max_length=100)
     branch: str | None = Field(default=None, max_length=200)
@@ -57,7 +58,7 @@ class GitPush(Tool):
     async def plan(self, app: App) -> Plan:
         from mcp_backend.people import decided
 
-        return await decided.looked_up(app, await asyncio.to_thread(self._planned, app))
+        return await decided.looked_up(app, await patiently(self._planned, app))
 
     def _planned(self, app: App) -> Plan:
         from mcp_backend.workspace import branches, git, ranges, remotes

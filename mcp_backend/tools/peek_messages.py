@@ -50,6 +50,9 @@ class PeekMessages(Tool):
     wait_seconds: float = Field(default=0, ge=0, le=WAIT)
     filter_: str | None = Field(default=None, alias="filter", max_length=200, description="words, all in the message")
 
+    def seconds(self) -> float:
+        return self.deadline + self.wait_seconds
+
     async def plan(self, app: App) -> Plan:
         from mcp_backend.engines.peeking import peeker, start
 

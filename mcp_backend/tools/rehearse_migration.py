@@ -23,6 +23,7 @@ class RehearseMigration(Tool):
     toolset = "database"
     read_only = True
     idempotent = True
+    deadline = 3600.0
 
     engine: str | None = None
     version: str | None = Field(default=None, description="of a pending one")

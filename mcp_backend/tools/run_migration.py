@@ -37,6 +37,7 @@ class RunMigration(Tool):
     toolset = "database"
     read_only = False
     destructive = True
+    deadline = 3600.0
 
     engine: str | None = Field(default=None, min_length=1, max_length=100)
     version: str | None = Field(

@@ -57,9 +57,17 @@ class _Call:
 
     query_id: str = field(default_factory=lambda: f"mcp-backend-{secrets.token_hex(8)}")
     connection: HTTPConnection | None = None
+    aborted: bool = False
+
+    def uses(self, connection: HTTPConnection) -> None:
+        """Notes the connection that a request goes out on. Raises `Lost` when nobody waits for it any more."""
+        if self.aborted:
+            raise Lost("given up before it was sent")
+        self.connection = connection
 
     def abort(self) -> None:
-        """Closes the connection under whoever reads from it."""
+        """Closes the connection under whoever reads from it; what has not begun does not begin."""
+        self.aborted = True
         sock = self.connection.sock if self.connection is not None else None
         if sock is not None:
             with suppress(OSError):
@@ -71,13 +79,13 @@ _current = threading.local()
 
 class _Connection(HTTPConnection):
     def request(self, *arguments: Any, **options: Any) -> None:
-        _current.call.connection = self
+        _current.call.uses(self)
         super().request(*arguments, **options)
 
 
 class _SecureConnection(HTTPSConnection):
     def request(self, *arguments: Any, **options: Any) -> None:
-        _current.call.connection = self
+        _current.call.uses(self)
         super().request(*arguments, **options)
 
 
