@@ -81,18 +81,27 @@ def names_clickhouse(root: Path, url: str) -> None:
     )
 
 
-@pytest.fixture
-def analytics(repository: Path, clickhouse_url: str, clickhouse: Sql) -> Path:
-    """A workspace whose engine `main` has 300,000 events of 50 tenants in five months, and their users."""
-    clickhouse(
-        "CREATE TABLE events (tenant UInt32, at DateTime('UTC'), kind LowCardinality(String), value Float64, "
+@pytest.fixture(scope="session")
+def many_events(clickhouse_lease: embedded.Lease) -> str:
+    """A table with 300,000 events of 50 tenants in five months. A test that clones it shares its parts."""
+    sql = speaking(clickhouse_lease.url)
+    sql("CREATE DATABASE kept ENGINE = Atomic")
+    sql(
+        "CREATE TABLE kept.events (tenant UInt32, at DateTime('UTC'), kind LowCardinality(String), value Float64, "
         "note String, INDEX note_index note TYPE bloom_filter GRANULARITY 1) ENGINE = MergeTree "
         "PARTITION BY toYYYYMM(at) ORDER BY (tenant, at) SETTINGS index_granularity = 1024"
     )
-    clickhouse(
-        "INSERT INTO events SELECT number % 50, toDateTime('2026-01-01 00:00:00', 'UTC') + number * 40, "
+    sql(
+        "INSERT INTO kept.events SELECT number % 50, toDateTime('2026-01-01 00:00:00', 'UTC') + number * 40, "
         "['a', 'b', 'c'][number % 3 + 1], number, toString(number) FROM numbers(300000)"
     )
+    return "kept.events"
+
+
+@pytest.fixture
+def analytics(repository: Path, clickhouse_url: str, clickhouse: Sql, many_events: str) -> Path:
+    """A workspace whose engine `main` has many events in a table, and their users."""
+    clickhouse(f"CREATE TABLE events CLONE AS {many_events}")
     clickhouse("CREATE TABLE users (id UInt32, name String) ENGINE = MergeTree ORDER BY id")
     clickhouse("INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace')")
     names_clickhouse(repository, clickhouse_url)

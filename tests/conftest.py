@@ -1,5 +1,6 @@
 """Fixtures: a private state folder, a git repository, and a real MCP client in both protocol eras."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -61,6 +62,12 @@ def memory() -> str | None:
     return str(place) if roomy else None
 
 
+def pytest_collection_finish() -> None:
+    """What the modules of all tests hold stays until the end: no collection of garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def quick_folder() -> Generator[Path]:
     """A folder that ends with the session."""
@@ -110,7 +117,9 @@ def committed(quick_folder: Path) -> Committed:
             for path, text in files.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_text(text)
-            git(folder, "init", "--quiet", "--initial-branch=main")
+            git(folder, "init", "--quiet", "--initial-branch=main", "--template=")
+            for name in ("hooks", "info"):  # without the samples, which each copy would copy
+                (folder / ".git" / name).mkdir()
             git(folder, "add", ".")
             git(folder, "commit", "--quiet", "-m", "first")
             folder.chmod(0o755)

@@ -16,7 +16,7 @@ from postgast import split
 from mcp_backend.engines import embedded
 from mcp_backend.settings import Workspace
 from tests.conftest import Connect, Era
-from tests.engines_fixtures import wait_for
+from tests.engines_fixtures import hasten, wait_for
 
 
 @dataclass
@@ -96,6 +96,7 @@ def shadow_url(session_workspace: Workspace) -> Generator[str]:
     """URL, as superuser, of the server on which all tests of the session rehearse."""
     place = replace(session_workspace, state=session_workspace.state / "rehearsals")
     lease = wait_for(embedded.lease("postgresql", place))
+    hasten(lease)
     assert lease.superuser_url
     yield lease.superuser_url
     lease.close()
@@ -110,7 +111,7 @@ def database(lease: embedded.Lease, name: str) -> Generator[tuple[str, psycopg.C
         server.execute(f"drop database if exists {name} with (force)".encode())
         server.execute(b"alter system set autovacuum = off")  # nothing else changes what statistics say
         server.execute(b"select pg_reload_conf()")
-        server.execute(f"create database {name} owner backend".encode())
+        server.execute(f"create database {name} owner backend strategy file_copy".encode())
         for role in ("app_rw", "app_ro"):
             with suppress(psycopg.errors.DuplicateObject):
                 server.execute(f"create role {role}".encode())
