@@ -1,9 +1,12 @@
 """One rehearsal from the target's facts to the report. https://www.postgresql.org/docs/current/explicit-locking.html"""
 
+import asyncio
+import marshal
 import time
+import zlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from psycopg import AsyncConnection
 
@@ -226,21 +229,34 @@ async def _observed(conn: AsyncConnection[Any], admin: AsyncConnection[Any], run
             run.difference = tuple(snapshot.difference(with_history, await snapshot.take(conn)))
 
 
-_STARTS: dict[tuple[str, str], tuple[dict[Key, Doc], snapshot.Snapshot]] = {}
-"""The catalog and the picture of the last shadows, by server and database: what is rolled back stays as it was."""
+Start: TypeAlias = tuple[dict[Key, Doc], snapshot.Snapshot]
+_STARTS: dict[tuple[str, str], bytes] = {}
+"""The catalog and the picture of the last shadows, by server and database: what is rolled back stays as it was. Packed,
+because a thousand tables are 700,000 objects."""
 
 
-async def _start(conn: AsyncConnection[Any], run: _Run) -> tuple[dict[Key, Doc], snapshot.Snapshot]:
+def packed(start: Start) -> bytes:
+    """What is kept of the start of a rehearsal until the next one."""
+    return zlib.compress(marshal.dumps(start), 1)
+
+
+def unpacked(kept: bytes) -> Start:
+    """The start again."""
+    return marshal.loads(zlib.decompress(kept))
+
+
+async def _start(conn: AsyncConnection[Any], run: _Run) -> Start:
     row = await (await conn.execute(_SELF.encode())).fetchone()
     key = (f"{conn.info.host}:{conn.info.port}", str(row))
     if key in _STARTS and not run.world.sample.changed:
-        return _STARTS[key]
+        return await asyncio.to_thread(unpacked, _STARTS[key])
     watch = Watch()
     await watch.start(conn)
     found = (watch.now, await snapshot.take(conn))
+    kept = await asyncio.to_thread(packed, found)
     while len(_STARTS) >= MOST_STARTS:
         _STARTS.pop(next(iter(_STARTS)))
-    _STARTS[key] = found
+    _STARTS[key] = kept
     return found
 
 
