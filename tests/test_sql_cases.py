@@ -84,7 +84,7 @@ async def test_clickhouse_reads_of_every_kind_are_answered(
     wrong: list[str] = []
     async with connect(repository) as client:
         for sql in lines("clickhouse_reads.sql"):
-            ok, body = await either(client, "db_query", sql=sql)
+            ok, body = await either(client, "db_query", sql=sql, timeout_seconds=60)
             if not ok and body["code"] != "invalid_argument":
                 wrong.append(f"{sql}: {body['reason']}")
     assert not wrong, "\n".join(wrong)
