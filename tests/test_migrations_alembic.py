@@ -17,7 +17,7 @@ from mcp_backend.app import open_app
 from mcp_backend.errors import InvalidArgument
 from mcp_backend.migrations import alembic as reading
 from mcp_backend.migrations import planning
-from mcp_backend.migrations.wiretap import interrupted, program
+from mcp_backend.migrations.wiretap import interrupted, observing, program
 from mcp_backend.migrations.wiretap.tap import Tap
 from tests.compiled import compiled
 from tests.conftest import ERAS, Era, git, long_proof
@@ -202,6 +202,18 @@ async def test_a_run_that_was_killed_is_told_by_the_next_one(alembic: Alembic) -
     assert first["interrupted"]["took_effect"] == ["a1"]
     assert "by the history all of it took effect" in first["interrupted"]["found"]
     assert "interrupted" not in second
+
+
+async def test_a_program_that_does_not_end_is_stopped_and_told_with_how_far_it_came(
+    alembic: Alembic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alembic.folder / "env.py").write_text("import signal\nsignal.pause()\n")
+    alembic.write("a1", None, MAKE)
+    monkeypatch.setattr(observing, "RUN_SECONDS", 0.5)
+    error = await alembic.project.run()
+    assert error["code"] == "failed_precondition"
+    assert "did not end in time and was stopped after 0 s and 0 statements. If it waits" in error["reason"]
+    assert "the database itself was not touched" in error["reason"]
 
 
 def test_revisions_are_read_and_never_run(tmp_path: Path) -> None:

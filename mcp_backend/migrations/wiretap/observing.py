@@ -14,7 +14,7 @@ from mcp_backend.migrations.rehearsal.play import Unit
 from mcp_backend.migrations.rehearsal.shadow import Shadow
 from mcp_backend.migrations.rehearsal.target import Target
 from mcp_backend.migrations.run import Prepared
-from mcp_backend.migrations.statements import Statement
+from mcp_backend.migrations.statements import Statement, without_literals
 from mcp_backend.migrations.wiretap import observed as seeing
 from mcp_backend.migrations.wiretap import program, tap
 from mcp_backend.migrations.wiretap.judges import Recorder
@@ -113,8 +113,18 @@ async def _run(stage: _Stage, copy: Shadow, commands: Sequence[Command]) -> _Hea
         if ended.exit_code or ended.timed_out or listening.trouble or not listening.sessions:
             effects = [one for one in recorder.sent if one.kind not in ("commit", "rollback")]
             by_server = bool(effects and effects[-1].failed and not listening.trouble)
-            return _Heard(recorder, program.why(ended, listening, command.told), by_server)
+            said = program.why(ended, listening, command.told)
+            return _Heard(recorder, said + (_so_far(effects) if ended.timed_out else ""), by_server)
     return _Heard(recorder)
+
+
+def _so_far(effects: Sequence[Sent]) -> str:
+    """How far a program came that was stopped, and what to do about it."""
+    last = f", the last one: {without_literals(effects[-1].sql)[:120]}" if effects else ""
+    return (
+        f" after {RUN_SECONDS:.0f} s and {len(effects)} statements{last}. If it waits for something, mend that; "
+        "otherwise ask for fewer migrations at once (`version`), or when this machine has less to do"
+    )
 
 
 async def _place(copy: Shadow) -> Place:
