@@ -287,6 +287,10 @@ def test_frameworks_are_named(tmp_path: Path) -> None:
         {"pyproject.toml": 'dependencies = ["FastAPI>=1", "SQLAlchemy"]', "go.mod": "github.com/gin-gonic/gin v1"},
     )
     assert uses.frameworks(tmp_path, ["pyproject.toml", "go.mod"]) == ("fastapi", "gin", "sqlalchemy")
+    (tmp_path / "package.json").write_text(
+        '{"dependencies": {"@nestjs/core": "11", "@nestjs/common": "11", "react": "19"}}'
+    )
+    assert uses.frameworks(tmp_path, ["package.json"]) == ("nestjs",)
 
 
 def test_a_large_repository_is_read_quickly(repository: Path) -> None:

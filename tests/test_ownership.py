@@ -218,10 +218,15 @@ def test_a_root_manifest_of_both_sides_leaves_the_server_its_folder() -> None:
 def test_a_monorepo_under_one_manifest_leaves_the_server_its_program() -> None:
     nx = {
         "package.json": json.dumps({"dependencies": {"@nestjs/core": "11", "@angular/core": "22"}}),
-        **some(*(f"apps/api/src/{n}.ts" for n in "abc"), *(f"apps/client/src/{n}.component.scss" for n in "abcdefgh")),
+        **some(
+            *(f"apps/api/src/app/{n}.ts" for n in "abcdefgh"),
+            *(f"apps/client/src/{n}.component.scss" for n in "abcdefgh"),
+        ),
         **some(*(f"apps/client/src/{n}.ts" for n in "abcdefgh"), "libs/common/src/dto.ts", "libs/ui/src/a.tsx"),
     }
-    assert owner("apps/api/src/orders.ts", nx) == owner("libs/common/src/dto.ts", nx) == "grey_js"
+    assert owner("apps/api/src/app/orders.ts", nx) == "backend"
+    assert owner("libs/common/src/dto.ts", nx) == "grey_js"
+    assert owner("apps/api/src/app/Orders.tsx", nx) == "frontend"
     assert owner("apps/client/src/orders.ts", nx) == owner("libs/ui/src/b.ts", nx) == "frontend"
     only_pages = nx | {"package.json": json.dumps({"dependencies": {"@angular/core": "22"}})}
     assert owner("apps/api/src/orders.ts", only_pages) == "frontend"

@@ -486,6 +486,18 @@ async def test_what_the_environment_of_the_tests_lacks_is_named_and_is_not_the_f
                 assert word in error["reason"]
 
 
+async def test_what_ended_pytest_before_its_first_test_is_named(service: Path, connect: Connect) -> None:
+    write(service, {"tests/conftest.py": "def pytest_configure():\n    raise RuntimeError('no settings')\n"})
+    async with connect(service) as client:
+        found = await ask(client, "run_tests")
+        assert found["failures"][0]["message"].endswith("RuntimeError: no settings")
+        with (service / "tests/conftest.py").open("a") as conftest:
+            conftest.write("def pytest_internalerror():\n    raise ValueError('and no plugin')\n")
+        found = await ask(client, "run_tests")
+    ends = "before its first test (exit code 1): ValueError: and no plugin"
+    assert any(failure["message"].endswith(ends) for failure in found["failures"])
+
+
 async def test_a_command_line_is_taken_apart_or_run_as_written(service: Path, connect: Connect) -> None:
     write(service, {"sub/test_sub.py": "def test_sub():\n    pass\n", "ok.sh": "#!/bin/sh\nexit 0\n",
                     "many.sh": f"#!/bin/sh\n{PYTEST} tests && {PYTEST} sub\n"})  # fmt: skip

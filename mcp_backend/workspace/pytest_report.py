@@ -152,8 +152,9 @@ class Report:
         if not self.worker and report.outcome != "passed":
             self.write("collect", test=report.nodeid, state=report.outcome, **_why(report))
 
-    def pytest_internalerror(self, excrepr: Any) -> None:
-        self.write("collect", test="pytest", state="failed", message="INTERNALERROR", excerpt=_cut(str(excrepr)))
+    def pytest_internalerror(self, excrepr: Any, excinfo: Any) -> None:
+        said = _cut(f"INTERNALERROR {excinfo.exconly()}")
+        self.write("collect", test="pytest", state="failed", message=said, excerpt=_cut(str(excrepr)))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: Any, exitstatus: Any) -> None:

@@ -26,6 +26,8 @@ _IMPORT = re.compile(
 )
 _CONFTEST = re.compile(r"while loading conftest '([^'\n]+)'")
 _RAISED = re.compile(r"^E   ([A-Za-z_][^\n]*)", re.MULTILINE)
+_ENDED = re.compile(r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning)\b[^\n]*", re.MULTILINE)
+"""What a traceback ends with."""
 _UNKNOWN = re.compile(r"error: unrecognized arguments: ([^\n]+)")
 _PLUGINS = {
     "-n": "pytest-xdist", "--dist": "pytest-xdist", "--numprocesses": "pytest-xdist", "--cov": "pytest-cov",
@@ -125,7 +127,10 @@ def outcome(records: Records, finished: Finished, root: Path, command: Command) 
     elif len(ends) < len(starts):
         where = f" during {records.running}" if records.running else ""
         trouble = "broke off"
-        problem = f"pytest ended before its end{where} (exit code {finished.exit_code}): os._exit, a signal or a crash"
+        raised = [] if states or records.running else _ENDED.findall(finished.tail)
+        how = raised[-1][:300] if raised else "os._exit, a signal or a crash"
+        when = "first test" if raised else "end"
+        problem = f"pytest ended before its {when}{where} (exit code {finished.exit_code}): {how}"
     files: dict[str, int] = {}
     for test, state in states.items():
         if state == "passed" and test in raws and len(files) < FILES:

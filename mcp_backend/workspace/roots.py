@@ -41,8 +41,9 @@ _NOT_VOTED = words(
 """Folders that a manifest above them says nothing about: they hold both sides' files, or the server's."""
 
 _HOLDERS = words("apps packages libs projects services")
-"""Folders of a monorepo that hold programs and libraries, each of one side."""
-_SERVED = words("server servers backend api worker workers functions shared common")
+"""Folders of a monorepo that hold programs, each of one side."""
+_SERVERS = words("server servers backend api worker workers functions")
+_NOT_PAGES = _SERVERS | words("shared common")
 """Those of `_NOT_VOTED` that say whose a program or library of a monorepo is not: the frontend's."""
 
 
@@ -235,6 +236,10 @@ def _by_package(
     because = f"package.json depends on {package.because}"
     if package.trade in ("frontend", "weak"):
         if not folder or here.back > here.browser:
+            for server in _servers(folder, counts) if package.serves else ():
+                roots.setdefault(
+                    server, Root(server, "node", f"no page in it; {folder or '.'}/package.json has {package.serves}")
+                )
             for voted in _vote(folder, counts, parts=bool(package.serves)):
                 roots.setdefault(voted, Root(voted, "voted", f"mostly browser code, and {folder or '.'}/{because}"))
             for served in ("public", "static"):
@@ -269,7 +274,13 @@ def _vote(base: str, counts: Mapping[str, _Counts], *, parts: bool) -> list[str]
 
 
 def _serves(folder: str, counts: Mapping[str, _Counts]) -> bool:
-    return folder.rpartition("/")[2].lower() in _SERVED and counts[folder].js > 0 and not counts[folder].ui
+    return _name(folder) in _NOT_PAGES and counts[folder].js > 0 and not counts[folder].ui
+
+
+def _servers(base: str, counts: Mapping[str, _Counts]) -> list[str]:
+    """The programs of a monorepo that are servers by their names, without any page in them."""
+    holders = [f for f in counts[base].folders if _name(f) in _HOLDERS and counts[f].ui]
+    return [f for h in holders for f in counts[h].folders if _serves(f, counts) and _name(f) in _SERVERS]
 
 
 def _by_name(counts: Mapping[str, _Counts], roots: dict[str, Root]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_backend.workspace import listing
+from mcp_backend.workspace import listing, manifests
 from mcp_backend.workspace.kinds import evidence
 
 MOST_FILES = 40
@@ -64,6 +64,11 @@ _FRAMEWORKS = re.compile(
     r"(?=[\s\"'=<>~!\[,;/@]|$)",
     re.MULTILINE,
 )
+_SERVERS: Mapping[str, str] = {
+    "@nestjs/core": "nestjs", "@hapi/hapi": "hapi", "@apollo/server": "apollo-server", "express": "express",
+    "fastify": "fastify", "koa": "koa", "hono": "hono",
+}  # fmt: skip
+"""Frameworks of servers in JavaScript, by their packages."""
 _COMPOSE = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
 _DOTENV = re.compile(r"\.env([.-][\w.-]+)?|[\w-]+\.env(\.[\w-]+)?")
 DEPENDENCIES = re.compile(
@@ -109,7 +114,10 @@ def frameworks(root: Path, files: Sequence[str]) -> tuple[str, ...]:
     """The frameworks and libraries of note among the dependencies."""
     found: set[str] = set()
     for path, name in _near(files):
-        if name != "package.json" and (DEPENDENCIES.fullmatch(name) or name.endswith((".txt", ".in"))):
+        if name == "package.json":
+            named = manifests.dependencies(listing.text(root, path, HEAD) or "") or ()
+            found.update(_SERVERS[one] for one in named if one in _SERVERS)
+        elif DEPENDENCIES.fullmatch(name) or name.endswith((".txt", ".in")):
             text = (listing.text(root, path, HEAD) or "").lower()
             found.update(hit.removeprefix("google.golang.org/").rpartition("/")[2] for hit in _FRAMEWORKS.findall(text))
     return tuple(sorted(found))
