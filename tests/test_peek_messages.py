@@ -117,7 +117,7 @@ async def test_a_peek_leaves_no_interest_behind(repository: Path, tmp_path: Path
             for subject in ("held.a", "passing.a"):
                 for begin in ("oldest", "latest", "new"):
                     await peek(client, "nats", subject, **{"from": begin, "wait_seconds": 0.05})
-            waits = {"from": "new", "count": 1, "wait_seconds": 30}
+            waits = {"from": "new", "count": 1, "wait_seconds": 20}
             during = asyncio.ensure_future(peek(client, "nats", "passing.b", **waits))
             listening = False
             while not during.done():
