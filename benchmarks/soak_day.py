@@ -156,7 +156,7 @@ async def _day(
     finally:
         said = await wire.close()
         wrong = [*day.wrong, *(f"standard error: {line}" for line in said.splitlines() if "Traceback" in line)]
-        if wrong or wire.process.returncode not in (0, -15):
+        if wrong or wire.process.returncode not in (0, -15, 143):
             add(state, Row(name, str(number), 0, 0, {}, [*wrong, f"ended with {wire.process.returncode}"], []))
             Path(f"{state}.stderr").write_text(said)
     return lines

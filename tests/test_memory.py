@@ -12,6 +12,7 @@ import pytest
 from mcp_backend import audit
 from mcp_backend.engines.ch import values
 from mcp_backend.migrations.rehearsal import rehearse
+from mcp_backend.migrations.rehearsal.catalog import Doc, Key
 from mcp_backend.store.sqlite import open_sqlite
 from tests.test_front import INITIALIZE
 from tests.test_transports import SERVE, environment
@@ -82,7 +83,9 @@ async def test_records_do_not_fill_the_memory_with_pages_of_the_store(tmp_path: 
 
 def test_what_a_rehearsal_keeps_of_a_large_schema_is_small() -> None:
     columns = [{"name": f"c{number}", "type": "text", "null": True, "def": None} for number in range(20)]
-    catalog = {("table", number, 0): {"name": f"t{number}", "columns": columns, "rows": 1.5} for number in range(300)}
+    catalog: dict[Key, Doc] = {
+        ("table", number, 0): {"name": f"t{number}", "columns": columns, "rows": 1.5} for number in range(300)
+    }
     start = (catalog, {("table", f"public.t{number}"): "create table" for number in range(300)})
     kept = rehearse.packed(start)
     assert rehearse.unpacked(kept) == start

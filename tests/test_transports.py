@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator
@@ -15,7 +16,10 @@ from mcp import StdioServerParameters
 from mcp.client import Client
 from mcp.client.sse import sse_client
 
+from mcp_backend.app import open_app
 from tests.conftest import ERAS, Era, long_proof
+from tests.service import write
+from tests.test_escalation import records_of
 
 SERVE = ("-m", "mcp_backend", "serve")
 QUESTION = {
@@ -122,6 +126,32 @@ async def test_stdout_carries_only_the_protocol(repository: Path, version: str) 
     rest, _ = await process.communicate()
     assert rest == b""
     assert process.returncode == 0
+
+
+async def test_a_server_over_stdio_that_is_told_to_end_takes_back_what_it_began(
+    repository: Path, tmp_path: Path
+) -> None:
+    """As when its host closes standard input: hosts send SIGTERM when that took them too long."""
+    write(repository, {"test_slow.py": "import time\n\n\ndef test():\n    time.sleep(600)\n"})
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *SERVE, "--workspace", str(repository), stdin=PIPE, stdout=PIPE,
+        env=environment() | {"TMPDIR": str(folder)},
+    )  # fmt: skip
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+    await speak(process, id=1, method="initialize", params=hello)
+    await speak(process, method="notifications/initialized")
+    call = asyncio.create_task(speak(process, id=2, method="tools/call", params={"name": "run_tests"}))
+    async with asyncio.timeout(60):
+        while not [*folder.glob("mb-*/report/*")]:
+            await asyncio.sleep(0.02)
+        process.terminate()
+        assert await process.wait() == 128 + signal.SIGTERM
+    call.cancel()
+    assert [*folder.iterdir()] == []
+    async with open_app(repository) as app:
+        assert [record["event"] for record in await records_of(app)] == ["started", "cancelled"]
 
 
 async def test_the_server_listens_on_loopback_only(repository: Path) -> None:

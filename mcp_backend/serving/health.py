@@ -5,6 +5,7 @@ A proxy that asks `/readyz` stops sending work when the store does not answer, o
 
 import asyncio
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from starlette.routing import Route
 
 from mcp_backend.app import App
 from mcp_backend.errors import BackendError
+from mcp_backend.serving import memory
 
 READY_SECONDS = 3.0
 """How long the store may take to answer a probe."""
@@ -90,6 +92,14 @@ class Draining(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, health: Health) -> None:
         super().__init__(config)
         self._health = health
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._giving = asyncio.create_task(memory.giving_back())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._giving.cancel()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig == signal.SIGTERM and not self._health.draining:
