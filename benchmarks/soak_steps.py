@@ -39,8 +39,8 @@ class Day:
         self.calls += 1
         try:
             answer = await self.wire.ask(method, {**params, **(ABOUT if self.modern else {})}, cancel=cancel)
-        except TimeoutError:
-            self.wrong.append(f"{method} {json.dumps(params)[:200]}: no answer")
+        except TimeoutError as error:
+            self.wrong.append(f"{method} {json.dumps(params)[:200]}: no answer {error}")
             return {}
         kind = str(params["name"]) if method == "tools/call" else method
         self.kinds["cancelled" if cancel else kind] += 1

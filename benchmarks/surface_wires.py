@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from abc import ABC, abstractmethod
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
@@ -26,6 +27,9 @@ HELLO: Mapping[str, Any] = {
     "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "fuzz", "version": "1"},
 }  # fmt: skip
 SECONDS = 120.0
+"""Until a request counts as unanswered."""
+KEPT_SECONDS = 60.0
+"""How long a connection without a request is used again: the server ends one after 75 s."""
 
 
 class Wire(ABC):
@@ -186,7 +190,7 @@ class HttpWire(Wire):
     def __init__(self, process: Process, port: int, token: str, modern: bool) -> None:
         super().__init__(process)
         self.port, self.token, self.modern, self.session = port, token, modern, ""
-        self.idle: list[http.client.HTTPConnection] = []
+        self.idle: list[tuple[float, http.client.HTTPConnection]] = []
 
     @classmethod
     async def open(cls, root: Path, era: str, environment: Mapping[str, str]) -> "HttpWire":
@@ -216,7 +220,9 @@ class HttpWire(Wire):
         return headers | ({"Mcp-Session-Id": self.session} if self.session else {})
 
     def _post(self, body: bytes, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
-        connection = self.idle.pop() if self.idle else http.client.HTTPConnection("127.0.0.1", self.port)
+        since, connection = self.idle.pop() if self.idle else (0.0, http.client.HTTPConnection("127.0.0.1", self.port))
+        if time.monotonic() - since > KEPT_SECONDS:
+            connection.close()  # It connects again by itself.
         try:
             connection.timeout = seconds
             if connection.sock is not None:
@@ -230,7 +236,7 @@ class HttpWire(Wire):
             raise TimeoutError(f"{type(error).__name__}: {error}") from error
         if answer.will_close:
             connection.close()
-        self.idle.append(connection)
+        self.idle.append((time.monotonic(), connection))
         return answer.status, text
 
     async def ask(self, method: str, params: Mapping[str, Any], *, cancel: bool) -> dict[str, Any] | None:
@@ -238,7 +244,9 @@ class HttpWire(Wire):
         headers = self._headers(method, str(params.get("name", params.get("uri", ""))))
         body = json.dumps(message).encode()
         try:
-            status, text = await asyncio.to_thread(self._post, body, headers, 0.05 if cancel else SECONDS)
+            # The server sends something every 15 s while it works, so that the time of the socket is not the whole.
+            async with asyncio.timeout(SECONDS + 5):
+                status, text = await asyncio.to_thread(self._post, body, headers, 0.05 if cancel else SECONDS)
         except TimeoutError:
             if cancel:
                 return None
@@ -263,7 +271,7 @@ class HttpWire(Wire):
         """This client goes: with a word that ends its session, or as one that was killed."""
         if said and self.session:
             await asyncio.to_thread(self._delete)
-        for connection in self.idle:
+        for _, connection in self.idle:
             connection.close()
 
     def _delete(self) -> None:
