@@ -33,7 +33,7 @@ paths:
       parameters:
       - {name: sort, in: query, schema: {type: string, enum: [a, b], default: a}}
       - {name: q, in: query, schema: {type: string, maxLength: 50}}
-      - {name: limit, in: query, schema: {type: integer, maximum: 100, default: 20}}
+      - {name: limit, in: query, allowEmptyValue: true, schema: {type: integer, maximum: 100, default: 20}}
       - {name: tag, in: query, schema: {type: array, items: {type: string, maxLength: 9}}}
       - {name: old, in: query, deprecated: true, x-sunset: '2027-01-01', schema: {type: string}}
       responses:
@@ -45,6 +45,7 @@ paths:
             text/csv: {schema: {type: string}}
         '404': {description: none}
     put:
+      security: [{key: []}, {login: [read]}]
       requestBody:
         content:
           application/json: {schema: {$ref: '#/components/schemas/New'}}
@@ -72,6 +73,7 @@ components:
       required: [name]
       properties:
         name: {type: string, minLength: 1, maxLength: 80}
+        code: {type: [string, integer], maxLength: 9}
         state: {type: string, enum: [draft, live]}
         note: {type: string, nullable: true}
         price: {type: integer, maximum: 1000}
@@ -137,6 +139,8 @@ def required(d: dict[str, Any], name: str, about: dict[str, Any]) -> None:
 
 
 CHANGES: list[tuple[str, Edit]] = [
+    ("request-property-max-length-decreased", lambda d: new("code")(d).pop("type") and new("code")(d).update(oneOf=[{"type": "string", "maxLength": 3}, {"type": "integer"}])),
+    ("request-parameter-serialization-changed", lambda d: get(d)["parameters"][1].update(content={"application/json": {"schema": get(d)["parameters"][1].pop("schema")}})),
     ("request-property-unique-items-changed", lambda d: new("tags")(d).update(uniqueItems=True)),
     ("api-path-removed-without-deprecation", lambda d: d["paths"].clear()),
     ("api-removed-without-deprecation", lambda d: d["paths"]["/items/{id}"].pop("delete")),
@@ -195,6 +199,8 @@ CHANGES: list[tuple[str, Edit]] = [
     ("request-property-one-of-removed", lambda d: new("pay")(d).update({"$ref": "#/components/schemas/Card"})),
 ]  # fmt: skip
 RISKY: list[tuple[str, Edit]] = [
+    ("request-parameter-empty-value-forbidden", lambda d: get(d)["parameters"][2].pop("allowEmptyValue")),
+    ("api-security-scope-added", lambda d: put(d)["security"][1]["login"].append("write")),
     ("request-parameter-removed", lambda d: get(d)["parameters"].pop(1)),
     ("request-property-removed", lambda d: schemas(d)["New"]["properties"].pop("tags")),
     ("response-optional-property-removed", lambda d: schemas(d)["Item"]["properties"].pop("price")),
@@ -207,6 +213,7 @@ RISKY: list[tuple[str, Edit]] = [
     ),
 ]
 SILENT: list[tuple[str, Edit]] = [
+    ("a field of several types is written as alternatives", lambda d: new("code")(d).pop("type") and new("code")(d).update(anyOf=[{"type": "string"}, {"type": "integer"}])),
     ("a limit of an integer is written as an exclusive one", lambda d: (new("price")(d).pop("maximum"), new("price")(d).update(exclusiveMaximum=1001))),
     ("the path's parameter has another name", moved),
     ("a component has another name", renamed),
@@ -220,7 +227,7 @@ SILENT: list[tuple[str, Edit]] = [
     ("credentials are no longer asked for", lambda d: put(d).update(security=[])),
     ("the version went from the server into the path", lambda d: (d["servers"][0].update(url="https://api.example.com"), d.update(paths={f"/v1{p}": about for p, about in d["paths"].items()}))),
     ("a server answers at one more value of its variable", lambda d: d.update(servers=[{"url": "https://api.example.com/{v}", "variables": {"v": {"default": "v2", "enum": ["v1", "v2"]}}}])),
-    ("a scheme has another name", lambda d: (d["components"].update(securitySchemes={"token": d["components"]["securitySchemes"]["key"]}), d.update(security=[{"token": []}]))),
+    ("a scheme has another name", lambda d: (d["components"]["securitySchemes"].update(token=d["components"]["securitySchemes"].pop("key")), d.update(security=[{"token": []}]), put(d)["security"][0].update(token=put(d)["security"][0].pop("key")))),
 ]  # fmt: skip
 
 
@@ -395,6 +402,7 @@ def test_a_message_that_went_to_another_file_is_compared_there(tmp_path: Path) -
 EVENTS = """\
 asyncapi: 3.0.0
 info: {title: Orders, version: 1.0.0}
+servers: {main: {host: mq.example.com, protocol: amqp}}
 channels:
   created:
     address: orders.created
@@ -438,6 +446,7 @@ def test_an_input_of_which_one_field_may_be_given_now_breaks(tmp_path: Path) -> 
 
 
 EVENT_CHANGES = [
+    ("server-protocol-changed", "protocol: amqp", "protocol: kafka"),
     ("operation-action-changed", "cancel: {action: receive", "cancel: {action: send"),
     ("operation-removed", "  cancel: {action: receive, channel: {$ref: '#/channels/cancel'}}\n", ""),
     ("send-property-type-changed", "{id: {type: integer}, state", "{id: {type: string}, state"),
@@ -453,6 +462,13 @@ EVENT_CHANGES = [
 def test_what_breaks_the_other_side_of_a_channel_is_named(word: str, before: str, after: str, tmp_path: Path) -> None:
     assert before in EVENTS
     assert compared(tmp_path, EVENTS, EVENTS.replace(before, after)) == {"breaking": {word}, "risky": set()}
+
+
+def test_a_server_that_stands_elsewhere_is_a_risk(tmp_path: Path) -> None:
+    moved = EVENTS.replace("mq.example.com", "mq2.example.com")
+    assert compared(tmp_path, EVENTS, moved) == {"breaking": set(), "risky": {"server-address-changed"}}
+    renamed = EVENTS.replace("main:", "production:")
+    assert compared(tmp_path, EVENTS, renamed) == {"breaking": set(), "risky": set()}
 
 
 def test_a_value_that_is_sent_in_addition_is_a_risk(tmp_path: Path) -> None:

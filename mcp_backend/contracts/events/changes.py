@@ -9,6 +9,7 @@ from mcp_backend.contracts.events.model import Channel, Events, Operation
 from mcp_backend.contracts.openapi.comparing import Comparer
 from mcp_backend.contracts.openapi.fits import Direction
 from mcp_backend.contracts.openapi.flat import Flattener
+from mcp_backend.contracts.tree import Node
 from mcp_backend.contracts.words import LEVELS, Change, Level
 
 
@@ -28,6 +29,7 @@ def changes(old: Events, new: Events) -> list[Change]:
     def say(identifier: str, level: Level, where: str, before: str, after: str, operation: str = "") -> None:
         found.setdefault((level, identifier, where, before[:160], after[:160]), []).append(operation)
 
+    _servers(old, new, say)
     channels = _channels(old, new)
     for name, channel in old.channels.items():
         later = channels.get(name)
@@ -76,6 +78,26 @@ def changes(old: Events, new: Events) -> list[Change]:
         for (level, i, where, before, after), operations in found.items()
     ]
     return sorted(made, key=lambda c: LEVELS.index(c.level))
+
+
+def _servers(old: Events, new: Events, say: Say) -> None:
+    """Notes which servers speak something else now, or stand elsewhere: by name, else by where they are."""
+    places = {name: _place(node) for name, node in new.servers.items()}
+    for name, node in old.servers.items():
+        was = _place(node)
+        now = places.get(name)
+        if now is None and was not in places.values():
+            say("server-removed", "risky", name, "://".join(was), "removed")
+        elif now is not None and was[0] != now[0]:
+            say("server-protocol-changed", "breaking", name, was[0], now[0])
+        elif now is not None and was != now:
+            say("server-address-changed", "risky", name, was[1], now[1])
+
+
+def _place(node: Node) -> tuple[str, str]:
+    says = node.map
+    written = str(says.get("url") or f"{says.get('host') or ''}{says.get('pathname') or ''}")
+    return str(says.get("protocol") or ""), written.rpartition("://")[2].rstrip("/")
 
 
 def _channels(old: Events, new: Events) -> dict[str, Channel | None]:

@@ -4,6 +4,7 @@ import re
 from datetime import date
 from typing import cast
 
+from mcp_backend.contracts.documents import mapping
 from mcp_backend.contracts.openapi import outgoing
 from mcp_backend.contracts.openapi.addresses import lost, paired, signature
 from mcp_backend.contracts.openapi.comparing import Comparer
@@ -98,8 +99,13 @@ def _parameters(one: Operation, two: Operation, today: date, found: Found) -> No
         if parameter.schema is not None and later.schema is not None:
             found.schema(parameter.schema, later.schema, "request", where, two.name, "parameter")
             _default(where, parameter.schema, later.schema, two.name, found)
-            if (written := _serialized(parameter)) and (now := _serialized(later)) and written != now:
-                found.say("request-parameter-serialization-changed", "breaking", where, written, now, two.name)
+            written, now = _media(parameter) or _serialized(parameter), _media(later) or _serialized(later)
+            if (written and now and written != now) or _media(parameter) != _media(later):
+                said = (written or "plain", now or "plain")
+                found.say("request-parameter-serialization-changed", "breaking", where, *said, two.name)
+            empty = [p.node.map.get("allowEmptyValue") is True for p in (parameter, later)]
+            if empty == [True, False] and later.schema.map.get("type") != "string":
+                found.say("request-parameter-empty-value-forbidden", "risky", where, "allowed", "not said", two.name)
     for key in after.keys() - before.keys():
         parameter = after[key]
         where = f"{two.name} {parameter.name}"
@@ -137,6 +143,11 @@ def _serialized(parameter: Parameter) -> str:
     style = str(says.get("style") or ("form" if query else "simple"))
     exploded = says.get("explode", style == "form") is True
     return f"{style}, explode" if exploded and (query or kind == "object") else style
+
+
+def _media(parameter: Parameter) -> str:
+    """The media type that a parameter is written in; empty where its style says how."""
+    return next(iter(mapping(parameter.node.map.get("content"))), "")
 
 
 def _keyed(operation: Operation) -> dict[tuple[str, str], Parameter]:

@@ -160,8 +160,8 @@ class Comparer:
         def say(identifier: str, level: Level, before: object, after: object) -> None:
             pair.changes.append(Change(identifier, level, where, _short(before), _short(after)))
 
-        first = one.options or (one.node,)
-        second = two.options or (two.node,)
+        first = one.options or self.old.by_type(one.node)
+        second = two.options or self.new.by_type(two.node)
         if not one.options and role == "body" and direction == "request":
             say(
                 "request-body-wrapped-in-one-of",
@@ -170,30 +170,26 @@ class Comparer:
                 self._names(self.new, second),
             )
             return
-        matched, gone, come, alike = self._matched(first, second, direction)
+        matched, gone, come, covered = self._matched(first, second, direction)
         for a, b in matched:
             if one.options and two.options:
                 self._inner(pair, a, b, direction, where, depth)
+        if not (one.options and two.options):
+            for a, b in (*matched, *covered):
+                self._narrowed(pair, a, b, direction, where, role, depth)
+        f, side = (self.old, 0) if direction == "request" else (self.new, 1)
+        alike = [both[side] for both in covered if f.api.component(both[side])]
         if one.options and two.options:
             if one.discriminator and two.discriminator and one.discriminator != two.discriminator:
                 say(f"{direction}-property-discriminator-changed", "risky", one.discriminator, two.discriminator)
             for node in alike:
-                f, word = (self.old, "removed") if direction == "request" else (self.new, "added")
+                word = "removed" if direction == "request" else "added"
                 say(f"{direction}-property-one-of-{word}", "risky", self._name(f, node), f"{word}, like another one")
+            fewer, more = ("breaking", "safe") if direction == "request" else ("safe", "breaking")
             for node in gone:
-                say(
-                    f"{direction}-property-one-of-removed",
-                    "breaking" if direction == "request" else "safe",
-                    self._name(self.old, node),
-                    "removed",
-                )
+                say(f"{direction}-property-one-of-removed", fewer, self._name(self.old, node), "removed")
             for node in come:
-                say(
-                    f"{direction}-property-one-of-added",
-                    "breaking" if direction == "response" else "safe",
-                    "not there",
-                    self._name(self.new, node),
-                )
+                say(f"{direction}-property-one-of-added", more, "not there", self._name(self.new, node))
         elif direction == "request":
             if gone:
                 word = "one-of-removed" if one.options else "type-changed"
@@ -204,9 +200,9 @@ class Comparer:
 
     def _matched(
         self, first: tuple[Node, ...], second: tuple[Node, ...], direction: Direction
-    ) -> tuple[list[tuple[Node, Node]], list[Node], list[Node], list[Node]]:
+    ) -> tuple[list[tuple[Node, Node]], list[Node], list[Node], list[tuple[Node, Node]]]:
         """Alternatives that stand for each other: by name or mark first, then what goes over without breaking; those
-        that are gone, that came, and named ones of these that another one covers."""
+        that are gone, that came, and those of these that one covers which stands for another."""
         left, right = list(first), list(second)
         matched: list[tuple[Node, Node]] = []
         for certain in (True, False):
@@ -218,15 +214,24 @@ class Comparer:
                         right.remove(b)
                         break
         # What is left may still be covered by an alternative that already stands for another one.
-        if direction == "request":
-            known, side = self.old, left
-            covered = [a for a in left if any(self._tells(a, b) and self._covers(a, b, direction) for b in second)]
-        else:
-            known, side = self.new, right
-            covered = [b for b in right if any(self._tells(a, b) and self._covers(a, b, direction) for a in first)]
-        for node in covered:
-            side.remove(node)
-        return matched, left, right, [node for node in covered if known.api.component(node)]
+        covered: list[tuple[Node, Node]] = []
+        for one in list(left if direction == "request" else right):
+            pairs = [(one, b) for b in second] if direction == "request" else [(a, one) for a in first]
+            found = next((p for p in pairs if self._tells(*p) and self._covers(*p, direction)), None)
+            if found is not None:
+                covered.append(found)
+                (left if direction == "request" else right).remove(one)
+        return matched, left, right, covered
+
+    def _narrowed(self, pair: Pair, a: Node, b: Node, direction: Direction, where: str, role: Role, depth: int) -> None:
+        """What differs between a schema and the alternative that stands for it, where the other side has none."""
+        if self.old.api.component(a) or self.new.api.component(b) or depth > _DEPTH:
+            pair.inside.append(self.compare(a, b, direction, where, role))
+            return
+        inside = Pair()
+        self._schema(inside, a, b, direction, where, role, depth + 1)
+        pair.changes += [change for change in inside.changes if change.level != "safe"]
+        pair.inside += inside.inside
 
     def _tells(self, a: Node, b: Node) -> bool:
         """Whether the later alternative describes every field of the earlier one: fields that are all optional are no

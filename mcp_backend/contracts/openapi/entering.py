@@ -22,7 +22,7 @@ def security(old: Api, new: Api, one: Operation, two: Operation, found: Found) -
             found.say(
                 "api-security-alternative-removed", "breaking", two.name, _worded(lost), "no longer enough", two.name
             )
-    elif not open_before and (more := scopes(two) - scopes(one)):
+    elif not open_before and (more := _more(old, new, one, two)):
         found.say("api-security-scope-added", "risky", two.name, "not asked for", ", ".join(sorted(more)), two.name)
 
 
@@ -43,10 +43,19 @@ def schemes(old: Api, new: Api, found: Found) -> None:
             found.say("api-security-component-open-id-url-changed", "risky", name, was, now or "removed", "")
 
 
-def scopes(operation: Operation) -> set[str]:
-    """The scopes that every way in asks for."""
-    each = [{str(scope) for scopes in way.values() for scope in scopes or ()} for way in operation.security or ()]
-    return {scope for scope in each[0] if all(scope in way for way in each)} if each else set[str]()
+def _more(old: Api, new: Api, one: Operation, two: Operation) -> set[str]:
+    """The scopes that somebody needs now and did not, whichever way they came in."""
+    before, after = (list(zip(ways(api, o), _scopes(o), strict=True)) for api, o in ((old, one), (new, two)))
+    found: set[str] = set()
+    for way, scopes in before:
+        asked = [later - scopes for other, later in after if other <= way]
+        found |= min(asked, key=len, default=set[str]())
+    return found
+
+
+def _scopes(operation: Operation) -> list[set[str]]:
+    """The scopes that each way in asks for."""
+    return [{str(scope) for scopes in way.values() for scope in scopes or ()} for way in operation.security or ()]
 
 
 def ways(api: Api, operation: Operation) -> list[frozenset[str]]:

@@ -76,6 +76,18 @@ class Flattener:
             node = (*options, *parts)[0]
         return node
 
+    def by_type(self, node: Node) -> tuple[Node, ...]:
+        """A schema of several types as the alternatives that it stands for; the schema itself where it is of one."""
+        flat = self.flat(node)
+        if len(flat.types) < 2 or not isinstance(node.map.get("type"), list) or "allOf" in node.map:
+            return (node,)
+        found: list[Node] = []
+        for kind in sorted(flat.types):
+            one = Node(node.path, f"{node.pointer} {kind}", node.value)
+            self._made[one.key] = _of_type(flat, one, kind)
+            found.append(one)
+        return tuple(found)
+
     def name(self, node: Node) -> str:
         """The name of the component that a schema is, or wraps; empty for an inline one."""
         return self.api.component(self.core(node))
@@ -159,6 +171,26 @@ def _merged(one: Flat, two: Flat) -> Flat:
         one.write or two.write,
         {**two.says, **one.says},
     )
+
+
+_OWN = {
+    "object": ("Properties",),
+    "array": ("Items",),
+    "string": ("Length",),
+    "number": ("imum",),
+    "integer": ("imum",),
+}
+"""How the limits end that a type has: https://json-schema.org/draft/2020-12/json-schema-validation#section-6"""
+
+
+def _of_type(flat: Flat, node: Node, kind: str) -> Flat:
+    """What a schema of several types says of the values of one of them."""
+    shown = flat if kind == "object" else replace(flat, properties={}, required=frozenset[str](), additional=None)
+    limits = {key: value for key, value in flat.limits.items() if key.endswith(_OWN.get(kind, ()))}
+    return replace(
+        shown, node=node, types=frozenset({kind}), nullable=False, items=flat.items if kind == "array" else None,
+        limits=limits, pattern=flat.pattern if kind == "string" else "",
+    )  # fmt: skip
 
 
 def beside(one: Flat, two: Flat) -> tuple[Flat, Flat]:
