@@ -57,15 +57,21 @@ def _here_only(there: Target, listed: Sequence[Statement]) -> list[Hazard]:
     clusters = sorted({s.cluster for s in listed if s.cluster})
     if not clusters or any(hosts > 1 for hosts in there.clusters.values()):
         return []  # on a cluster each statement is judged by itself
-    copied = {s.name for s in listed if s.verb == "CREATE TABLE" and "replicated" in s.sql.lower()}
-    copied |= {n for n, table in there.schema.tables.items() if table.engine.startswith("Replicated")}
+    copied = {name for name, table in there.schema.tables.items() if table.engine.startswith("Replicated")}
+    copied |= {_full(s, there) for s in listed if s.verb == "CREATE TABLE" and "replicated" in s.sql.lower()}
     return [
         hazard("on_cluster_missing", number, "warn",
                f"other statements are ON CLUSTER {clusters[0]}, and this one changes only the server it is sent to",
                f"write ON CLUSTER {clusters[0]} after the name", "statement")
         for number, s in enumerate(listed, 1)
-        if not s.cluster and s.verb.startswith(_SCHEMA) and not (s.verb == "ALTER TABLE" and s.name in copied)
+        if not s.cluster and s.verb.startswith(_SCHEMA) and not s.has("TEMPORARY")
+        and not (s.verb == "ALTER TABLE" and _full(s, there) in copied)
     ]  # fmt: skip
+
+
+def _full(statement: Statement, there: Target) -> Name:
+    database, name = statement.name or ("", "")
+    return database or there.database, name
 
 
 def _unfinished(mutation: Mutation) -> Hazard:

@@ -105,7 +105,8 @@ def _evidence(error: Failed) -> dict[str, Json]:
             found["untrusted"] = f"({key[1]})=({key[2][:80]})"
     elif error.detail:
         found["detail"] = hide_credentials(error.detail)[:400]
-    more = {"hint": error.hint, "context": error.context}
+    said_of_rows = error.sqlstate.startswith(("22", "23"))  # "JSON data, line 1: …"
+    more = {"hint": error.hint, "context": "" if said_of_rows else error.context}
     return found | {key: hide_credentials(text)[:300] for key, text in more.items() if text}
 
 

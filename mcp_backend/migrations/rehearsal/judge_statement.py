@@ -25,7 +25,6 @@ _IN_TEXT = (
     (re.compile(r"\balter\s+system\b", re.IGNORECASE), "server_configuration", "ALTER SYSTEM"),
     (re.compile(r"session_replication_role", re.IGNORECASE), "disable_trigger_all", "session_replication_role"),
     (re.compile(r"\bdblink\w*\s*\(", re.IGNORECASE), "server_side_program", "dblink"),
-    (_NO_LIMIT, "disables_lock_timeout", "lock_timeout = 0: what comes after it waits for locks without end"),
 )  # fmt: skip
 
 
@@ -107,6 +106,8 @@ def _functions(parsed: Parsed, number: int) -> Iterator[Hazard]:
         if name == "set_config" and _NO_LIMIT.search(parsed.sql):
             yield _endless(number)
     if text := bodies(parsed):
+        if parsed.node == "DoStmt" and _NO_LIMIT.search(text):
+            yield _endless(number)
         for pattern, identifier, what in _IN_TEXT:
             if pattern.search(text):
                 yield hazard(identifier, number, "reject", f"its body uses {what}", source="statement")
