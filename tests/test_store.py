@@ -102,6 +102,18 @@ async def test_a_living_server_is_not_taken_for_dead(stores: list[Store]) -> Non
     assert await stores[1].dead("one")
 
 
+async def test_what_servers_that_were_killed_left_is_taken_away(tmp_path: Path) -> None:
+    store, instances = open_store(tmp_path), tmp_path / "instances"
+    async with store.alive("living"):
+        for name in ("killed", "young"):
+            (instances / name).touch()
+        for name in ("killed", "living"):
+            os.utime(instances / name, (0, 0))
+        async with store.alive("another"):
+            assert {path.name for path in instances.iterdir()} == {"living", "young", "another"}
+    store.close()
+
+
 async def test_one_workspace_does_not_see_another(store_url: str) -> None:
     mine, theirs = Postgresql(store_url, "mine"), Postgresql(store_url, "theirs")
     await granted(mine, "secret")

@@ -9,11 +9,13 @@ import os
 import secrets
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from mcp_backend.settings import private
+
+YOUNG_SECONDS = 3600.0
 
 
 def _lock(path: Path, *, create: bool) -> int | None:
@@ -28,10 +30,19 @@ def _lock(path: Path, *, create: bool) -> int | None:
     return descriptor
 
 
+def _forget_dead(instances: Path) -> None:
+    """Takes away what servers that were killed left. A young file may be of one that is about to lock it."""
+    for path in instances.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - YOUNG_SECONDS:
+                dead(instances.parent, path.name)
+
+
 @contextmanager
 def alive(folder: Path, instance: str) -> Generator[None]:
     """Marks this process as the living server `instance`."""
     path = private(folder / "instances") / instance
+    _forget_dead(path.parent)
     descriptor = _lock(path, create=True)
     assert descriptor is not None, "an instance name is random and used once"
     try:
