@@ -7,6 +7,7 @@ import pytest
 
 from mcp_backend.contracts import revisions, sources, specs
 from mcp_backend.contracts.documents import Documents
+from mcp_backend.contracts.openapi.model import Api
 from mcp_backend.contracts.unchanged import unchanged
 from mcp_backend.settings import Workspace
 from tests.service import write
@@ -108,3 +109,18 @@ def test_bytes_that_are_no_text_and_files_that_are_missing_are_left_to_the_compa
 
 def test_the_document_a_reference_names_is_told_without_a_look_at_it(tmp_path: Path) -> None:
     assert Documents(tmp_path).file_of("a/b.yaml", "../c%20d.yaml#/x") == "c d.yaml"
+
+
+def test_a_reference_that_is_written_many_times_is_followed_once(tmp_path: Path) -> None:
+    used = ", ".join(f'"p{n}": {{"$ref": "part.json#/a"}}' for n in range(50))
+    write(tmp_path, {"api.json": f'{{"openapi": "3.0.3", "x": {{{used}}}}}', "part.json": '{"a": {"type": "string"}}'})
+    followed: list[str] = []
+
+    class Counting(Documents):
+        def follow(self, path: str, pointer: str) -> tuple[str, str, object]:
+            followed.append(pointer)
+            return super().follow(path, pointer)
+
+    api = Api(Counting(tmp_path), "api.json")
+    places = {api.child(api.root, "x", f"p{n}").key for n in range(50)}
+    assert (places, len(followed)) == ({("part.json", "/a")}, 1)

@@ -109,6 +109,8 @@ class Documents:
 
     def file_of(self, path: str, reference: str) -> str:
         """The document that a reference written in `path` names, without a look at it. Raises `Broken`."""
+        if reference.startswith("#") and reference.isprintable():
+            return path  # As nearly all, which need no rules of URLs to be read.
         return self.path_of(urldefrag(urljoin(self.uri(path), reference))[0])
 
     def target(self, path: str, reference: str) -> tuple[str, str]:

@@ -39,6 +39,8 @@ class Tree:
         self.root = Node(path, "", documents.load(path))
         self.unresolved: dict[str, str] = {}
         """References that lead nowhere, and the place of the first use."""
+        self._followed: dict[tuple[str, str], tuple[str, str, Any]] = {}
+        """Where each reference leads, by the document that it is written in: most are written many times."""
 
     def child(self, node: Node, *keys: str) -> Node:
         """What is at `keys` below a node, every reference followed."""
@@ -59,12 +61,15 @@ class Tree:
         reference = node.map.get("$ref")
         if not isinstance(reference, str):
             return node
-        try:
-            path, pointer, value = self.documents.follow(node.path, node.pointer)
-        except Broken as error:
-            self.unresolved.setdefault(reference, node.pointer)
-            return Node(node.path, node.pointer, {}, str(error))
-        return Node(path, pointer, value)
+        found = self._followed.get((node.path, reference))
+        if found is None:
+            try:
+                found = self.documents.follow(node.path, node.pointer)
+            except Broken as error:
+                self.unresolved.setdefault(reference, node.pointer)
+                return Node(node.path, node.pointer, {}, str(error))
+            self._followed[node.path, reference] = found
+        return Node(*found)
 
     def component(self, node: Node) -> str:
         """The name of a node that stands by itself: a component, or a file of its own; empty for an inline one."""

@@ -47,8 +47,12 @@ def lost(old: Api, new: Api, one: Operation, two: Operation, found: Found) -> No
 
 def _addresses(api: Api, operation: Operation) -> dict[str, str]:
     """The full paths, with what servers put before the operation's own."""
-    servers = _own_servers(api, operation) or api.root
-    return {_plain(base + operation.path): base for base in _bases(api, servers)}
+    found = api.addresses.get(operation.name)
+    if found is None:
+        servers = _own_servers(api, operation) or api.root
+        found = {_plain(base + operation.path): base for base in _bases(api, servers)}
+        api.addresses[operation.name] = found
+    return found
 
 
 def _own_servers(api: Api, operation: Operation) -> Node | None:

@@ -82,6 +82,8 @@ class Api(Tree):
 
     def __init__(self, documents: Documents, path: str) -> None:
         super().__init__(documents, path)
+        self.addresses: dict[str, dict[str, str]] = {}
+        """The full paths of operations by their names, and what servers put before them, as far as somebody asked."""
         said = self.root.map.get("openapi", self.root.map.get("swagger"))
         self.version = str(said or "")
         if not re.match(r"2(\.0)?$|3\.\d", self.version):
