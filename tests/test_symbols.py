@@ -471,3 +471,14 @@ def test_go_that_is_newer_than_its_grammar_is_understood() -> None:
     assert [(s.qualified, s.line, s.end_line) for s in found] == [("Rand.N", 3, 5), ("X", 7, 7)]
     assert "N[Int intType, B any](n Int) Int" in found[0].signature
     assert not parsing.symbols(source + b"func (", languages.BY_SUFFIX[".go"])[1]
+
+
+async def test_source_of_a_language_that_is_not_read_is_counted_when_nothing_is_found(
+    repository: Path, connect: Connect
+) -> None:
+    write(repository, {"src/message.rs": "fn create_message() {}\n"})
+    async with connect(repository) as client:
+        for more in ({}, {"path": "src"}):
+            found = await ask(client, "find_symbol", name="create_message", **more)
+            assert (found["total"], found["complete"]) == (0, False)
+            assert found["not_read"] == "1 files .rs: search_code finds text in them"

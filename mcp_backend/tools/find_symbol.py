@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from mcp_backend.actions import listed
 from mcp_backend.app import App
 from mcp_backend.errors import InvalidArgument, Json, NotFound
 from mcp_backend.tools.base import Plan, Result, Tool
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 ENTRIES = 300
 UNCLEAR = 10
+OTHER = frozenset([".rs", ".java", ".kt", ".kts", ".scala", ".rb", ".php", ".ex", ".exs", ".erl", ".c", ".cc", ".cpp", ".h", ".hpp", ".cs", ".swift"])
+"""Source of languages in which no definitions are looked for."""
+SUFFIXES = 3
 DEFINED = "what the source defines; not what a program makes at run time, nor installed packages"
 RESOLVED = (
     "{by} takes those that say `resolved` for uses of this definition; the others are of another one, or reached in a "
@@ -84,7 +89,18 @@ def _definitions(app: App, name: str, below: str, after: str | None) -> Result:
         result["similar"] = [*answer.similar]
         if answer.parsed < answer.files:
             result["similar_from"] = f"{answer.parsed} of {answer.files} files; asked again, from more"
+        if there := _not_read(app, below):
+            result |= {"complete": False, "not_read": f"{there}: search_code finds text in them"}
     return _paged(result, answer.next)
+
+
+def _not_read(app: App, below: str) -> str:
+    """How many files of source there are in languages that are not parsed here, by their suffixes."""
+    from mcp_backend.workspace import kinds, listing
+
+    inside = (f for f in listing.files(app.workspace) if not below or f"{f}/".startswith(f"{below.rstrip('/')}/"))
+    counts = Counter(suffix for f in inside if (suffix := kinds.suffix(f)) in OTHER)
+    return listed([f"{count} files {suffix}" for suffix, count in counts.most_common()], SUFFIXES)
 
 
 async def _references(app: App, name: str, below: str, after: str | None) -> Result:
