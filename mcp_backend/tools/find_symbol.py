@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 ENTRIES = 300
 UNCLEAR = 10
-OTHER = frozenset([".rs", ".java", ".kt", ".kts", ".scala", ".rb", ".php", ".ex", ".exs", ".erl", ".c", ".cc", ".cpp", ".h", ".hpp", ".cs", ".swift"])
+OTHER = frozenset(
+    {
+        ".rs", ".java", ".kt", ".kts", ".scala", ".rb", ".php", ".ex", ".exs", ".erl", ".c", ".cc", ".cpp", ".h",
+        ".hpp", ".cs", ".swift",
+    }
+)  # fmt: skip
 """Source of languages in which no definitions are looked for."""
 SUFFIXES = 3
 DEFINED = "what the source defines; not what a program makes at run time, nor installed packages"
