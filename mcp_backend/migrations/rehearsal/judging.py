@@ -78,7 +78,10 @@ def _once(found: Iterable[Hazard]) -> list[Hazard]:
     return sorted(kept.values(), key=lambda h: (_RANK[h.severity], h.statement))
 
 
-_PLURAL = ("cascade_victim", "destructive_drop", "function_body_breakage", "breaks_writes", "grant_widening")
+_PLURAL = (
+    "cascade_victim", "destructive_drop", "function_body_breakage", "breaks_writes", "grant_widening",
+    "sequence_exhaustion",
+)  # fmt: skip
 
 
 def _reversible(outcome: Outcome) -> Iterator[Hazard]:
