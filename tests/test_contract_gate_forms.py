@@ -264,6 +264,13 @@ def one(request, book_id: int):
     return {}
 """,
 }
+VERSIONED = {
+    **PLAIN_DJANGO,
+    "openapi.yaml": PLAIN_DJANGO["openapi.yaml"].replace("url: /api", "url: /api/v1"),
+    "site/urls.py": PLAIN_DJANGO["site/urls.py"]
+    .replace('"api/"', r'r"^api/v(?P<version>\d+)/"')
+    .replace("path", "re_path"),
+}
 CHANGES: dict[str, tuple[Mapping[str, str], list[tuple[str, str, str, set[str]]]]] = {
     "smorest": (
         SMOREST,
@@ -321,6 +328,7 @@ CHANGES: dict[str, tuple[Mapping[str, str], list[tuple[str, str, str, set[str]]]
             ("books/main.py", "HTTPException(404)", "HTTPException(409)", {"status-undocumented"}),
         ],
     ),
+    "versioned": (VERSIONED, [("books/urls.py", '"stats/"', '"stat/"', {"route-missing"})]),
     "nested": (
         NESTED,
         [

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_backend.contracts.openapi.model import Api, Operation
@@ -14,6 +14,7 @@ OWN = re.compile(
     r"(-/)?(health|healthz|live|livez|ready|readyz|ping)(/.*)?|__debug__.*|debug/pprof.*|admin/.*)$"
 )
 """What frameworks and platforms add by themselves and no specification describes."""
+_VERSION = re.compile(r"(?<=/)v\d+(\.\d+)*(?=/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,13 @@ def compare(api: Api, routes: Sequence[Route], source: str) -> Routed:
     prefix = _prefix(api, routes, _fitting(api, routes, base))
     base = base if prefix is None else prefix
     known = {(route.method, plain(route.path)) for route in routes}
+    places = {path for _, path in known}
     anything = {plain(route.path) for route in routes if route.method == "*"}
     deviations: list[Deviation] = []
     found: list[Operation] = []
     used: set[str] = set()
     for operation in api.operations:
-        path = plain(base + operation.path)
+        path = _placed(base + operation.path, places)
         used.add(path)
         if (
             (operation.method.upper(), path) in known
@@ -63,7 +65,7 @@ def compare(api: Api, routes: Sequence[Route], source: str) -> Routed:
             deviations.append(
                 Deviation("route-missing", "missing", operation.name, "a route", _others(known, path), source)
             )
-    expected = {(o.method.upper(), plain(base + o.path)) for o in api.operations}
+    expected = {(o.method.upper(), _placed(base + o.path, places)) for o in api.operations}
     gets = {path for method, path in expected if method == "GET"}
     unverified: list[Unverified] = []
     if prefix is not None:
@@ -119,7 +121,14 @@ def _prefix(api: Api, routes: Sequence[Route], fitting: int) -> str | None:
 
 def _fitting(api: Api, routes: Sequence[Route], base: str) -> int:
     paths = {plain(route.path) for route in routes}
-    return sum(plain(base + o.path) in paths for o in api.operations)
+    return sum(_placed(base + o.path, paths) in paths for o in api.operations)
+
+
+def _placed(path: str, places: Container[str]) -> str:
+    """A path of a document as the application has it: `/v1` may be what it takes for `/v{version}`, or `/{version}`."""
+    path = plain(path)
+    forms = (_VERSION.sub(form, path) for form in ("v{}", "{}"))
+    return path if path in places else next((form for form in forms if form in places), path)
 
 
 def _mounted(routes: Iterable[Route], path: str) -> bool:
