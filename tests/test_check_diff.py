@@ -112,7 +112,8 @@ def test_a_changed_policy_and_a_link_are_violations(shop: Path, capsys: pytest.C
     (shop / "orders/link").symlink_to("/etc")
     git(shop, "add", ".")
     assert staged(shop) == 1
-    printed = capsys.readouterr().out
+    printed, beside = capsys.readouterr()
+    assert "commit them yourself" in beside
     assert "mcp-backend.toml:1: guarded-settings" in printed
     assert "orders/link:1: guarded-settings: symbolic links" in printed
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from mcp_backend.cli import arguments
 
 if TYPE_CHECKING:
     from mcp_backend.policy import Constraint
+
+YOURS = "Judged as a change of the engineer's. The policy and the settings of hosts are yours: commit them yourself."
+"""For the person who has just run `init` and `render`."""
 
 
 def add(commands: arguments.Commands) -> None:
@@ -58,6 +62,8 @@ def _judged(options: argparse.Namespace) -> int:
         case _:
             for line in findings.plain(found):
                 print(plain(line))
+            if any(one.constraint == "guarded-settings" for one in found):
+                print(YOURS, file=sys.stderr)
     return 1 if findings.violates(found) else 0
 
 
