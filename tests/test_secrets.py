@@ -11,7 +11,7 @@ import string
 
 import pytest
 
-from mcp_backend.workspace import plausible
+from mcp_backend.workspace import plausible, secrets_scan
 from mcp_backend.workspace.secrets_scan import scan
 from mcp_backend.workspace.token_formats import FORMATS
 
@@ -119,6 +119,20 @@ def test_every_published_form_has_a_case() -> None:
 @pytest.mark.parametrize("path", [SOURCE, "tests/test_client.py", "README.md", "web/a.json"])
 def test_a_token_of_a_real_service_is_found_wherever_it_stands(kind: str, path: str) -> None:
     assert kinds(f'client = Client("{TOKENS[kind]}")\n', path) == [kind]
+
+
+@pytest.mark.parametrize("quote", ['"', "'", ""])
+def test_a_credential_among_many_like_lines_is_found_and_these_are_looked_through_once(quote: str) -> None:
+    lines = [f'{{"id":{n % 7},"text":"what all of them say"}}' for n in range(2000)]
+    whole = "\n".join(lines)
+    assert kinds(whole) == []
+    assert len(secrets_scan.distinct(whole)) * 100 < len(whole)
+    kinds_at = {10 * n: kind for n, kind in enumerate(TOKENS, 1)}
+    long = [lines[n % 7] for n in range(10 * len(TOKENS) + 5)]
+    for at, kind in kinds_at.items():
+        long[at - 1] = f'{{"id":1,"text":{quote}{TOKENS[kind]}{quote}}}'
+    found = {s.line: s.kind for s in scan(SOURCE, "\n".join(long).encode())}
+    assert found == kinds_at
 
 
 @pytest.mark.parametrize("kind", TOKENS)

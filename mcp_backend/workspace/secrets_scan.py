@@ -58,6 +58,8 @@ _FORMS = tuple((commonprefix(form.contains), form) for form in FORMATS)  # noqa:
 """With what all words begin that one of them must be there: several are looked for as one."""
 LONGEST = 10_000_000
 """Bytes of one file that are looked at for tokens and keys."""
+SMALL = 4_000
+"""Characters that are looked through as they are."""
 LONGEST_SOURCE = 1_000_000
 """Characters that are looked at for passwords: beyond it is data, not something people wrote."""
 
@@ -89,12 +91,13 @@ def spans(path: str, text: str) -> Iterator[tuple[int, int]]:
 
 def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
     """Kind and extent of every credential, the surest rules first."""
+    words = distinct(text)
     for begins, form in _FORMS:
-        if begins in text and any(word in text for word in form.contains):
+        if begins in words and any(word in words for word in form.contains):
             for match in re.finditer(form.pattern, text):
                 if plausible.token(match[0]) and not _shown(path, match):
                     yield form.kind, match.start(), match.end()
-    folded = text.casefold()
+    folded = words.casefold()
     for match in _AWS_SECRET.finditer(text) if "secret" in folded else ():
         if plausible.token(match[1]):
             yield "AWS secret key", match.start(1), match.end(1)
@@ -126,6 +129,12 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
             if real(match):
                 value = next((name for name in ("value", "password") if name in pattern.compiled.groupindex), 0)
                 yield kind, match.start(value), match.end(value)
+
+
+def distinct(text: str) -> str:
+    """What stands between the quotation marks of a text, each once, which takes a fraction of the look for sixty words
+    that have none: messages and tables repeat most of what they say."""
+    return '"'.join(dict.fromkeys(text.split('"'))) if len(text) > SMALL else text
 
 
 def _text(data: bytes) -> str | None:
