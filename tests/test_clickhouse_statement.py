@@ -45,8 +45,8 @@ def test_every_character_belongs_to_a_word_or_to_space(sql: str) -> None:
 @pytest.mark.parametrize("piece", ["/*", "'", "$a$", "$", "\\", '`"', "1e", "“", "(", "--", "a.", "''"])
 def test_no_text_keeps_the_lexer_busy(piece: str) -> None:
     began = time.process_time()
-    tokens(piece * (100_000 // len(piece)))
-    assert time.process_time() - began < 5
+    tokens(piece * (40_000 // len(piece)))
+    assert time.process_time() - began < 2
 
 
 def test_format_is_taken_off_and_settings_are_kept() -> None:

@@ -53,8 +53,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     root = folder / "ws"
     write(root, FILES)
-    git(folder, "init", "-q", "--bare", "-b", "main", "origin.git")
-    git(root, "init", "-q", "-b", "main")
+    git(folder, "init", "-q", "--bare", "-b", "main", "--template=", "origin.git")
+    git(root, "init", "-q", "-b", "main", "--template=")
+    (root / ".git" / "hooks").mkdir()
     git(root, "config", "user.name", "t")
     git(root, "config", "user.email", "t@example.org")
     git(root, "add", ".")

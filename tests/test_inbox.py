@@ -247,7 +247,7 @@ def test_a_mark_that_was_cleared_is_seen_in_the_processes_above(tmp_path: Path) 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_the_processes_above_are_found() -> None:
-    program = "from mcp_backend import seat; print(*[i for i, _, _ in seat.ancestors()])"
+    program = "from mcp_backend.people import seat; print(*[i for i, _, _ in seat.ancestors()])"
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert printed[0] == str(os.getpid())
     assert "1" not in printed

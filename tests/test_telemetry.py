@@ -26,8 +26,9 @@ def test_the_standard_variables_say_whether_to_measure(given: dict[str, str], ex
 
 async def test_without_the_sdk_the_server_says_so_and_serves() -> None:
     code = (
-        "import sys; sys.modules['opentelemetry.sdk'] = None; from mcp_backend import log_lines, telemetry; "
-        "log_lines.write(); telemetry.start(); print(telemetry.span('x') is telemetry.span('y'))"
+        "import sys; sys.modules['opentelemetry.sdk'] = None; from mcp_backend import telemetry; "
+        "from mcp_backend.serving import log_lines; log_lines.write(); telemetry.start(); "
+        "print(telemetry.span('x') is telemetry.span('y'))"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=PIPE, stderr=PIPE, env=environment() | {"OTEL_TRACES_EXPORTER": "otlp"}

@@ -33,7 +33,9 @@ SECRET = "hunter2-of-the-arguments"
 TOKEN = "t0ken-of-the-collector"
 BY_HEADER, BY_META = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
 CALLER = "00f067aa0ba902b7"
-PATIENT = "from mcp_backend import front, log_lines, telemetry; telemetry.STOP_SECONDS = 60\n"
+PATIENT = (
+    "from mcp_backend import telemetry; from mcp_backend.serving import front, log_lines; telemetry.STOP_SECONDS = 60\n"
+)
 """However loaded the machine is, the collector has the time to take the last spans."""
 SERVE = ("-c", f"{PATIENT}import sys; sys.exit(front.main(sys.argv[1:]))")
 
