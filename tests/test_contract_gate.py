@@ -279,6 +279,17 @@ def test_of_two_copies_of_a_specification_both_have_to_say_it(start: Start) -> N
     assert start.held({**FASTAPI, "docs/openapi.yaml": newer}, both) == [("status-undocumented", "POST /books 202")]
 
 
+def test_a_model_of_a_root_is_what_its_root_is(start: Start) -> None:
+    models = MODELS.replace("import BaseModel", "import BaseModel, RootModel")
+    shelf = {"books/models.py": f"{models}\n\nclass Shelf(RootModel):\n    root: list[Book]\n"}
+    routes = ROUTES.replace("import Book,", "import Book, Shelf,").replace(
+        "response_model=list[Book]", "response_model=Shelf"
+    )
+    assert start.held({**FASTAPI, **shelf}, {"books/routes.py": routes}) == []
+    one = {"books/models.py": shelf["books/models.py"].replace("root: list[Book]", "root: Book")}
+    assert start.held({"books/routes.py": routes}, one) == [("type-mismatch", "GET /books 200")]
+
+
 def test_a_new_handler_may_check_limits_in_its_own_words(start: Start) -> None:
     without = ROUTES[: ROUTES.index('@router.get("",')] + ROUTES[ROUTES.index("@router.post") :]
     again = ROUTES.replace("Query(ge=1, le=100)", "Query()")

@@ -17,7 +17,7 @@ from mcp_backend.errors import Unavailable
 from mcp_backend.workspace import evidence, kinds
 
 Json: TypeAlias = Any
-FORM = "11"
+FORM = "12"
 """Changes whenever the answers do."""
 _TESTING = re.compile(r"(?i)(^|/)(\w+[_-])?tests?(/|$)|(^|/)(conftest|tests?)\.py$|(^|/)(mocks?|fakes?)/|(^|/)vendor/")
 _LARGEST = 1_000_000

@@ -94,6 +94,9 @@ class Models:
         if where[1] not in said["classes"]:
             return Typed()
         bases = set(self._bases(where, 0))
+        if "RootModel" in bases:  # it is what its root is; a bare `RootModel[…]` is not read
+            root = said["classes"][where[1]]["fields"].get("root")
+            return Typed() if root is None else self.typed(where[0], root["type"], depth + 1)
         if bases & {"Enum", "StrEnum", "IntEnum"}:
             values = said["classes"][where[1]]["values"]
             return Typed(frozenset(_json_type(v) for v in values), values=tuple(values))
