@@ -36,6 +36,40 @@ def jwt(payload: object) -> str:
 
 GUID = "-".join(made(n, HEX, n + 20) for n in (8, 4, 4, 4, 12))
 TOKENS = {
+    "Authress key": "sc_" + made(12, "abcdefghjk") + ".abcd.acc-" + made(14, HEX) + "." + made(50),
+    "Bitbucket token": "ATB" + "B" + made(24) + made(8, "ABCDEF0123456789"),
+    "Buildkite token": "bk" + "ua_" + made(40, HEX),
+    "CircleCI token": "CCIP" + "AT_" + made(22) + "_" + made(40, HEX),
+    "Clojars token": "CLOJ" + "ARS_" + made(60, HEX),
+    "Cloudflare origin key": "v1" + ".0-" + made(24, HEX) + "-" + made(146, HEX),
+    "Contentful token": "CFP" + "AT-" + made(43),
+    "Duffel token": "duffel" + "_live_" + made(43),
+    "Dynatrace token": "dt0" + "c01." + made(24, CAPITALS) + "." + made(64, CAPITALS),
+    "EasyPost key": "EZ" + "AK" + made(54),
+    "Facebook app token": "facebook " + made(15, "123456789") + "|" + made(27),
+    "Flutterwave key": "FLW" + "SECK-" + made(32, HEX[:8]) + "-X",
+    "Frame.io token": "fio" + "-u-" + made(64),
+    "Hugging Face organisation token": "api" + "_org_" + made(34, string.ascii_letters),
+    "LangSmith key": "lsv2" + "_pt_" + made(32, HEX) + "_" + made(10, HEX),
+    "Mailgun key": "ke" + "y-" + made(32, HEX),
+    "Mapbox secret token": "sk" + ".eyJ" + made(60) + "." + made(22),
+    "Neon key": "na" + "pi_" + made(64, HEX),
+    "Netlify token": "nf" + "p_" + made(36),
+    "NVIDIA key": "nv" + "api-" + made(64),
+    "OpenRouter key": "sk" + "-or-v1-" + made(64, HEX),
+    "Perplexity key": "pp" + "lx-" + made(48),
+    "Prefect key": "pn" + "u_" + made(36),
+    "Razorpay live key": "rzp" + "_live_" + made(14),
+    "ReadMe key": "rd" + "me_" + made(70, HEX),
+    "Resend key": "re" + "_" + made(8) + "_" + made(24, seed=9),
+    "SettleMint token": "sm" + "_pat_" + made(16),
+    "Shippo token": "shippo" + "_live_" + made(40, HEX),
+    "Sidekiq credential": "BUNDLE_ENTERPRISE__CONTRIB" + "SYS__COM=" + made(8, HEX) + ":" + made(8, HEX, 9),
+    "Slack legacy token": "xox" + "o-" + "-".join(made(9, "123456789", n) for n in (1, 2, 3)) + "-" + made(32, HEX),
+    "Stripe test key": "sk" + "_test_51" + made(97),
+    "Tailscale key": "tskey" + "-auth-" + made(12) + "CNTRL-" + made(32),
+    "Tencent secret id": "AK" + "ID" + made(32),
+    "Typeform token": "tf" + "p_" + made(59),
     "AWS Bedrock key": "AB" + "SK" + made(120),
     "1Password service account": "op" + "s_eyJ" + made(260),
     "1Password secret key": "A" + "3-" + "-".join(made(n, CAPITALS, n + k) for k, n in enumerate((6, 6, 5, 5, 5, 5))),
@@ -269,6 +303,41 @@ def test_a_seed_of_nats_is_found_by_its_checksum() -> None:
     assert seed.startswith("S")
     assert kinds(f"seed: {seed}\n", "nats.creds") == ["NATS seed"]
     assert kinds(f"seed: {seed[:-1]}{'A' if seed[-1] != 'A' else 'B'}\n", "nats.creds") == []
+
+
+PASSWORD = "Zk39vQ" + "pL2x!Wn"
+ENCODED = base64.b64encode(PASSWORD.encode()).decode()
+
+
+def test_settings_hold_passwords_without_quotes() -> None:
+    found = {
+        "k8s/secret.yaml": f"kind: Secret\nmetadata:\n  name: x\ndata:\n  password: {ENCODED}\n",
+        "k8s/plain.yaml": f"kind: ConfigMap\n---\nkind: Secret\nstringData:\n  dsn: {PASSWORD}\n",
+        "src/application.yml": f"spring:\n  datasource:\n    password: {PASSWORD}\n",
+        "src/application.properties": f"spring.datasource.password={PASSWORD}\n",
+        "nuget.config": f'<add key="ClearTextPassword" value="{PASSWORD}" />\n',
+    }
+    honest = {
+        "k8s/secret.yaml": "kind: Secret\nstringData:\n  password: ${PASSWORD}\n",
+        "k8s/map.yaml": f"kind: ConfigMap\ndata:\n  checksum: {ENCODED}\n",
+        "docker-compose.yml": "      POSTGRES_PASSWORD: postgres\n",
+        "ci.yml": "        token: ${{ secrets.GITHUB_TOKEN }}\n",
+        "values.yaml": "existingSecret: my-release-postgresql-12\nsecretKey: jwt-signing-key-v2\n",
+        "secret.example.yaml": f"password: {PASSWORD}\n",
+    }
+    assert [path for path, text in found.items() if not kinds(text, path)] == []
+    assert [path for path, text in honest.items() if kinds(text, path)] == []
+
+
+def test_a_settings_file_of_odd_lines_takes_no_time() -> None:
+    spaces = "kind: Secret\ndata:\n" + (" " * 300 + "\n") * 300 + "a.b-" * 20_000 + "\n"
+    assert kinds(spaces, "x.yaml") == []
+
+
+def test_a_password_of_an_example_host_counts_when_nobody_makes_it_up() -> None:
+    strong = "Zk39vQ" + "pL2xWn"
+    assert kinds(f'url = "postgresql://app:{strong}@db.prod.example.com/shop"') == ["password in a URL"]
+    assert kinds('url = "postgresql://app:password1@db.example.com/shop"') == []
 
 
 def test_only_lines_that_a_change_adds_count() -> None:

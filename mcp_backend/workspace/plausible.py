@@ -43,7 +43,7 @@ def placeholder(value: str) -> bool:
         or low in _COMMON
         or any(known in low for known in _SEQUENCES + _SAMPLES)
         or _WORD_AND_NUMBER.search(value) is not None
-        or len(set(value)) <= max(2, len(value) // 8)
+        or len(set(value)) <= max(2, min(len(value) // 8, 8))
     )
 
 
@@ -78,13 +78,28 @@ def password(value: str) -> bool:
     return len(value) >= 16 and entropy(value) >= 3.3 and not _wordy(value)
 
 
+def identifier(value: str) -> bool:
+    """Whether a value is a UUID that nobody made up, as the keys of some services are."""
+    return _UUID.fullmatch(value) is not None and not placeholder(value) and "12345678" not in value
+
+
 def in_url(user: str, secret: str, host: str) -> bool:
     """Whether the password of a URL opens something: not this machine, not a sample, not the name of a container
     beside it with a password everybody knows."""
     host = host.lower().rstrip(".")
-    if _loopback(host) or host.endswith(_OWN_MACHINES) or _SAMPLE_HOSTS.search(host) or placeholder(host):
+    if _loopback(host) or host.endswith(_OWN_MACHINES):
         return False
-    if placeholder(secret) or secret.lower() == user.lower() or re.search(r"[{}$<>|\\]", user + secret + host):
+    if _SAMPLE_HOSTS.search(host):
+        # A host of examples with a password that nobody makes up for one.
+        mixed = all(re.search(kind, secret) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+        strong = len(secret) >= 10 and mixed and entropy(secret) >= 3 and not _wordy(secret) and not placeholder(secret)
+        return strong and not re.search(r"[{}$<>|\\]", user + secret + host)
+    if (
+        placeholder(host)
+        or placeholder(secret)
+        or secret.lower() == user.lower()
+        or re.search(r"[{}$<>|\\]", user + secret + host)
+    ):
         return False
     if "." not in host and ":" not in host:
         return len(secret) >= 12 and password(secret)

@@ -15,7 +15,7 @@ from os.path import commonprefix
 
 from mcp_backend.expressions import Expression
 from mcp_backend.facts import Secret
-from mcp_backend.workspace import plausible
+from mcp_backend.workspace import manifest_secrets, plausible
 from mcp_backend.workspace.token_formats import FORMATS
 
 _AWS_SECRET = Expression(r"(?:aws|AWS|Aws).{0,24}(?i:secret).{0,24}?[:=]\s*[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])")
@@ -112,6 +112,13 @@ def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
             yield "private key", match.start(), end
     if _LOCKS.search(path):
         return
+    if (
+        not path.startswith(".")
+        and manifest_secrets.SETTINGS.search(path)
+        and not _SAMPLE_FILE.search(path)
+        and len(text) < LONGEST_SOURCE
+    ):
+        yield from manifest_secrets.found(text)
     rules: list[tuple[str, Expression, Callable[[re.Match[str]], bool]]] = [
         ("JSON Web Token", _JWT, _signed),
         ("password in a URL", _URL, lambda m: plausible.in_url(m["user"], m["password"], m["host"])),
@@ -169,13 +176,20 @@ def _shown(path: str, match: re.Match[str]) -> bool:
     return public or re.search(r"(?i)placeholder|example|\be\.g\.", before) is not None
 
 
+_BY_UUID = Expression(r"(?i)(?:heroku|snyk|hubspot|hapi|messagebird|postmark|scaleway|vercel)\w*\W")
+"""Services whose keys are UUIDs."""
+
+
 def _named(match: re.Match[str]) -> bool:
     """Whether what is assigned stands beside a name that says it is secret, and looks it."""
     before = match.string[max(0, match.start() - 48) : match.start()]
     folded = before.casefold()  # most of what is assigned has no such word anywhere near, which is told much faster so
     if not any(word in folded for word in _NAMES):
         return False
-    return _NAMED.search(before) is not None and plausible.password(match["value"])
+    if _NAMED.search(before) is None:
+        return False
+    value = match["value"]
+    return plausible.password(value) or (_BY_UUID.search(before) is not None and plausible.identifier(value))
 
 
 def _sent(match: re.Match[str]) -> bool:

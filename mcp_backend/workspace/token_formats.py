@@ -1,6 +1,7 @@
 """The forms of tokens that their issuers publish, each with its source."""
 
 from mcp_backend.workspace.more_formats import MORE
+from mcp_backend.workspace.service_formats import SERVICES
 from mcp_backend.workspace.token_format import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -192,4 +193,5 @@ FORMATS: tuple[Format, ...] = (
         "https://github.com/npm/cli/blob/latest/docs/lib/content/configuring-npm/npmrc.md",
     ),
     *MORE,
+    *SERVICES,
 )

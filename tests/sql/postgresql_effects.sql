@@ -353,3 +353,6 @@ select pg_stop_making_pinned_objects()
 select binary_upgrade_set_next_pg_type_oid(99999)
 explain (serialize, analyze) update public.canary set n = 2
 with a as materialized (delete from only public.canary where false returning 1) select 1
+select txid_current()
+select pg_current_xact_id()::text, 1
+select * from pg_catalog.txid_current() x

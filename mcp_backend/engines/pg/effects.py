@@ -47,6 +47,10 @@ STABLE_EFFECTS = {
         ),
         "runs code of a type or a table that is named in data",
     ),
+    **dict.fromkeys(
+        _set("pg_current_xact_id txid_current"),
+        "takes an id of a transaction for good, which only writes need: pg_current_xact_id_if_assigned() looks",
+    ),
 }
 """PostgreSQL's own functions that are not VOLATILE and yet do more than look."""
 

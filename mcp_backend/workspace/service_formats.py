@@ -1,0 +1,76 @@
+"""Forms of tokens as their issuers publish them: payments, mail, hosting, observability and models."""
+
+from mcp_backend.workspace.token_format import Format
+
+
+def _form(kind: str, begins: str, pattern: str, source: str) -> Format:
+    return Format(kind, tuple(begins.split()), pattern, f"https://{source}")
+
+
+SERVICES: tuple[Format, ...] = (
+    _form("Authress key", ".acc- .acc_", r"\b(?:sc|ext|scauth|authress)_[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-]"
+          r"[a-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}",
+          "authress.io/knowledge-base/docs/authorization/service-clients"),
+    _form("Bitbucket token", "ATCTT3 ATBB", r"\bATCTT3[A-Za-z0-9_=-]{180,}|\bATBB[A-Za-z0-9]{24}[A-F0-9]{8}\b",
+          "support.atlassian.com/bitbucket-cloud/docs/access-tokens/"),
+    _form("Buildkite token", "bkua_ bkpat_", r"\bbk(?:ua|pat)_[a-f0-9]{40}\b",
+          "buildkite.com/docs/apis/managing-api-tokens"),
+    _form("CircleCI token", "CCIPAT_ CCIPRJ_", r"\bCCIP(?:AT|RJ)_[A-Za-z0-9]{22}_[a-f0-9]{40}\b",
+          "circleci.com/docs/managing-api-tokens/"),
+    _form("Clojars token", "CLOJARS_", r"\bCLOJARS_[a-z0-9]{60}\b",
+          "github.com/clojars/clojars-web/wiki/Deploy-Tokens"),
+    _form("Cloudflare origin key", "v1.0-", r"\bv1\.0-[a-f0-9]{24}-[a-f0-9]{146}\b",
+          "developers.cloudflare.com/fundamentals/api/get-started/ca-keys/"),
+    _form("Contentful token", "CFPAT-", r"\bCFPAT-[\w-]{43}(?![\w-])",
+          "www.contentful.com/developers/docs/references/authentication/"),
+    _form("Duffel token", "duffel_", r"\bduffel_(?:test|live)_[\w=-]{43}(?![\w-])",
+          "duffel.com/docs/api/overview/making-requests"),
+    _form("Dynatrace token", "dt0c01. dt0s", r"\bdt0[cs]\d\d\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{64}\b",
+          "docs.dynatrace.com/docs/manage/identity-access-management/access-tokens-and-oauth-clients/access-tokens"),
+    _form("EasyPost key", "EZAK EZTK", r"\bEZ[AT]K[A-Za-z0-9]{54}\b", "docs.easypost.com/docs/authentication"),
+    _form("Facebook app token", "facebook Facebook FACEBOOK", r"(?<![\w|])\d{15,16}\|[\w-]{27}(?![\w-])",
+          "developers.facebook.com/docs/facebook-login/guides/access-tokens/#apptokens"),
+    _form("Flutterwave key", "FLWSECK", r"\bFLWSECK(?:_TEST)?-[a-h0-9]{32}-X\b",
+          "developer.flutterwave.com/docs/authentication"),
+    _form("Frame.io token", "fio-u-", r"\bfio-u-[\w=-]{64}(?![\w-])",
+          "developer.frame.io/docs/getting-started/authentication"),
+    _form("Hugging Face organisation token", "api_org_", r"\bapi_org_[A-Za-z]{34}\b",
+          "huggingface.co/docs/hub/security-tokens"),
+    _form("LangSmith key", "lsv2_", r"\blsv2_(?:pt|sk)_[a-f0-9]{32}_[a-f0-9]{10}\b",
+          "docs.langchain.com/langsmith/create-account-api-key"),
+    _form("Mailgun key", "key-", r"(?<![\w-])key-[a-f0-9]{32}\b",
+          "documentation.mailgun.com/docs/mailgun/api-reference/mg-auth"),
+    _form("Mapbox secret token", "sk.eyJ", r"\bsk\.eyJ[\w-]{40,}\.[\w-]{20,}",
+          "docs.mapbox.com/accounts/guides/tokens/"),
+    _form("Neon key", "napi_", r"\bnapi_[a-z0-9]{64}\b", "neon.com/docs/manage/api-keys"),
+    _form("Netlify token", "nfp_ nfc_", r"\bnf[pc]_[A-Za-z0-9]{36}\b", "docs.netlify.com/api/get-started/"),
+    _form("NVIDIA key", "nvapi-", r"\bnvapi-[\w-]{64}(?![\w-])", "docs.api.nvidia.com/"),
+    _form("OpenRouter key", "sk-or-v1-", r"\bsk-or-v1-[a-f0-9]{64}\b",
+          "openrouter.ai/docs/api-reference/authentication"),
+    _form("Perplexity key", "pplx-", r"\bpplx-[A-Za-z0-9]{48}\b", "docs.perplexity.ai/getting-started/quickstart"),
+    _form("Prefect key", "pnu_", r"\bpnu_[A-Za-z0-9]{36}\b",
+          "docs.prefect.io/v3/how-to-guides/cloud/manage-users/api-keys"),
+    _form("Razorpay live key", "rzp_live_", r"\brzp_live_[A-Za-z0-9]{14}\b", "razorpay.com/docs/api/authentication/"),
+    _form("ReadMe key", "rdme_", r"\brdme_[a-z0-9]{70}\b", "docs.readme.com/main/reference/authentication"),
+    _form("Resend key", "re_", r"\bre_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}\b",
+          "resend.com/docs/dashboard/api-keys/introduction"),
+    _form("SettleMint token", "sm_aat_ sm_pat_ sm_sat_", r"\bsm_[aps]at_[A-Za-z0-9]{16}\b",
+          "console.settlemint.com/documentation/"),
+    _form("Shippo token", "shippo_", r"\bshippo_(?:live|test)_[a-fA-F0-9]{40}\b",
+          "docs.goshippo.com/docs/guides_general/authentication/"),
+    _form("Sidekiq credential", "CONTRIBSYS__COM contribsys.com",
+          r"\bBUNDLE_(?:ENTERPRISE|GEMS)__CONTRIBSYS__COM[\"']?\s*[:=]\s*[\"']?[a-f0-9]{8}:[a-f0-9]{8}\b"
+          r"|//[a-f0-9]{8}:[a-f0-9]{8}@(?:gems|enterprise)\.contribsys\.com\b",
+          "github.com/sidekiq/sidekiq/wiki/Commercial-FAQ"),
+    _form("Slack legacy token", "xoxo- xoxs-", r"\bxox[os]-\d+-\d+-\d+-[a-fA-F0-9]{10,}\b",
+          "docs.slack.dev/authentication/tokens"),
+    _form("Stripe test key", "k_test_", r"\b[sr]k_test_51[A-Za-z0-9]{90,}\b", "docs.stripe.com/keys"),
+    _form("Tailscale key", "tskey-", r"\btskey-(?:auth|api|client)-[A-Za-z0-9]{10,}CNTRL-[A-Za-z0-9]{20,}\b",
+          "tailscale.com/kb/1085/auth-keys"),
+    _form("Tencent secret id", "AKID", r"\bAKID[A-Za-z0-9]{32}\b", "www.tencentcloud.com/document/product/598/32675"),
+    _form("Typeform token", "tfp_", r"\btfp_[A-Za-z0-9_.=-]{59}(?![\w-])",
+          "www.typeform.com/developers/get-started/personal-access-token/"),
+    _form("Vault token", "vault Vault VAULT", r"(?<=[:=]\s[\"'])s\.[A-Za-z0-9]{24}(?=[\"'])"
+          r"|(?i:token[\"']?\s*[:=]\s*)s\.[A-Za-z0-9]{24}\b",
+          "developer.hashicorp.com/vault/docs/concepts/tokens#token-prefixes"),
+)  # fmt: skip
