@@ -255,6 +255,7 @@ def _own() -> set[str]:
     }  # fmt: skip
     told = {f"{kind}-response-header-removed" for kind in ("required", "optional")}
     told |= {f"request-property-became-required{end}" for end in ("", "-with-default")}
+    told |= {f"{kind}-removed" for kind in ("webhook", "callback")}
     told |= {f"request-parameter-default-value-{word}" for word in ("changed", "removed")}
     told |= {f"new-required-request-property{end}" for end in ("", "-with-default")} | {"request-body-added-required"}
     return whole | made | removed | told
