@@ -282,7 +282,8 @@ async def test_the_world_may_not_move_between_plan_and_run(project: Project) -> 
         assert (error["code"], error["retry"]) == ("aborted", "changed")
         assert "the schema changed since the plan was made" in error["reason"]
         assert project.tables == ["sneaked"]
-        await project.until("select (count(*) = 0)::int from pg_locks where locktype = 'advisory' and granted")
+        held = "from pg_locks l join pg_database d on d.oid = l.database and d.datname = current_database()"
+        await project.until(f"select (count(*) = 0)::int {held} where l.locktype = 'advisory' and l.granted")
         assert (await call(client))["waited_for_locks_ms"] == 0
 
 
