@@ -3,7 +3,10 @@
 
 import copy
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -244,6 +247,41 @@ def edited(edit: Edit) -> str:
     document: dict[str, Any] = copy.deepcopy(yaml.safe_load(SHOP))
     edit(document)
     return yaml.safe_dump(document, sort_keys=False)
+
+
+ORDER = """
+import sys
+from datetime import date
+from pathlib import Path
+from mcp_backend.contracts import revisions, sources, specs
+from mcp_backend.settings import Workspace
+folder = Path(sys.argv[1])
+source = sources.work_tree(Workspace(folder, folder / "state", False))
+for name in ("api.yaml", "shop.proto"):
+    one, two = specs.find(source, f"old/{name}")[0], specs.find(source, f"new/{name}")[0]
+    for change in revisions.between(source, one, source, two, date(2026, 11, 25)):
+        print(change)
+"""
+
+
+def test_changes_are_told_in_the_same_order_by_every_server(tmp_path: Path) -> None:
+    statuses = {str(status): {"description": "no"} for status in range(400, 430)}
+    more = [{"name": f"p{n}", "in": "query", "schema": {"type": "string"}} for n in range(30)]
+    later = edited(lambda d: (get(d)["responses"].update(statuses), get(d)["parameters"].extend(more)))
+    fields = "".join(f"string f{n} = {n}; " for n in range(1, 30))
+    values = "".join(f" message M{n} {{}}" for n in range(30))
+    write(tmp_path, {"old/api.yaml": SHOP, "new/api.yaml": later})
+    proto = 'syntax = "proto3"; package shop; message Item { '
+    write(tmp_path, {"old/shop.proto": f"{proto} }}", "new/shop.proto": f"{proto} {fields}}} {values}"})
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", ORDER, str(tmp_path)],
+            env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert told[0].count("\n") > 80
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(("word", "edit"), CHANGES, ids=[c[0] for c in CHANGES])

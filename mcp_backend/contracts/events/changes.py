@@ -37,7 +37,7 @@ def changes(old: Events, new: Events) -> list[Change]:
             say("channel-removed", "breaking", name, channel.address, "removed")
         else:
             _channel(channel, later, say)
-    for name in new.channels.keys() - {c.name for c in channels.values() if c}:
+    for name in sorted(new.channels.keys() - {c.name for c in channels.values() if c}):
         say("channel-added", "safe", name, "not there", "added")
     later_operations = {o.name: o for o in new.operations}
     places = {(o.action, o.channel.name): o for o in new.operations}

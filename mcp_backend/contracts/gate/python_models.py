@@ -212,7 +212,7 @@ class Models:
             if side == "request" and known.plain:
                 self._taken(flat, about, name, field, typed, place, operation, at)
             self._compare(node, typed, place, operation, side, at, loose, depth + 1)
-        for name in known.fields.keys() - flat.properties.keys():
+        for name in sorted(known.fields.keys() - flat.properties.keys()):
             file, field = known.fields[name]
             if side == "response" and flat.additional is False and known.plain:
                 actual = f"{model[1]} has it"

@@ -69,9 +69,9 @@ def _kind(kind: Any) -> str:
 
 
 def _values(name: str, mine: Any, theirs: Any) -> Iterator[Deviation]:
-    for value in theirs.values.keys() - mine.values.keys():
+    for value in sorted(theirs.values.keys() - mine.values.keys()):
         yield Deviation("enum-value-extra", "extra", f"{name}.{value}", "no such value", "served", SOURCE)
-    for value in mine.values.keys() - theirs.values.keys():
+    for value in sorted(mine.values.keys() - theirs.values.keys()):
         yield Deviation("enum-value-missing", "missing", f"{name}.{value}", "a value", "not served", SOURCE)
 
 
@@ -103,7 +103,7 @@ def _fields(name: str, mine: Any, theirs: Any, *, given: bool) -> Iterator[Devia
             yield from _default(where, field, other)
         else:
             yield from _arguments(where, field, other)
-    for key in theirs.fields.keys() - mine.fields.keys():
+    for key in sorted(theirs.fields.keys() - mine.fields.keys()):
         where, field = f"{name}.{key}", theirs.fields[key]
         required = given and is_required_input_field(field)
         word = "input-field-extra-required" if required else "field-extra"
@@ -120,7 +120,7 @@ def _arguments(where: str, mine: Any, theirs: Any) -> Iterator[Deviation]:
             continue
         yield from _type(place, argument.type, other.type)
         yield from _default(place, argument, other)
-    for key in theirs.args.keys() - mine.args.keys():
+    for key in sorted(theirs.args.keys() - mine.args.keys()):
         argument = theirs.args[key]
         word = "argument-extra-required" if is_required_argument(argument) else "argument-extra"
         yield Deviation(word, "extra", f"{where}({key})", "no such argument", str(argument.type), SOURCE)

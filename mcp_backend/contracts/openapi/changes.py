@@ -75,7 +75,7 @@ def _operation(old: Api, new: Api, one: Operation, two: Operation, today: date, 
             found.say(
                 "response-non-success-status-removed", "safe", f"{two.name} {status}", "documented", "removed", two.name
             )
-    for status in two.responses.keys() - one.responses.keys():
+    for status in [s for s in two.responses if s not in one.responses]:
         found.say("response-status-added", "safe", f"{two.name} {status}", "not there", "documented", two.name)
     if two.node.map.get("deprecated") is True and one.node.map.get("deprecated") is not True:
         found.say("endpoint-deprecated", "safe", two.name, "in use", "deprecated", two.name)
@@ -106,7 +106,7 @@ def _parameters(one: Operation, two: Operation, today: date, found: Found) -> No
             empty = [p.node.map.get("allowEmptyValue") is True for p in (parameter, later)]
             if empty == [True, False] and later.schema.map.get("type") != "string":
                 found.say("request-parameter-empty-value-forbidden", "risky", where, "allowed", "not said", two.name)
-    for key in after.keys() - before.keys():
+    for key in [k for k in after if k not in before]:
         parameter = after[key]
         where = f"{two.name} {parameter.name}"
         if parameter.required:

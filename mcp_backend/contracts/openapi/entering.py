@@ -33,7 +33,7 @@ def schemes(old: Api, new: Api, found: Found) -> None:
         if name not in later or node.map.get("type") != later[name].map.get("type"):
             continue
         before, after = _flows(node), _flows(later[name])
-        for flow in before.keys() & after.keys():
+        for flow in sorted(before.keys() & after.keys()):
             for key, word in _URLS:
                 was, now = before[flow].get(key), after[flow].get(key)
                 if was and was != now:

@@ -70,7 +70,7 @@ def _document(api: Api, f: Flattener) -> Iterator[Gap]:
             yield Gap("auth-unspecified", operation.name, f"{operation.name} says nothing about credentials while others do. Who may call it?",
                       ("it is public on purpose", "it needs the same credentials as the others"), "ask" if operation.method in WRITES else "note")  # fmt: skip
     for operation in api.operations:
-        for name in {name for requirement in operation.security or () for name in requirement} - set(schemes):
+        for name in sorted({name for requirement in operation.security or () for name in requirement} - set(schemes)):
             yield Gap("security-scheme-undefined", f"{operation.name} {name}", f"{operation.name} requires {name!r}, which is not among the security schemes. What is it?",
                       (f"a misspelling of {next(iter(schemes), 'a scheme')}", "a scheme that still has to be defined"), "block")  # fmt: skip
     yield from _identifiers(api)

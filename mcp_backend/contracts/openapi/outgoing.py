@@ -37,5 +37,5 @@ def _compared(kind: str, prefix: str, before: Sent, after: Sent, operation: str,
             for media, schema in plain_media(one.body.content).items():
                 if schema is not None and (now := contents.get(media)) is not None:
                     found.schema(schema, now, "response", where, operation)
-    for name in after.keys() - before.keys():
+    for name in sorted(after.keys() - before.keys()):
         found.say(f"{kind}-added", "safe", f"{prefix}{kind} {name}", "not there", "sent", operation)

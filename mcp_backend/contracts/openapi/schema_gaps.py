@@ -253,7 +253,7 @@ def _overlap(f: Flattener, one: Flat, two: Flat) -> bool:
             )
             and one.limits == two.limits
         )
-    for name in one.properties.keys() & two.properties.keys():
+    for name in sorted(one.properties.keys() & two.properties.keys()):
         first, second = f.flat(one.properties[name]), f.flat(two.properties[name])
         if (
             first.enum is not None

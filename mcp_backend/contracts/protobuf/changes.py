@@ -108,7 +108,7 @@ class _File:
                     yield from moved._enum(enum, self._indexes[1].enums[name], name, moved.said)
                 continue
             yield from self._enum(enum, after[enum.name], name, said)
-        for added in after.keys() - {e.name for e in old}:
+        for added in sorted(after.keys() - {e.name for e in old}):
             yield Change("ENUM_ADDED", "safe", prefix + added, "not there", "added")
 
     def _enum(self, old: Any, new: Any, name: str, said: Both) -> Iterator[Change]:
@@ -127,7 +127,7 @@ class _File:
                 yield Change(
                     "ENUM_VALUE_SAME_NAME", "breaking", f"{name}.{names[0]}", ", ".join(names), ", ".join(after[number])
                 )
-        for number in after.keys() - before.keys():
+        for number in sorted(after.keys() - before.keys()):
             yield Change("ENUM_VALUE_ADDED", "safe", f"{name}.{after[number][0]}", "not there", str(number))
         yield from _reserved("RESERVED_ENUM_NO_DELETE", old, new, name, 0)
 
@@ -142,7 +142,7 @@ class _File:
                     yield from moved._message(message, later, name, inside(moved.said, message, later))
             elif not message.options.map_entry:  # its fields are those of the map
                 yield from self._message(message, after[message.name], name, inside(said, message, after[message.name]))
-        for added in after.keys() - {m.name for m in old}:
+        for added in sorted(after.keys() - {m.name for m in old}):
             if not after[added].options.map_entry:
                 yield Change("MESSAGE_ADDED", "safe", prefix + added, "not there", "added")
 
@@ -162,7 +162,7 @@ class _File:
                 said_now = f"{type_name(field)} = {field.number}"
                 yield Change("FIELD_ADDED", "safe", f"{name}.{field.name}", "not there", said_now)
         demanded = [{f.number: f.name for f in m.field if f.label == REQUIRED} for m in (old, new)]
-        for number in demanded[0].keys() ^ demanded[1].keys():
+        for number in sorted(demanded[0].keys() ^ demanded[1].keys()):
             one, two = ("required" if number in side else "not required" for side in demanded)
             where = f"{name}.{demanded[0].get(number) or demanded[1][number]}"
             yield Change("MESSAGE_SAME_REQUIRED_FIELDS", "breaking", where, one, two)
@@ -192,9 +192,9 @@ class _File:
                     yield Change("RPC_NO_DELETE", "breaking", where, "there", "deleted")
                     continue
                 yield from self._rpc(rpc, methods[rpc.name], where)
-            for added in methods.keys() - {m.name for m in service.method}:
+            for added in sorted(methods.keys() - {m.name for m in service.method}):
                 yield Change("RPC_ADDED", "safe", f"{name}.{added}", "not there", "added")
-        for added in after.keys() - {s.name for s in self.old.service}:
+        for added in sorted(after.keys() - {s.name for s in self.old.service}):
             yield Change("SERVICE_ADDED", "safe", self._prefix + added, "not there", "added")
 
     def _rpc(self, old: Any, new: Any, where: str) -> Iterator[Change]:

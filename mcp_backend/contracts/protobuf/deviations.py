@@ -29,7 +29,7 @@ def _services(spec: Index, served: Index) -> Iterator[Deviation]:
             if one != two:
                 yield Deviation(f"rpc-{word}-type-mismatch", "different", name, one, two, SOURCE)
     ours = {service for _, service, _ in spec.rpcs()}
-    for name in theirs.keys() - mine.keys():
+    for name in sorted(theirs.keys() - mine.keys()):
         if name.rpartition(".")[0] in ours:
             yield Deviation("rpc-extra", "extra", name, "no such rpc", "served", SOURCE)
 
@@ -47,7 +47,7 @@ def _types(spec: Index, served: Index) -> Iterator[Deviation]:
             continue
         mine = {v.name: v.number for v in enum.value}
         theirs = {v.name: v.number for v in served.enums[name].value}
-        for value in theirs.keys() - mine.keys():
+        for value in sorted(theirs.keys() - mine.keys()):
             yield Deviation("enum-value-extra", "extra", f"{name}.{value}", "no such value", str(theirs[value]), SOURCE)
         for value, number in mine.items():
             if value not in theirs:
@@ -78,7 +78,7 @@ def _fields(mine: Message, theirs: Message) -> Iterator[Deviation]:
             yield Deviation("field-number-mismatch", "different", where, str(field.number), str(other.number), SOURCE)
         if (field.type, field.type_name, field.label == 3) != (other.type, other.type_name, other.label == 3):
             yield Deviation("type-mismatch", "different", where, _type(field), _type(other), SOURCE)
-    for name in others.keys() - {f.name for f in mine.proto.field}:
+    for name in sorted(others.keys() - {f.name for f in mine.proto.field}):
         yield Deviation("field-extra", "extra", f"{mine.name}.{name}", "no such field", _type(others[name]), SOURCE)
 
 

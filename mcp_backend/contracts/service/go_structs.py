@@ -61,7 +61,7 @@ class Structs:
                 near,
                 always_set(self._module, kind, name) if written.startswith("*") else False,
             )
-        for name in fields.keys() - flat.properties.keys():
+        for name in sorted(fields.keys() - flat.properties.keys()):
             if flat.additional is False:
                 self.add("field-extra", "extra", f"{where}.{name}", "no such field", f"{kind} has it")
             else:

@@ -70,7 +70,7 @@ async def check_app(
     if loaded.kind != "asgi":
         checked.sources.append("routes")
         wanted = {plain(p) for some in paths.values() for p in some[0]}
-        for path in served.keys() - wanted:
+        for path in sorted(served.keys() - wanted):
             checked.deviations.append(
                 Deviation("route-extra", "extra", f"WEBSOCKET {path}", "no such channel", served[path], "routes")
             )
