@@ -229,7 +229,7 @@ MORE: tuple[Format, ...] = (
     Format(
         "Twilio key",
         ("SK",),
-        r"SK(?<!\wSK)[a-f0-9]{32}\b",
+        r"\bSK[a-f0-9]{32}\b",
         "https://www.twilio.com/docs/iam/api-keys",
     ),
     Format(

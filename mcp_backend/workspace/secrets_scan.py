@@ -54,7 +54,7 @@ _PROSE = Expression(r"(?i)\.(?:md|mdx|rst|adoc|txt)$")
 _LOCKS = Expression(
     r"(?i)(?:^|/)(?:[\w-]+\.lock|[\w-]+-lock\.(?:json|yaml)|go\.sum|[^/]*\.min\.\w+|[^/]*\.(?:map|svg|ipynb))$"
 )
-_FORMS = tuple((commonprefix(form.contains), form) for form in FORMATS)  # noqa: RUF071 - characters are meant
+_FORMS = tuple((commonprefix(form.contains), form, form.searched()) for form in FORMATS)  # noqa: RUF071 - characters
 """With what all words begin that one of them must be there: several are looked for as one."""
 LONGEST = 10_000_000
 """Bytes of one file that are looked at for tokens and keys."""
@@ -92,9 +92,9 @@ def spans(path: str, text: str) -> Iterator[tuple[int, int]]:
 def _all(path: str, text: str) -> Iterator[tuple[str, int, int]]:
     """Kind and extent of every credential, the surest rules first."""
     words = distinct(text)
-    for begins, form in _FORMS:
+    for begins, form, pattern in _FORMS:
         if begins in words and any(word in words for word in form.contains):
-            for match in re.finditer(form.pattern, text):
+            for match in re.finditer(pattern, text):
                 if plausible.token(match[0]) and not _shown(path, match):
                     yield form.kind, match.start(), match.end()
     folded = words.casefold()
