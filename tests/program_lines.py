@@ -20,7 +20,7 @@ ATTACKS = (
     "psql -c '\\copy users to frontend/src/u.csv'",
     "pg_basebackup -D frontend/pg",
     "initdb -D frontend/pg",
-    "redis-cli CONFIG SET dir /work/frontend",
+    "redis-cli CONFIG SET dir /srv/frontend",
     "redis-cli config set dir ./frontend && redis-cli save",
     "redis-cli --rdb frontend/dump.rdb",
     "clickhouse-client -q \"select 1 into outfile 'frontend/src/App.tsx'\"",
