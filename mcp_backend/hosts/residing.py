@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 READ_BEFORE = (
     "policy", "persona", "hosts.answering", "hosts.judging", "hosts.effects", "hosts.programs", "hosts.git_line",
-    "hosts.git_ranges", "hosts.building", "hosts.file_programs", "hosts.finding", "hosts.line_programs",
-    "hosts.node_programs", "workspace.current", "workspace.generated", "workspace.git_environment", "workspace.listing",
-    "workspace.manifests", "workspace.secrets_scan", "workspace.shell_line", "workspace.writes",
+    "hosts.git_ranges", "hosts.file_programs", "hosts.finding", "hosts.line_programs", "workspace.current",
+    "workspace.generated", "workspace.git_environment", "workspace.listing", "workspace.manifests",
+    "workspace.secrets_scan", "workspace.shell_line", "workspace.writes",
 )  # fmt: skip
-"""What judges import when they are first asked."""
+"""What judges import when they are first asked, beside the programs of `late_programs`."""
 LONGEST = 30
 """Seconds of one judgement. The hook has judged by itself long before."""
 
@@ -118,12 +118,12 @@ def _read() -> dict[str, tuple[int, int]]:
     import gc
 
     from mcp_backend.expressions import Expression
-    from mcp_backend.hosts import HOOKED, host
+    from mcp_backend.hosts import HOOKED, host, late_programs
 
     gc.disable()
     for name in HOOKED:
         host(name)
-    for name in READ_BEFORE:
+    for name in (*READ_BEFORE, *(f"hosts.{place}" for place in late_programs.NAMES)):
         __import__(f"mcp_backend.{name}")
     found: dict[str, tuple[int, int]] = {}
     for name, module in list(sys.modules.items()):
